@@ -1,0 +1,156 @@
+"""The page: drop or record a song, see its genre, its spectrogram and the verdict of every 3-second window.
+
+    python app.py [--checkpoint NAME]
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+
+import genre
+from genre import audio, views
+from genre.spectrogram import Spectrogram
+
+HERE = Path(__file__).parent
+PAGE = HERE / "genre" / "page"
+EXAMPLES = {
+    "Synthetic drum loop": "drum_loop.mp3",
+    "Synthetic arpeggio": "arpeggio.mp3",
+    "Synthetic strummed chords": "strummed_chords.mp3",
+}
+MAX_SECONDS = 30 * 60  # of a file are heard
+MAX_FILE_SIZE = "200mb"
+UPDATE_SECONDS = 0.7  # between two verdicts while a long file is read
+UPLOADS_LIVE_SECONDS = 3600
+PARALLEL_JOBS = 2
+MAX_WAITING = 64
+
+try:  # ZeroGPU Spaces only start apps that mark a function; the network is quick on a CPU, so nothing is moved
+    import spaces
+
+    spaces.GPU(lambda: None)
+except ImportError:
+    pass
+
+
+def build_page(classifier: genre.Classifier) -> gr.Blocks:
+    def show(path: str | None) -> Iterator[tuple[str, str]]:
+        """Verdict and timeline of a file, again and again while it is read."""
+        if not path:
+            yield views.EMPTY, ""
+            return
+        yield views.LISTENING, ""
+        try:
+            yield from _listen(classifier, path)
+        except genre.GenreError as error:
+            yield views.error(str(error)), ""
+
+    def classify(song: gr.FileData) -> dict:
+        """Tell the genre of a song.
+
+        Args:
+            song: an audio file, or a video with a sound track.
+
+        Returns:
+            genre, confidence, probabilities {genre: p} and windows [{start, end, probabilities}], times in seconds.
+        """
+        try:
+            return classifier.classify(song["path"], seconds=MAX_SECONDS).to_dict()
+        except genre.GenreError as error:
+            raise gr.Error(str(error)) from error
+
+    with gr.Blocks(title="What genre is this?", delete_cache=(600, UPLOADS_LIVE_SECONDS)) as page:
+        gr.HTML(_intro(classifier))
+        with gr.Row():
+            with gr.Column():
+                song = gr.Audio(label="Song", type="filepath", format=None, elem_id="song", buttons=[], editable=False)
+                gr.Examples(
+                    [[str(HERE / "examples" / file)] for file in EXAMPLES.values()],
+                    song,
+                    example_labels=list(EXAMPLES),
+                    cache_examples=False,
+                    label="Examples, made by a computer",
+                )
+            with gr.Column():
+                verdict = gr.HTML(views.EMPTY, elem_id="verdict")
+        timeline = gr.HTML(elem_id="timeline", js_on_load=(PAGE / "timeline.js").read_text(encoding="utf-8"))
+        gr.HTML(_about(classifier))
+        song.change(show, song, [verdict, timeline], api_visibility="private", show_progress="hidden")
+        gr.api(classify, api_name="classify")
+    return page.queue(default_concurrency_limit=PARALLEL_JOBS, max_size=MAX_WAITING)
+
+
+def _listen(classifier: genre.Classifier, path: str) -> Iterator[tuple[str, str]]:
+    spectrogram = Spectrogram(classifier.sample_rate)
+    pieces = audio.stream(path, classifier.sample_rate, seconds=MAX_SECONDS)
+    shown, prediction = 0.0, None
+    for prediction, clip in classifier.listen(pieces):
+        spectrogram.add(clip)
+        if time.monotonic() - shown > UPDATE_SECONDS:
+            yield _render(classifier, prediction, spectrogram, path, heard_all=False)
+            shown = time.monotonic()
+    yield _render(classifier, prediction, spectrogram, path, heard_all=True)
+
+
+def _render(
+    classifier: genre.Classifier, prediction: genre.Prediction, spectrogram: Spectrogram, path: str, heard_all: bool
+) -> tuple[str, str]:
+    picture = spectrogram.data_uri()
+    return (
+        views.verdict(prediction, classifier.labels, heard_all, MAX_SECONDS),
+        views.timeline(
+            prediction, classifier.labels, picture, spectrogram.highest_hz, f"gradio_api/file={path}"
+        ),
+    )
+
+
+def _intro(classifier: genre.Classifier) -> str:
+    count = len(classifier.labels)
+    return (
+        '<div class="intro"><h1>What genre is this?</h1>'
+        f"<p>Drop a song or record a few seconds. It is heard in 3-second windows and placed among {count} genres: "
+        f"{', '.join(classifier.labels)}.</p></div>"
+    )
+
+
+def _about(classifier: genre.Classifier) -> str:
+    test = classifier.checkpoint.metrics.get("test")
+    score = (
+        f"On {test['tracks']} tracks by artists it had never heard, its first guess was right for "
+        f"{test['track']['top1']:.0%} and one of its first three for {test['track']['top3']:.0%} "
+        f"(chance: {1 / len(classifier.labels):.1%}). "
+        if test
+        else ""
+    )
+    return (
+        '<div class="about"><p><b>About the model.</b> An image network, pre-trained on photographs and fine-tuned on '
+        f"log-mel spectrograms of the Free Music Archive. {score}It knows no genre beyond its list, it always names "
+        "one, and genres overlap: read the percentages as a well-informed opinion.</p>"
+        "<p><b>Privacy.</b> Recordings are used for the verdict only and deleted within the hour.</p></div>"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision")
+    arguments = parser.parse_args()
+    try:
+        classifier = genre.load(arguments.checkpoint)
+    except genre.GenreError as error:
+        sys.exit(f"app.py: {error}")
+    build_page(classifier).launch(
+        theme=gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        css_paths=PAGE / "style.css",
+        max_file_size=MAX_FILE_SIZE,
+        run_history=False,
+        footer_links=["api"],
+        ssr_mode=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""`python -m genre FILE ...`: classify files and folders from the shell."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from genre.classify import Classifier, Prediction, load
+from genre.errors import AudioError, CheckpointError
+
+AUDIO_SUFFIXES = set(
+    ".aac .aif .aiff .amr .ape .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .webm .wma .wv".split()
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m genre", description="Tell the genre of songs.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audio or video files, or folders of them")
+    parser.add_argument("--checkpoint", help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision")
+    parser.add_argument("--overlap", type=_overlap, default=0.0, help="part of a window shared with the next (0)")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print a list with an object a file, with every window")
+    output.add_argument("--csv", action="store_true", help="print a line a file")
+    arguments = parser.parse_args(argv)
+    try:
+        classifier = load(arguments.checkpoint)
+    except CheckpointError as error:
+        print(error, file=sys.stderr)
+        return 2
+    results = _classify_all(classifier, arguments.files, arguments.overlap)
+    write = _write_json if arguments.json else _write_csv if arguments.csv else _write_text
+    return 1 if write(results, classifier.labels) else 0
+
+
+def _overlap(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("must be at least 0 and below 1")
+    return value
+
+
+def _classify_all(
+    classifier: Classifier, paths: list[Path], overlap: float
+) -> Iterator[tuple[Path, Prediction | AudioError]]:
+    for path in _expand(paths):
+        try:
+            yield path, classifier.classify(path, overlap=overlap)
+        except AudioError as error:
+            yield path, error
+
+
+def _expand(paths: list[Path]) -> Iterator[Path]:
+    """Files as they are, folders as the audio files anywhere in them."""
+    for path in paths:
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+            if not found:
+                print(f"{path}: no audio files in this folder", file=sys.stderr)
+            yield from found
+        else:
+            yield path
+
+
+def _write_text(results: Iterator, labels: list[str]) -> int:
+    """A line a file; returns how many failed. The other writers too."""
+    failed = 0
+    for path, result in results:
+        if isinstance(result, AudioError):
+            failed += 1
+            print(f"{path}: {result}", file=sys.stderr, flush=True)
+            continue
+        first, *others = list(result.probabilities.items())[:3]
+        rest = ", ".join(f"{genre} {p:.0%}" for genre, p in others)
+        print(f"{path}: {first[0]} {first[1]:.0%} ({rest})", flush=True)
+    return failed
+
+
+def _write_json(results: Iterator, labels: list[str]) -> int:
+    rows = [
+        {"file": str(path)} | ({"error": str(r)} if isinstance(r, AudioError) else r.to_dict()) for path, r in results
+    ]
+    print(json.dumps(rows, indent=1, ensure_ascii=False))
+    return sum("error" in row for row in rows)
+
+
+def _write_csv(results: Iterator, labels: list[str]) -> int:
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["file", "genre", "confidence", *labels, "error"])
+    failed = 0
+    for path, result in results:
+        if isinstance(result, AudioError):
+            failed += 1
+            writer.writerow([path, "", "", *[""] * len(labels), result])
+        else:
+            probabilities = [f"{result.probabilities[label]:.4f}" for label in labels]
+            writer.writerow([path, result.genre, f"{result.confidence:.4f}", *probabilities, ""])
+        sys.stdout.flush()
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

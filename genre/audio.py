@@ -1,0 +1,154 @@
+"""Any audio file, or the sound track of a video, to mono float32 at a wanted rate, decoded by PyAV (FFmpeg in a wheel)."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+import torchaudio
+from torch import Tensor
+
+from genre.errors import AudioError
+
+# Containers and raw streams that carry sound. The list keeps out playlists and the like (hls, dash, concat ...), which
+# make FFmpeg open other files or the network.
+FORMATS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is damage that would drown everything else
+
+
+def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Tensor:
+    """Read a file whole.
+
+    Args:
+        path: a file of any container and codec in `FORMATS`.
+        rate: wanted sample rate, in Hz.
+        start: where to begin, in seconds.
+        seconds: how much to read at most; decoding stops there. None reads to the end.
+
+    Returns:
+        mono waveform, the mean of the channels, float32, shape (samples,).
+
+    Raises:
+        AudioError: nothing in the file can be heard; the message says why.
+    """
+    return torch.from_numpy(np.concatenate(list(stream(path, rate, start=start, seconds=seconds))))
+
+
+def stream(
+    path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None, piece_seconds: float = 10.0
+) -> Iterator[np.ndarray]:
+    """As `decode`, but in pieces of about `piece_seconds`, so that a file of any length fits in memory."""
+    wanted = None if seconds is None else round(seconds * rate)
+    sent, waiting, waiting_samples = 0, [], 0
+    with _open(path) as container:
+        for block in _mono_blocks(container, rate, start):
+            if wanted is not None:
+                block = block[: wanted - sent - waiting_samples]
+            waiting.append(block)
+            waiting_samples += len(block)
+            full = wanted is not None and sent + waiting_samples >= wanted
+            if full or waiting_samples >= piece_seconds * rate:
+                yield np.concatenate(waiting)
+                sent, waiting, waiting_samples = sent + waiting_samples, [], 0
+            if full:
+                break
+        if waiting_samples:
+            yield np.concatenate(waiting)
+    if sent + waiting_samples == 0:
+        raise AudioError(
+            "This file holds no sound: its sound track is empty or breaks off before it begins."
+            if start == 0
+            else f"This file ends before {start:g} s."
+        )
+
+
+def resample(waveform: Tensor, rate: int, new_rate: int) -> Tensor:
+    """Change the sample rate of a waveform, shape (samples,).
+
+    The filter passes what librosa's default resampler (soxr, high quality) passes, measured on FMA clips: the prepared
+    MFCCs were made with that one, and their highest bands depend on it.
+    """
+    return torchaudio.functional.resample(
+        waveform,
+        rate,
+        new_rate,
+        lowpass_filter_width=32,
+        rolloff=0.955,
+        resampling_method="sinc_interp_kaiser",
+        beta=14.77,
+    )
+
+
+@contextmanager
+def _open(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+    """The file as an open container with a sound track. FFmpeg gets a file object, never a path or an address."""
+    try:
+        file = open(path, "rb")
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{Path(path).name!r} cannot be opened: {_reason(error)}.") from error
+    with file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise AudioError("This file is empty.")
+        try:
+            container = av.open(file, options={"format_whitelist": FORMATS}, metadata_errors="replace")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise AudioError("This is not an audio file that can be read, or it is damaged.") from error
+        with container:
+            if not container.streams.audio:
+                raise AudioError("This file has no sound track.")
+            yield container
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder"
+    if isinstance(error, PermissionError):
+        return "reading it is not permitted"
+    return "the path is not valid"
+
+
+def _mono_blocks(container: av.container.InputContainer, rate: int, start: float) -> Iterator[np.ndarray]:
+    """Decoded frames as mono float32 at `rate`, shape (samples,) each, from `start` seconds on."""
+    track = container.streams.audio[0]
+    origin = float((track.start_time or 0) * track.time_base)
+    if start > 0:
+        container.seek(int((origin + start) * av.time_base), backward=True)
+    resampler, made_for, skip = None, None, None
+    for frame in _frames(container, track):
+        if skip is None:  # the first frame says where decoding really began
+            began = start if frame.time is None else frame.time - origin
+            skip = max(0, round((start - began) * rate))
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if shape != made_for:  # at the first frame, and where a broadcast changes its format on the way
+            resampler, made_for = av.AudioResampler(format="fltp", rate=rate), shape
+        for converted in resampler.resample(frame):
+            block = _mono(converted)
+            yield block[skip:]
+            skip = max(0, skip - len(block))
+    for converted in resampler.resample(None) if resampler else ():
+        yield _mono(converted)[skip:]
+
+
+def _mono(frame: av.AudioFrame) -> np.ndarray:
+    """Mean of the channels (FFmpeg's own downmix is 3 dB louder), without NaN, infinity or absurd levels."""
+    mono = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+    return np.nan_to_num(mono, posinf=0.0, neginf=0.0).clip(-FULL_SCALE_LIMIT, FULL_SCALE_LIMIT)
+
+
+def _frames(container: av.container.InputContainer, track: av.AudioStream) -> Iterator[av.AudioFrame]:
+    """Frames that decode. A damaged packet is skipped; a file that breaks off ends where it breaks off."""
+    packets = container.demux(track)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.FFmpegError, OSError):
+            return
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            continue

@@ -1,0 +1,78 @@
+"""Augmentation of log-mel windows in batches, on whatever device the batch is.
+
+Besides mixup and SpecAugment (Park et al., 2019), it varies what differs between masters of a song and not between
+genres: level, dynamic range, spectral tilt and bandwidth.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchaudio.functional import mask_along_axis_iid
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths; zero switches a kind off.
+
+    Attributes:
+        mixup: alpha of the Beta distribution that the mixing weight is drawn from.
+        band_mask: bands masked at most, of 128 (scaled to the bands there are); two masks.
+        column_mask: part of the columns masked at most; two masks.
+        gain: level change, in dB, at most either way.
+        tilt: level change between the lowest and the highest band, in dB, at most either way.
+        dynamic_range: factor on the distance in dB from the loudest cell, from 1 - this to 1 + this.
+        low_pass: part of the windows that lose everything above a random band in the upper half.
+        roll: part of the columns that windows are rotated by, at most, in time.
+    """
+
+    mixup: float = 0.3
+    band_mask: int = 16
+    column_mask: float = 0.15
+    gain: float = 6.0
+    tilt: float = 10.0
+    dynamic_range: float = 0.25
+    low_pass: float = 0.1
+    roll: float = 0.0
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Everything but mixup: windows in dB, shape (batch, bands, columns), to the same shape."""
+        windows = self._remaster(windows)
+        if self.roll:
+            reach = int(self.roll * windows.shape[2])
+            windows = torch.roll(windows, int(torch.randint(-reach, reach + 1, ())), dims=2)
+        return self._mask(windows)
+
+    def _remaster(self, windows: Tensor) -> Tensor:
+        batch, bands, _ = windows.shape
+        spread = (windows.new_empty(3, batch, 1, 1).uniform_(-1, 1)).unbind()
+        loudest = windows.amax(dim=(1, 2), keepdim=True)
+        floor = windows.amin(dim=(1, 2), keepdim=True)
+        windows = loudest + (windows - loudest) * (1 + self.dynamic_range * spread[0])
+        slope = torch.linspace(-0.5, 0.5, bands, device=windows.device)[:, None]
+        windows = windows + self.gain * spread[1] + self.tilt * spread[2] * slope
+        band = torch.arange(bands, device=windows.device)[:, None]
+        cutoff = windows.new_empty(batch, 1, 1).uniform_(0.5, 1) * bands
+        cut = (torch.rand_like(cutoff) < self.low_pass) & (band >= cutoff)
+        return torch.where(cut, floor, torch.maximum(windows, floor))
+
+    def _mask(self, windows: Tensor) -> Tensor:
+        bands, columns = windows.shape[1:]
+        pictures, fill = windows[:, None], windows.mean().item()
+        for _ in range(2):
+            pictures = mask_along_axis_iid(pictures, int(self.band_mask * bands / 128), fill, axis=2)
+            pictures = mask_along_axis_iid(pictures, int(self.column_mask * columns), fill, axis=3)
+        return pictures[:, 0]
+
+    def mix(self, windows: Tensor, *targets: Tensor) -> tuple[Tensor, ...]:
+        """Mixup (Zhang et al., 2018): every window and its targets blended with another of the batch, one weight each."""
+        if not self.mixup:
+            return windows, *targets
+        batch = len(windows)
+        weight = torch.distributions.Beta(self.mixup, self.mixup).sample((batch,)).to(windows.device)
+        weight = torch.maximum(weight, 1 - weight)  # the first partner leads, so that pairs are not counted twice
+        other = torch.randperm(batch, device=windows.device)
+        return tuple(
+            tensor * (w := weight.view(-1, *[1] * (tensor.dim() - 1))) + tensor[other] * (1 - w)
+            for tensor in (windows, *targets)
+        )

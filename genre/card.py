@@ -1,0 +1,78 @@
+"""The model card of a checkpoint, written from its metrics.json."""
+
+import json
+from pathlib import Path
+
+from genre.checkpoint import read_metrics
+
+FRONT_MATTER = """---
+license: apache-2.0
+library_name: timm
+pipeline_tag: audio-classification
+tags: [music, genre, audio-classification, timm]
+---
+"""
+
+
+def write_card(folder: Path) -> None:
+    """Write README.md into a checkpoint's folder."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(folder)
+    training = metrics["training"]
+    sections = [
+        FRONT_MATTER + f"# {config['name']}",
+        f"Tells which of {len(config['labels'])} genres a song belongs to ({', '.join(config['labels'])}) from "
+        f"{config['window_seconds']:g}-second log-mel windows.",
+        "## Members\n\n" + _table(
+            ["member", "weight, window", "weight, track"],
+            [[m["folder"], f"{m['weight']['window']:.2f}", f"{m['weight']['track']:.2f}"] for m in config["members"]],
+        ),
+        f"## Training\n\nStarted from {training['start']}, trained on {training['data']} "
+        f"({training['tracks']['training']} tracks). Best epoch, fusion weights and temperature were chosen on "
+        f"validation ({training['tracks']['validation']} tracks).\n\n    {training['command']}",
+        "## Results\n\n" + _results(metrics),
+        *([_notes(metrics["notes"])] if metrics.get("notes") else []),
+        "## Limits\n\nThe labels are those of the Free Music Archive's curators: one genre a track, often open to "
+        "argument, and nothing outside the list can be named. The model was trained on 30 s clips from the middle of "
+        "tracks; intros, speech and silence were not part of it. It reports a probability, not a fact.",
+        "## Use\n\n```python\nimport genre\n\nclassifier = genre.load(FOLDER)  # this folder, or \"hf-hub:user/repo\"\n"
+        'print(classifier.classify("song.mp3"))\n```',
+    ]
+    (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _results(metrics: dict) -> str:
+    rows, parts = [], []
+    for split in ("validation", "test"):
+        for level in ("first_window", "track") if split in metrics else ():
+            one = metrics[split][level]
+            low, high = one["top1_interval_95"]
+            rows.append(
+                [split, level.replace("_", " "), f"{one['top1']:.1%}", f"{low:.1%} to {high:.1%}", f"{one['top3']:.1%}",
+                 f"{one['calibration_error']:.1%}", f"{one['top1_of_surest_half']:.1%}"]
+            )  # fmt: skip
+    header = ["split", "level", "top-1", "95 % interval", "top-3", "calibration error", "top-1 of the surest half"]
+    parts.append(_table(header, rows))
+    split = "test" if "test" in metrics else "validation"
+    track = metrics[split]["track"]
+    labels = track["confusion"]["labels"]
+    parts.append(
+        f"Tracks of the {split} split, true genre by row, predicted genre by column:\n\n"
+        + _table(
+            ["", *labels, "recall"],
+            [
+                [genre, *map(str, counts), f"{track['recall'][genre]:.0%}"]
+                for genre, counts in zip(labels, track["confusion"]["counts"], strict=True)
+            ],
+        )
+    )
+    return "\n\n".join(parts)
+
+
+def _notes(notes: list[str]) -> str:
+    return "## Notes\n\n" + "\n".join(f"* {note}" for note in notes)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,168 @@
+"""Checkpoints: a folder with everything a verdict depends on.
+
+    config.json     name, labels, window_seconds, members [{folder, weight {window, track}, sha256}], temperature
+                    {window, track}
+    README.md       model card
+    metrics.json    how it was trained and what it scores
+    <member>/       one folder a member in timm's Hub layout, see `genre.model`
+
+One member is the ordinary case. Several see the same windows and their log-probabilities are added with weights, the
+same way for a window and for a track.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+from torch import Tensor
+
+from genre.errors import CheckpointError
+from genre.model import WEIGHTS_FILE, Member, load_member, save_member
+
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+DEFAULT = "fma-small"
+HUB_PREFIX = "hf-hub:"
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How members become one opinion: weights that sum to 1 and a temperature, both fitted on validation."""
+
+    weights: Tensor  # (members,)
+    temperature: float
+
+    def __call__(self, log_probabilities: Tensor) -> Tensor:
+        """Members' log-probabilities (members, ..., labels) to calibrated probabilities (..., labels)."""
+        return (torch.tensordot(self.weights, log_probabilities, dims=1) / self.temperature).softmax(-1)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Trained members and how they are fused. `window` judges 3 seconds, `track` a whole recording."""
+
+    name: str
+    labels: list[str]
+    members: dict[str, Member]
+    window: Fusion
+    track: Fusion
+    metrics: dict
+
+    @property
+    def window_seconds(self) -> float:
+        return next(iter(self.members.values())).log_mel.config.window_seconds
+
+    def window_probabilities(self, log_probabilities: list[Tensor]) -> Tensor:
+        """Each member's (windows, labels) log-probabilities of the same windows to probabilities (windows, labels)."""
+        return self.window(torch.stack(log_probabilities))
+
+    def track_probabilities(self, log_probabilities: list[Tensor]) -> Tensor:
+        """Each member's (..., windows, labels) log-probabilities to the recording's probabilities (..., labels).
+
+        A member's opinion of a recording is the mean of its windows' probabilities; then the members are fused.
+        Their numbers of windows may differ.
+        """
+        return self.track(torch.stack([one.exp().mean(-2).clamp(min=1e-12).log() for one in log_probabilities]))
+
+
+def save_checkpoint(
+    folder: Path, labels: list[str], members: dict[str, Member], window: Fusion, track: Fusion
+) -> None:
+    """Write a checkpoint's folder, without its metrics and card."""
+    for name, member in members.items():
+        save_member(member, folder / name, labels)
+    config = {
+        "name": folder.name,
+        "labels": labels,
+        "window_seconds": next(iter(members.values())).log_mel.config.window_seconds,
+        "members": [
+            {
+                "folder": name,
+                "weight": {"window": window.weights[i].item(), "track": track.weights[i].item()},
+                "sha256": _digest(folder / name / WEIGHTS_FILE),
+            }
+            for i, name in enumerate(members)
+        ],
+        "temperature": {"window": window.temperature, "track": track.temperature},
+    }
+    write_json(folder / "config.json", config)
+
+
+def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
+    """Read a checkpoint.
+
+    Args:
+        name: None for the shipped one, the name of a folder in `checkpoints/`, a path, or
+            "hf-hub:user/repo@revision".
+
+    Raises:
+        CheckpointError: there is none of that name, or it is incomplete or damaged.
+    """
+    folder = _find(str(name or DEFAULT))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        members = {}
+        for entry in config["members"]:
+            if _digest(folder / entry["folder"] / WEIGHTS_FILE) != entry["sha256"]:
+                raise CheckpointError(f"The weights of checkpoint {name or DEFAULT} are damaged; fetch them again.")
+            members[entry["folder"]] = load_member(folder / entry["folder"])
+        window, track = (
+            Fusion(torch.tensor([m["weight"][level] for m in config["members"]]), config["temperature"][level])
+            for level in ("window", "track")
+        )
+        labels = config["labels"]
+        if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
+            raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
+        return Checkpoint(config["name"], labels, members, window, track, read_metrics(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
+
+
+def available() -> list[str]:
+    """Names of the checkpoints that lie in `checkpoints/`."""
+    return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
+
+
+def read_metrics(folder: Path) -> dict:
+    path = folder / "metrics.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def write_json(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _find(name: str) -> Path:
+    if name.startswith(HUB_PREFIX):
+        return _download(name.removeprefix(HUB_PREFIX))
+    for folder in (SHIPPED / name, Path(name)):
+        if (folder / "config.json").is_file():
+            return folder
+    raise CheckpointError(
+        f"There is no checkpoint {name!r}; there is {', '.join(available()) or 'none here'}, or give a folder or "
+        f"{HUB_PREFIX}user/repo."
+    )
+
+
+def _download(repository: str) -> Path:
+    repo, _, revision = repository.partition("@")
+    try:
+        return Path(
+            snapshot_download(
+                repo, revision=revision or None, allow_patterns=["*.json", "*.safetensors", "README.md"]
+            )
+        )
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{HUB_PREFIX}{repository} could not be had from the Hugging Face Hub: is the name right, is it public, "
+            "and is there a network?"
+        ) from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,220 @@
+"""From a file to a verdict: windows to probabilities to an aggregated, calibrated Prediction."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genre.audio import resample, stream
+from genre.checkpoint import Checkpoint, load_checkpoint
+from genre.errors import AudioError
+from genre.frontend import CLIP_SECONDS, TAIL_SECONDS, window_starts
+
+SILENCE = 1e-4  # a recording that never passes -80 dB of full scale is silent
+
+
+@dataclass(frozen=True)
+class Window:
+    """Verdict on one window; times in seconds, probabilities by genre, likeliest first."""
+
+    start: float
+    end: float
+    probabilities: dict[str, float]
+
+    @property
+    def genre(self) -> str:
+        return next(iter(self.probabilities))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Verdict on a recording.
+
+    Attributes:
+        genre: the likeliest genre.
+        confidence: its calibrated probability.
+        probabilities: of every genre, likeliest first.
+        windows: verdicts in order of time; together they cover the recording.
+        seconds: how much was heard.
+        checkpoint: name of the model.
+    """
+
+    probabilities: dict[str, float]
+    windows: list[Window]
+    seconds: float
+    checkpoint: str
+
+    @property
+    def genre(self) -> str:
+        return next(iter(self.probabilities))
+
+    @property
+    def confidence(self) -> float:
+        return self.probabilities[self.genre]
+
+    def to_dict(self) -> dict:
+        """Plain values, ready for JSON, rounded to what means something."""
+        return {
+            "genre": self.genre,
+            "confidence": round(self.confidence, 4),
+            "probabilities": _rounded(self.probabilities),
+            "windows": [
+                {"start": round(w.start, 3), "end": round(w.end, 3), "probabilities": _rounded(w.probabilities)}
+                for w in self.windows
+            ],
+            "seconds": round(self.seconds, 3),
+            "checkpoint": self.checkpoint,
+        }
+
+
+@dataclass(frozen=True)
+class Clip:
+    """At most 30 s of a recording and the windows in it that are judged together; a long one is a row of clips.
+
+    Attributes:
+        waveform: mono, shape (samples,), padded by repetition to one window at least.
+        start: of the waveform in the recording, in seconds.
+        window_starts: in the recording, in seconds.
+        end: how much of the recording has been read when this clip is handed over, in seconds.
+    """
+
+    waveform: Tensor
+    start: float
+    window_starts: list[float]
+    end: float
+
+
+class Classifier:
+    """Tells the genre of recordings.
+
+    Args:
+        checkpoint: trained members, see `genre.checkpoint`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        self.checkpoint = checkpoint
+        self.labels = checkpoint.labels
+        self.window_seconds = checkpoint.window_seconds
+        self.sample_rate = max(m.log_mel.config.sample_rate for m in checkpoint.members.values())
+
+    def classify(
+        self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
+    ) -> Prediction:
+        """Classify a file.
+
+        Args:
+            path: audio, or a video with a sound track.
+            start, seconds: the part to hear, in seconds; all of it unless told.
+            overlap: part of a window that the next one shares, at least 0 and below 1.
+
+        Raises:
+            AudioError: nothing in the file can be heard.
+        """
+        for prediction in self.stream(path, start=start, seconds=seconds, overlap=overlap):
+            pass
+        return prediction
+
+    def stream(
+        self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
+    ) -> Iterator[Prediction]:
+        """As `classify`, handing over the verdict so far after every 30 s; the last one is the verdict."""
+        pieces = stream(path, self.sample_rate, start=start, seconds=seconds)
+        for prediction, _ in self.listen(pieces, overlap=overlap):
+            yield prediction
+
+    def listen(self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0) -> Iterator[tuple[Prediction, Clip]]:
+        """Classify mono sound at `sample_rate` that arrives in pieces, shape (samples,) each.
+
+        Yields:
+            the verdict so far and the clip heard last, after every 30 s and at the end.
+
+        Raises:
+            AudioError: there was no sound, or only silence.
+        """
+        if not 0 <= overlap < 1:
+            raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
+        windows, heard, loudest = [], [], 0.0
+        for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
+            loudest = max(loudest, clip.waveform.abs().max().item())
+            heard.append(self._log_probabilities(clip))
+            for at, probabilities in zip(
+                clip.window_starts, self.checkpoint.window_probabilities(heard[-1]), strict=True
+            ):
+                windows.append(Window(at, min(at + self.window_seconds, clip.end), self._by_genre(probabilities)))
+            track = self.checkpoint.track_probabilities([torch.cat(one) for one in zip(*heard, strict=True)])
+            yield Prediction(self._by_genre(track), list(windows), clip.end, self.checkpoint.name), clip
+        if loudest < SILENCE:
+            raise AudioError("This recording is silent.")
+
+    @torch.inference_mode()
+    def _log_probabilities(self, clip: Clip) -> list[Tensor]:
+        """Every member's log-probabilities of a clip's windows, shape (windows, labels) each."""
+        starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
+        results = []
+        for member in self.checkpoint.members.values():
+            waveform = resample(clip.waveform, self.sample_rate, member.log_mel.config.sample_rate)
+            results.append(member(member.log_mel(waveform, starts)).float().log_softmax(-1))
+        return results
+
+    def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
+        pairs = zip(self.labels, probabilities.tolist(), strict=True)
+        return dict(sorted(pairs, key=lambda pair: -pair[1]))
+
+
+def load(name: str | Path | None = None) -> Classifier:
+    """A classifier on the shipped checkpoint, a folder, a name in `checkpoints/`, or "hf-hub:user/repo@revision".
+
+    Raises:
+        CheckpointError: there is none of that name, or it is damaged.
+    """
+    return Classifier(load_checkpoint(name))
+
+
+def cut_clips(
+    pieces: Iterable[np.ndarray], rate: int, window_seconds: float, hop_seconds: float
+) -> Iterator[Clip]:
+    """Cut sound that arrives in pieces into clips like those of training.
+
+    A clip is 30 s long and its windows are judged against its own loudest moment. The last one ends with the
+    recording and reaches back over the one before, so that it has its 30 s too. Every window lies in its clip, and
+    together they cover all but a remainder of `TAIL_SECONDS`.
+    """
+    clip_samples = round(CLIP_SECONDS * rate)
+    windows_per_clip = int((CLIP_SECONDS - window_seconds) / hop_seconds + 1e-6) + 1
+    held, origin, next_start = np.zeros(0, np.float32), 0, 0.0  # samples at hand, where they begin, next window (s)
+    for piece in pieces:
+        held = np.concatenate([held, piece])
+        while origin + len(held) >= (first := round(next_start * rate)) + clip_samples:
+            starts = [next_start + i * hop_seconds for i in range(windows_per_clip)]
+            waveform = torch.from_numpy(held[first - origin : first - origin + clip_samples])
+            yield Clip(waveform, next_start, starts, next_start + CLIP_SECONDS)
+            next_start += windows_per_clip * hop_seconds
+            spent = max(0, round(next_start * rate) - clip_samples - origin)
+            held, origin = held[spent:], origin + spent
+    total = (origin + len(held)) / rate
+    if total == 0:
+        raise AudioError("This recording holds no sound.")
+    starts = _remaining_starts(total, next_start, window_seconds, hop_seconds)
+    if starts:
+        waveform = held[-clip_samples:]
+        start = total - len(waveform) / rate
+        shortage = round(window_seconds * rate) - len(waveform)
+        if shortage > 0:  # repeated rather than silent: training never saw silence within a window
+            waveform = np.pad(waveform, (0, shortage), mode="wrap")
+        yield Clip(torch.from_numpy(waveform), start, starts, total)
+
+
+def _remaining_starts(total: float, next_start: float, window_seconds: float, hop_seconds: float) -> list[float]:
+    """Where windows start, from `next_start` to the end of a recording, in seconds; the last one ends with it."""
+    if next_start == 0 or total - next_start >= window_seconds:
+        return [next_start + at for at in window_starts(total - next_start, window_seconds, hop_seconds)]
+    covered = next_start - hop_seconds + window_seconds
+    return [total - window_seconds] if total - covered > TAIL_SECONDS else []
+
+
+def _rounded(probabilities: dict[str, float]) -> dict[str, float]:
+    return {genre: round(p, 4) for genre, p in probabilities.items()}

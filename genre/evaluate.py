@@ -1,0 +1,119 @@
+"""What a checkpoint scores on a split: accuracy with its interval, calibration, recall a genre, confusion."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from genre.checkpoint import Checkpoint, Fusion
+from genre.data import Index, Windows
+from genre.training import track_log_probabilities
+
+CALIBRATION_BINS = 15
+
+
+def fit_fusion(log_probabilities: Tensor, labels: Tensor) -> Fusion:
+    """Weights and temperature that make the fused probabilities likeliest.
+
+    Args:
+        log_probabilities: of each member, shape (members, samples, labels).
+        labels: true ones, shape (samples,).
+    """
+    raw = torch.zeros(len(log_probabilities), requires_grad=True)  # softplus keeps the weights positive
+    optimizer = torch.optim.LBFGS([raw], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        logits = torch.tensordot(torch.nn.functional.softplus(raw), log_probabilities, dims=1)
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    scale = torch.nn.functional.softplus(raw).detach()
+    return Fusion(scale / scale.sum(), (1 / scale.sum()).item())
+
+
+def member_log_probabilities(members: dict, index: Index, split: str) -> tuple[list[Tensor], Tensor]:
+    """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,)."""
+    results = []
+    for name, member in members.items():
+        windows = Windows(index, split, name)
+        results.append(track_log_probabilities(member, windows))
+    return results, windows.labels
+
+
+def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
+    """Figures of a checkpoint on one split of a data folder.
+
+    `first_window` fuses the members on each track's first window. `track` is the verdict on the whole track, every
+    member over the windows that its array holds. `members` has each member's own figures, by its mean probability.
+    """
+    log_probabilities, labels = member_log_probabilities(checkpoint.members, index, split)
+    first = checkpoint.window_probabilities([one[:, 0] for one in log_probabilities])
+    track = checkpoint.track_probabilities(log_probabilities)
+    return {
+        "tracks": len(labels),
+        "first_window": _figures(first, labels),
+        "track": _figures(track, labels) | _per_genre(track, labels, checkpoint.labels),
+        "members": {
+            name: {
+                "windows_per_track": one.shape[1],
+                "first_window_top1": _top(one[:, 0], labels, 1),
+                "all_windows_top1": _top(one.flatten(0, 1), labels.repeat_interleave(one.shape[1]), 1),
+                "track_top1": _top(one.exp().mean(1), labels, 1),
+            }
+            for name, one in zip(checkpoint.members, log_probabilities, strict=True)
+        },
+    }
+
+
+def _figures(probabilities: Tensor, labels: Tensor) -> dict:
+    confidence, predicted = probabilities.max(-1)
+    correct = predicted == labels
+    surest = confidence.argsort(descending=True)[: len(labels) // 2]
+    return {
+        "top1": _round(correct),
+        "top1_interval_95": wilson_interval(int(correct.sum()), len(labels)),
+        "top3": _top(probabilities, labels, 3),
+        "top1_of_surest_half": _round(correct[surest]),
+        "calibration_error": round(calibration_error(confidence, correct), 4),
+        "negative_log_likelihood": round(torch.nn.functional.nll_loss(probabilities.log(), labels).item(), 4),
+    }
+
+
+def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict:
+    predicted = probabilities.argmax(-1)
+    confusion = torch.zeros(len(genres), len(genres), dtype=torch.long)
+    confusion.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
+    recall = confusion.diagonal() / confusion.sum(1).clamp(min=1)
+    return {
+        "recall": {genre: round(r, 4) for genre, r in zip(genres, recall.tolist(), strict=True)},
+        "confusion": {"rows": "true", "columns": "predicted", "labels": genres, "counts": confusion.tolist()},
+    }
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
+    """95 % interval of a proportion (Wilson, 1927)."""
+    p = correct / total
+    centre = p + z * z / (2 * total)
+    spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return [round((centre + side * spread) / (1 + z * z / total), 4) for side in (-1, 1)]
+
+
+def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error (Guo et al., 2017): mean gap between confidence and accuracy over equal bins."""
+    which = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = [
+        (confidence[which == b].mean() - correct[which == b].float().mean()).abs().item() * (which == b).sum().item()
+        for b in which.unique()
+    ]
+    return sum(gaps) / len(confidence)
+
+
+def _top(scores: Tensor, labels: Tensor, k: int) -> float:
+    return _round((scores.topk(k, dim=-1).indices == labels[:, None]).any(-1))
+
+
+def _round(correct: Tensor) -> float:
+    return round(correct.float().mean().item(), 4)

@@ -1,0 +1,169 @@
+"""Waveform to log-mel spectrogram, the one front end of training and inference.
+
+A *clip* is at most 30 s of sound and is what levels are measured against, as in FMA-small, whose tracks are 30 s clips.
+A *window* is the 3 s a network looks at. Three settings of the same code:
+
+sparse  The recipe of FMA-small's 30 s log-mel images: one exact STFT frame about every 234 ms, in dB below the loudest
+        cell of the clip. Harmonics are complete, rhythm is thin.
+smooth  20 MFCCs of 22,050 Hz sound at hop 512, turned back to a 64-band log-mel. Rhythm and timbre are complete, pitch
+        is gone. Levels are absolute, floored 80 dB under the loudest cell of the clip.
+dense   An ordinary log-mel at hop 512, for training from audio.
+
+The mel scale, its normalisation and the decibel conventions are librosa's defaults (Slaney, power, top_db 80), so that
+features made by librosa and features made here are the same features.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torchaudio
+from torch import Tensor, nn
+
+CLIP_SECONDS = 30.0  # levels are relative to this much sound, see above
+TAIL_SECONDS = 0.1  # an uncovered rest no longer than this, as an encoder's padding leaves it, gets no window of its own
+MIN_POWER = 1e-10  # the smallest mel power told from silence, librosa's `amin`
+
+
+@dataclass(frozen=True)
+class LogMelConfig:
+    """Everything that decides what a network sees; travels in each member's config.json.
+
+    Attributes:
+        sample_rate: of the waveform, in Hz. The mel axis ends at half of it.
+        n_fft: STFT frame and FFT length, in samples (Hann window, centred, zero-padded ends).
+        hop_length: STFT hop, in samples.
+        n_mels: mel bands computed.
+        columns: frames of a window, as the network gets them.
+        column_seconds: time from one kept frame to the next; None keeps every STFT frame.
+        reference: 0 dB is the loudest cell of the clip ("max") or a power of one ("one").
+        top_db: range in dB kept below the loudest cell of the clip.
+        n_mfcc: cepstral coefficients kept (orthonormal DCT-II over the bands); None keeps the bands themselves.
+        bands: rows of a window as the network gets them: `n_mels`, or the bands rebuilt from the coefficients.
+        window_seconds: length of a window, in seconds.
+    """
+
+    sample_rate: int
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+    columns: int = 130
+    column_seconds: float | None = None
+    reference: str = "max"
+    top_db: float = 80.0
+    n_mfcc: int | None = None
+    bands: int = 128
+    window_seconds: float = 3.0
+
+    def __post_init__(self):
+        if self.reference not in ("max", "one"):
+            raise ValueError(f"reference must be 'max' or 'one', not {self.reference!r}")
+        if self.n_mfcc is None and self.bands != self.n_mels:
+            raise ValueError(f"without n_mfcc, bands ({self.bands}) must equal n_mels ({self.n_mels})")
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.sample_rate / self.hop_length
+
+    @property
+    def frames_per_column(self) -> float:
+        """STFT frames from one kept column to the next; 1.0 where every frame is kept."""
+        return self.column_seconds * self.frames_per_second if self.column_seconds else 1.0
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+FRONT_ENDS = {
+    "sparse": LogMelConfig(sample_rate=44100, columns=13, column_seconds=30 / 128),
+    "smooth": LogMelConfig(sample_rate=22050, reference="one", n_mfcc=20, bands=64),
+    "dense": LogMelConfig(sample_rate=22050),
+}
+
+
+def window_starts(seconds: float, window_seconds: float, hop_seconds: float) -> list[float]:
+    """Where the windows that cover a recording start, in seconds: every hop, and one more that ends with the sound.
+
+    A rest of `TAIL_SECONDS` is let go. A recording shorter than a window has one window, which starts at 0.
+    """
+    last = max(0.0, seconds - window_seconds)
+    starts = [i * hop_seconds for i in range(int(last / hop_seconds + 1e-6) + 1)]
+    if last - starts[-1] > TAIL_SECONDS:
+        starts.append(last)
+    return starts
+
+
+class LogMel(nn.Module):
+    """Log-mel windows of a clip, in dB.
+
+    Args:
+        config: the settings, e.g. `FRONT_ENDS["sparse"]`.
+    """
+
+    def __init__(self, config: LogMelConfig):
+        super().__init__()
+        self.config = config
+        self.mel = torchaudio.transforms.MelSpectrogram(
+            config.sample_rate,
+            config.n_fft,
+            hop_length=config.hop_length,
+            n_mels=config.n_mels,
+            norm="slaney",
+            mel_scale="slaney",
+            pad_mode="constant",
+        )
+        if config.n_mfcc:
+            to_cepstrum = torchaudio.functional.create_dct(config.n_mfcc, config.n_mels, norm="ortho")
+            # Reading fewer bands off the same cosines rescales them, since an orthonormal basis depends on its length.
+            from_cepstrum = torchaudio.functional.create_dct(config.n_mfcc, config.bands, norm="ortho")
+            self.register_buffer("to_cepstrum", to_cepstrum.T.contiguous(), persistent=False)
+            self.register_buffer(
+                "from_cepstrum", from_cepstrum * (config.bands / config.n_mels) ** 0.5, persistent=False
+            )
+
+    def forward(self, clip: Tensor, starts: Tensor) -> Tensor:
+        """Windows of a clip, ready for a network.
+
+        Args:
+            clip: mono waveform at `config.sample_rate`, shape (samples,), at most `CLIP_SECONDS` long.
+            starts: where each window starts, in seconds from the start of the clip, shape (windows,).
+
+        Returns:
+            log-mel in dB, shape (windows, bands, columns). Frames past the end repeat the last one.
+        """
+        config = self.config
+        decibels = self.decibels(self.mel(clip))
+        steps = (torch.arange(config.columns, dtype=torch.float64) + 0.5) * config.frames_per_column
+        frames = (starts.double()[:, None] * config.frames_per_second + steps).floor().long()
+        windows = decibels[:, frames.clamp(max=decibels.shape[-1] - 1).to(decibels.device)].movedim(0, 1)
+        return self.to_bands(self.to_stored(windows))
+
+    def clip_features(self, clip: Tensor) -> Tensor:
+        """What an archive keeps of a whole clip: evenly spaced columns of dB, or of cepstral coefficients.
+
+        Args:
+            clip: mono waveform at `config.sample_rate`, shape (samples,).
+
+        Returns:
+            shape (n_mels or n_mfcc, columns of the clip): 128 columns for 30 s of *sparse*, all frames otherwise.
+        """
+        decibels = self.decibels(self.mel(clip))
+        frames = decibels.shape[-1]
+        columns = max(1, round(frames / self.config.frames_per_column))
+        kept = ((torch.arange(columns, dtype=torch.float64) + 0.5) * frames / columns).floor().long()
+        return self.to_stored(decibels[:, kept])
+
+    def decibels(self, power: Tensor) -> Tensor:
+        """Mel power of a clip (n_mels, frames) to dB, floored `top_db` below its loudest cell."""
+        loudest = power.max().clamp(min=MIN_POWER)
+        floor = 10 * loudest.log10() - self.config.top_db
+        decibels = 10 * power.clamp(min=MIN_POWER).log10()
+        decibels = torch.maximum(decibels, floor)
+        return decibels - 10 * loudest.log10() if self.config.reference == "max" else decibels
+
+    def to_stored(self, decibels: Tensor) -> Tensor:
+        """dB (..., n_mels, columns) to what archives keep: the same, or cepstral coefficients (..., n_mfcc, columns)."""
+        return self.to_cepstrum @ decibels if self.config.n_mfcc else decibels
+
+    def to_bands(self, stored: Tensor) -> Tensor:
+        """The reverse of `to_stored`, shape (..., bands, columns): what the network sees."""
+        return self.from_cepstrum @ stored if self.config.n_mfcc else stored

@@ -1,0 +1,135 @@
+"""Members: a timm backbone on one front end. Made from ImageNet weights, saved and loaded in timm's Hub layout.
+
+A member's folder holds `model.safetensors` and `config.json`, which `timm.create_model("local-dir:FOLDER",
+pretrained=True)` opens by itself; the keys `front_end` and `normalisation` at its root say what the network is fed.
+"""
+
+import copy
+import json
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from genre.errors import CheckpointError
+from genre.frontend import LogMel, LogMelConfig
+
+WEIGHTS_FILE = "model.safetensors"
+RANDOM = "random"  # for `weights`: start from random numbers, to measure what pre-training is worth
+
+
+class Member(nn.Module):
+    """One backbone with the front end it was trained on.
+
+    Args:
+        backbone: timm classifier with one input channel.
+        front_end: what makes its windows from sound.
+        mean, std: of training windows in dB, for normalisation.
+        input_size: height and width of the picture the backbone gets; windows are resized to it.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, front_end: LogMelConfig, mean: float, std: float, input_size: tuple[int, int]
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.log_mel = LogMel(front_end)
+        self.mean, self.std, self.input_size = mean, std, tuple(input_size)
+
+    def picture(self, windows: Tensor) -> Tensor:
+        """Windows in dB (batch, bands, columns) to normalised pictures (batch, 1, height, width)."""
+        pictures = ((windows - self.mean) / self.std)[:, None]
+        if pictures.shape[-2:] != self.input_size:
+            pictures = nn.functional.interpolate(pictures, self.input_size, mode="bilinear", align_corners=False)
+        return pictures.contiguous(memory_format=torch.channels_last)
+
+    def embed(self, windows: Tensor) -> Tensor:
+        """Pooled features of windows, shape (batch, features)."""
+        features = self.backbone.forward_features(self.picture(windows))
+        return self.backbone.forward_head(features, pre_logits=True)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Windows in dB, shape (batch, bands, columns), to logits, shape (batch, labels)."""
+        return self.backbone(self.picture(windows))
+
+
+def create_backbone(name: str, labels: int, weights: Path | str | None = None) -> nn.Module:
+    """A timm backbone with one input channel and a fresh head.
+
+    Args:
+        name: any timm image model, e.g. "tf_efficientnet_lite0".
+        labels: number of outputs.
+        weights: None downloads timm's ImageNet weights from the Hub; a file is read instead (any layout of the same
+            network, matched by order where names differ); `RANDOM` starts from nothing.
+
+    Raises:
+        CheckpointError: timm does not know the name, or the weights cannot be had.
+    """
+    if not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:8]) or "see timm.list_models()"
+        raise CheckpointError(f"timm has no model {name!r}; there is {close}.")
+    try:
+        pretrained = weights is None
+        # Three channels first: timm sums the first convolution over colours when it is asked for one channel.
+        source = None if weights == RANDOM else timm.create_model(name, pretrained=pretrained)
+        if source is not None and not pretrained:
+            timm.models.load_checkpoint(source, str(weights), remap=not str(weights).endswith(".safetensors"))
+    except (OSError, RuntimeError, KeyError) as error:
+        hint = "pass --weights FILE where there is no network" if weights is None else "is it of this backbone?"
+        raise CheckpointError(f"The ImageNet weights of {name} could not be loaded ({hint}).") from error
+    backbone = timm.create_model(name, in_chans=1, num_classes=labels)
+    if source is not None:
+        _copy_features(source, backbone)
+    head = backbone.get_classifier()
+    nn.init.normal_(head.weight, std=0.01)  # timm's own start is wide: a first loss of 5 instead of ln(labels)
+    nn.init.zeros_(head.bias)
+    return backbone.to(memory_format=torch.channels_last)
+
+
+def _copy_features(source: nn.Module, backbone: nn.Module) -> None:
+    """Copy everything but the head from a three-channel ImageNet network to a one-channel one."""
+    config = backbone.pretrained_cfg
+    state = {k: v for k, v in source.state_dict().items() if not k.startswith(config["classifier"] + ".")}
+    first = config["first_conv"] + ".weight"
+    state[first] = timm.models.adapt_input_conv(1, state[first])
+    missing, unexpected = backbone.load_state_dict(state, strict=False)
+    if unexpected or any(not k.startswith(config["classifier"] + ".") for k in missing):
+        raise CheckpointError(f"{config['architecture']} cannot take its ImageNet weights on one channel.")
+
+
+def save_member(member: Member, folder: Path, labels: list[str]) -> None:
+    """Write a member's folder, weights as float16 (half the bytes; the shipped figures are those of the stored weights)."""
+    timm.models.save_for_hf(
+        copy.deepcopy(member.backbone).half(),
+        folder,
+        model_config={
+            "label_names": labels,
+            "front_end": member.log_mel.config.to_dict(),
+            "normalisation": {"mean": member.mean, "std": member.std},
+        },
+        model_args={"in_chans": 1},
+        data_config={"input_size": (1, *member.input_size), "mean": (member.mean,), "std": (member.std,)},
+        safe_serialization=True,
+    )
+
+
+def load_member(folder: Path) -> Member:
+    """Read a member's folder; the network is in evaluation mode.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        backbone = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        member = Member(
+            backbone.to(memory_format=torch.channels_last),
+            LogMelConfig(**config["front_end"]),
+            **config["normalisation"],
+            input_size=config["pretrained_cfg"]["input_size"][1:],
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"The model in {folder.name!r} is incomplete or damaged; fetch it again.") from error
+    return member.eval()

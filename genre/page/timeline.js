@@ -1,0 +1,71 @@
+// Brings the timeline to life: plays the recording, moves the cursor over both plots, names the window under it,
+// and plays from wherever a plot is clicked. `element` is the component's root; its content is replaced with every
+// verdict, so all listening is done on the root.
+
+const find = (selector) => element.querySelector(selector);
+
+const clock = (seconds) => {
+  const whole = Math.floor(seconds);
+  const two = (number) => String(number).padStart(2, "0");
+  const minutes = Math.floor(whole / 60);
+  return minutes < 60
+    ? `${minutes}:${two(whole % 60)}`
+    : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
+};
+
+const windowAt = (time) =>
+  [...element.querySelectorAll(".window")].findLast((one) => time >= Number(one.dataset.start) - 0.001);
+
+function show(time) {
+  const total = Number(find(".timeline").dataset.seconds);
+  find(".axes").style.setProperty("--position", Math.min(1, time / total));
+  find(".clock b").textContent = clock(time);
+  const current = windowAt(time);
+  element.querySelectorAll(".window.current").forEach((one) => one !== current && one.classList.remove("current"));
+  current?.classList.add("current");
+  find(".now").textContent = current ? current.dataset.said : "";
+}
+
+function seek(time) {
+  const audio = find("audio");
+  audio.currentTime = time;
+  show(time);
+  audio.play().catch(unplayable);
+}
+
+function unplayable() {
+  const now = find(".now");
+  if (now) now.textContent = "This browser cannot play this file; the verdict stands all the same.";
+}
+
+function follow() {
+  const audio = find("audio");
+  if (!audio || audio.paused) return;
+  show(audio.currentTime);
+  requestAnimationFrame(follow);
+}
+
+element.addEventListener("click", (event) => {
+  const audio = find("audio");
+  if (event.target.closest(".play")) {
+    if (audio.paused) audio.play().catch(unplayable);
+    else audio.pause();
+    return;
+  }
+  const plot = event.target.closest(".plot");
+  if (!plot) return;
+  const box = plot.getBoundingClientRect();
+  const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+  seek(part * Number(find(".timeline").dataset.seconds));
+});
+
+// Media events do not bubble; they are caught on their way down.
+const playing = (state) => () => {
+  find(".timeline")?.classList.toggle("playing", state);
+  find(".play")?.setAttribute("aria-label", state ? "Pause" : "Play");
+  if (state) follow();
+};
+element.addEventListener("play", playing(true), true);
+element.addEventListener("pause", playing(false), true);
+element.addEventListener("ended", playing(false), true);
+element.addEventListener("seeked", () => show(find("audio").currentTime), true);

@@ -1,0 +1,206 @@
+"""The training loop: fine-tunes one member and keeps its best epoch by validation."""
+
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from genre.augment import Augmentation
+from genre.data import Windows
+from genre.errors import GenreError
+from genre.model import Member
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a member is trained. The defaults are those that won on FMA-small's validation split.
+
+    Attributes:
+        backbone: timm model name.
+        input_size: height and width of the network's picture.
+        epochs: passes over the training tracks.
+        windows_per_track: random windows of each track in an epoch.
+        batch_size: windows of an optimiser step.
+        learning_rate, weight_decay: of AdamW; cosine schedule after `warmup_epochs`.
+        label_smoothing: probability spread over all labels.
+        dropout: of the head.
+        ema_decay: of the moving average of the weights, which is what is validated and kept.
+        teacher_weight: of the second loss, the mean squared error to the track's standardised VGGish embedding.
+        augmentation: see `Augmentation`.
+        seed: of everything random.
+    """
+
+    backbone: str = "tf_efficientnet_lite0"
+    input_size: tuple[int, int] = (128, 64)
+    epochs: int = 10
+    windows_per_track: int = 2
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.1
+    dropout: float = 0.2
+    ema_decay: float = 0.995
+    teacher_weight: float = 0.5
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    seed: int = 0
+
+
+RECIPES = {
+    "sparse": Recipe(),
+    "smooth": Recipe(
+        input_size=(64, 130), windows_per_track=1, epochs=20, augmentation=Augmentation(roll=0.5, column_mask=0.2)
+    ),
+    "dense": Recipe(input_size=(128, 130), epochs=20),
+}
+
+
+def track_log_probabilities(member: Member, windows: Windows, batch_tracks: int = 32) -> Tensor:
+    """Log-probabilities of every window that covers each track, shape (tracks, windows, labels), on the CPU."""
+    device = next(member.parameters()).device
+    member.eval()
+    results = []
+    with torch.inference_mode():
+        for first in range(0, len(windows), batch_tracks):
+            batch = windows.all(np.arange(first, min(first + batch_tracks, len(windows))))
+            logits = member(batch.flatten(0, 1).to(device)).float().cpu()
+            results.append(logits.log_softmax(-1).unflatten(0, batch.shape[:2]))
+    return torch.cat(results)
+
+
+def train_member(
+    member: Member, training: Windows, validation: Windows, recipe: Recipe, state_file: Path, resume: bool = False
+) -> float:
+    """Fine-tune a member in place; it ends with the weights of its best epoch.
+
+    After every epoch all that is needed to go on lies in `state_file`; with `resume` the run goes on from there and,
+    on a CPU, ends with the same weights as an undisturbed one (every epoch draws its random numbers from the seed and
+    its own number).
+
+    Returns:
+        track accuracy of the best epoch on validation.
+    """
+    device = next(member.parameters()).device
+    run = _Run(member, training, recipe, device)
+    if resume and state_file.is_file():
+        run.restore(state_file)
+    state_file.parent.mkdir(parents=True, exist_ok=True)
+    for epoch in range(run.epoch, recipe.epochs):
+        started = time.perf_counter()
+        loss = run.train_epoch(epoch)
+        log_probabilities = track_log_probabilities(run.average.module, validation)
+        first, track = _accuracies(log_probabilities, validation.labels)
+        if track > run.best_accuracy:
+            run.best_accuracy, run.best = track, _cpu_state(run.average.module)
+        run.epoch = epoch + 1
+        run.save(state_file)
+        print(
+            f"epoch {epoch + 1}/{recipe.epochs}  loss {loss:.3f}  validation: first window {first:.1%}, "
+            f"track {track:.1%}  ({time.perf_counter() - started:.0f} s)",
+            flush=True,
+        )
+    member.load_state_dict(run.best)
+    return run.best_accuracy
+
+
+class _Run:
+    """What changes while training: network, teacher head, optimiser, average, best epoch."""
+
+    def __init__(self, member: Member, training: Windows, recipe: Recipe, device: torch.device):
+        torch.manual_seed(recipe.seed)
+        self.member, self.training, self.recipe, self.device = member, training, recipe, device
+        teacher_size = 0 if training.teacher is None or not recipe.teacher_weight else training.teacher.shape[1]
+        self.teacher_head = nn.Linear(member.backbone.num_features, teacher_size).to(device) if teacher_size else None
+        trained = [*member.parameters(), *(self.teacher_head.parameters() if self.teacher_head else ())]
+        self.optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.steps_per_epoch = len(training) * recipe.windows_per_track // recipe.batch_size or 1
+        total, warmup = recipe.epochs * self.steps_per_epoch, int(recipe.warmup_epochs * self.steps_per_epoch)
+        self.schedule = torch.optim.lr_scheduler.SequentialLR(
+            self.optimizer,
+            [
+                torch.optim.lr_scheduler.LinearLR(self.optimizer, 0.01, total_iters=max(1, warmup)),
+                torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(1, total - warmup)),
+            ],
+            [warmup],
+        )
+        self.average = ModelEmaV3(member, decay=recipe.ema_decay, use_warmup=True)
+        self.epoch, self.best_accuracy, self.best = 0, -1.0, None
+
+    def train_epoch(self, epoch: int) -> float:
+        """One pass over the training tracks; returns the mean loss."""
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed * 1000 + epoch)
+        generator = np.random.default_rng((recipe.seed, epoch))
+        order = np.concatenate([generator.permutation(len(self.training)) for _ in range(recipe.windows_per_track)])
+        self.member.train()
+        losses = []
+        bar = tqdm(range(self.steps_per_epoch), desc=f"epoch {epoch + 1}", leave=False, unit="batch", mininterval=1)
+        for step in bar:
+            tracks = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            loss = self.train_step(self.training.random(tracks, generator), tracks)
+            losses.append(loss)
+            bar.set_postfix(loss=f"{loss:.3f}")
+        return float(np.mean(losses))
+
+    def train_step(self, windows: Tensor, tracks: np.ndarray) -> float:
+        recipe = self.recipe
+        labels = functional.one_hot(self.training.labels[tracks], self.member.backbone.num_classes).float()
+        teacher = self.training.teacher[tracks] if self.teacher_head else labels
+        windows, labels, teacher = (t.to(self.device, non_blocking=True) for t in (windows, labels, teacher))
+        windows, labels, teacher = recipe.augmentation.mix(recipe.augmentation(windows), labels, teacher)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            features = self.member.embed(windows)
+            logits = self.member.backbone.get_classifier()(functional.dropout(features, recipe.dropout))
+            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+            if self.teacher_head:
+                loss = loss + recipe.teacher_weight * functional.mse_loss(self.teacher_head(features).float(), teacher)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.update(self.member, step=self.schedule.last_epoch)
+        if not np.isfinite(value := loss.item()):
+            raise GenreError("The loss is no longer a number; try a lower --learning-rate.")
+        return value
+
+    def save(self, path: Path) -> None:
+        """Write the state beside its place and move it there, so that a kill leaves the old one or the new one."""
+        state = {
+            "recipe": asdict(self.recipe),
+            "epoch": self.epoch,
+            "best_accuracy": self.best_accuracy,
+            "best": self.best,
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+        torch.save(state, path.with_suffix(".tmp"))
+        os.replace(path.with_suffix(".tmp"), path)
+
+    def restore(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["recipe"] != asdict(self.recipe):
+            raise GenreError(f"{path} was made with other settings; repeat those, or start again without --resume.")
+        self.epoch, self.best_accuracy, self.best = state["epoch"], state["best_accuracy"], state["best"]
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict:
+        parts = {"member": self.member, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
+        return parts | ({"teacher_head": self.teacher_head} if self.teacher_head else {})
+
+
+def _accuracies(log_probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Top-1 of the first window and of the track (mean probability)."""
+    first = log_probabilities[:, 0].argmax(-1)
+    track = log_probabilities.exp().mean(1).argmax(-1)
+    return (first == labels).float().mean().item(), (track == labels).float().mean().item()
+
+
+def _cpu_state(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
