@@ -79,13 +79,18 @@ def recipe_for(arguments: argparse.Namespace, name: str) -> Recipe:
 
 def describe(arguments: argparse.Namespace, index: Index) -> dict:
     return {
-        "command": "python " + shlex.join(sys.argv),
+        "command": "python train.py " + shlex.join(_without_folders(argument) for argument in sys.argv[1:]),
         "start": "random weights" if arguments.from_scratch else "ImageNet weights",
         "data": "FMA-small, official split" if len(index.genres) == 8 else str(arguments.data),
         "tracks": {split: len(index.of(split)) for split in ("training", "validation", "test")},
         "left_out": index.dropped,
         "members": {name: repr(recipe_for(arguments, name)) for name in arguments.front_end},
     }
+
+
+def _without_folders(argument: str) -> str:
+    """Where somebody keeps the data and the weights is nobody's business."""
+    return Path(argument).name if Path(argument).is_absolute() or argument.startswith("..") else argument
 
 
 def show(figures: dict, split: str) -> None:

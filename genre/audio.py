@@ -16,6 +16,7 @@ from genre.errors import AudioError
 # Containers and raw streams that carry sound. The list keeps out playlists and the like (hls, dash, concat ...), which
 # make FFmpeg open other files or the network.
 FORMATS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+PRE_ROLL_SECONDS = 0.5  # decoded and thrown away before a wanted start
 FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is damage that would drown everything else
 
 
@@ -117,7 +118,8 @@ def _mono_blocks(container: av.container.InputContainer, rate: int, start: float
     track = container.streams.audio[0]
     origin = float((track.start_time or 0) * track.time_base)
     if start > 0:
-        container.seek(int((origin + start) * av.time_base), backward=True)
+        # A little earlier, since the first frames after a jump lean on ones that were not read (mp3, aac, opus).
+        container.seek(int((origin + max(0.0, start - PRE_ROLL_SECONDS)) * av.time_base), backward=True)
     resampler, made_for, skip = None, None, None
     for frame in _frames(container, track):
         if skip is None:  # the first frame says where decoding really began

@@ -112,6 +112,7 @@ def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATI
 
 
 def _top(scores: Tensor, labels: Tensor, k: int) -> float:
+    k = min(k, scores.shape[-1])
     return _round((scores.topk(k, dim=-1).indices == labels[:, None]).any(-1))
 
 

@@ -76,7 +76,7 @@ def create_backbone(name: str, labels: int, weights: Path | str | None = None) -
         source = None if weights == RANDOM else timm.create_model(name, pretrained=pretrained)
         if source is not None and not pretrained:
             timm.models.load_checkpoint(source, str(weights), remap=not str(weights).endswith(".safetensors"))
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, AssertionError) as error:
         hint = "pass --weights FILE where there is no network" if weights is None else "is it of this backbone?"
         raise CheckpointError(f"The ImageNet weights of {name} could not be loaded ({hint}).") from error
     backbone = timm.create_model(name, in_chans=1, num_classes=labels)
@@ -102,7 +102,7 @@ def _copy_features(source: nn.Module, backbone: nn.Module) -> None:
 def save_member(member: Member, folder: Path, labels: list[str]) -> None:
     """Write a member's folder, weights as float16 (half the bytes; the shipped figures are those of the stored weights)."""
     timm.models.save_for_hf(
-        copy.deepcopy(member.backbone).half(),
+        copy.deepcopy(member.backbone).half().to(memory_format=torch.contiguous_format),
         folder,
         model_config={
             "label_names": labels,

