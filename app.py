@@ -1,15 +1,14 @@
-"""The page: drop or record a song, see its genre, its spectrogram and the verdict of every 3-second window.
-
-    python app.py [--checkpoint NAME]
-"""
+"""The page: drop or record a song, see its genre, its spectrogram and the verdict of every 3-second window."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
+import torch
 
 import genre
 from genre import audio, views
@@ -18,9 +17,9 @@ from genre.spectrogram import Spectrogram
 HERE = Path(__file__).parent
 PAGE = HERE / "genre" / "page"
 EXAMPLES = {
-    "Synthetic drum loop": "drum_loop.mp3",
-    "Synthetic arpeggio": "arpeggio.mp3",
-    "Synthetic strummed chords": "strummed_chords.mp3",
+    "Drum loop": "drum_loop.mp3",
+    "Arpeggio": "arpeggio.mp3",
+    "Strummed chords": "strummed_chords.mp3",
 }
 MAX_SECONDS = 30 * 60  # of a file are heard
 MAX_FILE_SIZE = "200mb"
@@ -73,12 +72,14 @@ def build_page(classifier: genre.Classifier) -> gr.Blocks:
                     song,
                     example_labels=list(EXAMPLES),
                     cache_examples=False,
-                    label="Examples, made by a computer",
+                    label="Synthetic examples, made by a script",
                 )
             with gr.Column():
                 verdict = gr.HTML(views.EMPTY, elem_id="verdict")
         timeline = gr.HTML(elem_id="timeline", js_on_load=(PAGE / "timeline.js").read_text(encoding="utf-8"))
         gr.HTML(_about(classifier))
+        with gr.Accordion("Model card: how it was trained, what it scores, what it cannot know", open=False):
+            gr.Markdown(classifier.checkpoint.card)
         song.change(show, song, [verdict, timeline], api_visibility="private", show_progress="hidden")
         gr.api(classify, api_name="classify")
     return page.queue(default_concurrency_limit=PARALLEL_JOBS, max_size=MAX_WAITING)
@@ -102,9 +103,7 @@ def _render(
     picture = spectrogram.data_uri()
     return (
         views.verdict(prediction, classifier.labels, heard_all, MAX_SECONDS),
-        views.timeline(
-            prediction, classifier.labels, picture, spectrogram.highest_hz, f"gradio_api/file={path}"
-        ),
+        views.timeline(prediction, classifier.labels, picture, spectrogram.highest_hz, f"gradio_api/file={path}"),
     )
 
 
@@ -142,6 +141,7 @@ def main() -> None:
         classifier = genre.load(arguments.checkpoint)
     except genre.GenreError as error:
         sys.exit(f"app.py: {error}")
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # so that jobs do not fight for cores
     build_page(classifier).launch(
         theme=gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         css_paths=PAGE / "style.css",

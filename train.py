@@ -3,8 +3,8 @@
     python train.py --data DIR --out checkpoints/NAME --test          train, fuse, calibrate, evaluate, save
     python train.py --data DIR --evaluate checkpoints/NAME            measure a checkpoint again
 
-DIR is a folder of prepared arrays; `genre/data.py` documents it and writes it from audio. Every choice (best epoch, fusion
-weights, temperature) is made on the validation split; the test split is read only with --test, at the very end.
+DIR is a folder of prepared arrays; `genre/data.py` documents it and writes it from audio. Every choice (best epoch,
+fusion weights, temperature) is made on the validation split; the test split is read only with --test, at the end.
 """
 
 import argparse
@@ -62,7 +62,8 @@ def train_one(arguments: argparse.Namespace, index: Index, name: str) -> Member:
     training, validation = Windows(index, "training", name), Windows(index, "validation", name)
     print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs")
     torch.manual_seed(recipe.seed)
-    backbone = create_backbone(recipe.backbone, len(index.genres), RANDOM if arguments.from_scratch else arguments.weights)
+    weights = RANDOM if arguments.from_scratch else arguments.weights
+    backbone = create_backbone(recipe.backbone, len(index.genres), weights)
     member = Member(backbone, FRONT_ENDS[name], *training.statistics(), recipe.input_size)
     state_file = Path("runs") / arguments.out.name / f"{name}.pt"
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -120,7 +121,7 @@ def parse_arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=kind, help="instead of the recipe's, see genre/training.py")
     parser.add_argument("--seed", type=int, help="of everything random (0)")
     parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
-    parser.add_argument("--test", action="store_true", help="also read the test split, once, for the finished checkpoint")
+    parser.add_argument("--test", action="store_true", help="also read the test split, for the finished checkpoint")
     parser.add_argument("--evaluate", metavar="CHECKPOINT", help="measure this checkpoint instead of training")
     parser.add_argument("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
     return parser.parse_args()

@@ -1,7 +1,4 @@
-"""Makes the example clips of the page from arithmetic alone, so that nobody's licence is needed.
-
-    python examples/make_examples.py
-"""
+"""Makes the example clips of the page from arithmetic alone, so that nobody's licence is needed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Any audio file, or the sound track of a video, to mono float32 at a wanted rate, decoded by PyAV (FFmpeg in a wheel)."""
+"""Any audio file, or the sound track of a video, to mono float32 at a wanted rate, by PyAV (FFmpeg in a wheel)."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,9 @@ from genre.errors import AudioError
 
 # Containers and raw streams that carry sound. The list keeps out playlists and the like (hls, dash, concat ...), which
 # make FFmpeg open other files or the network.
-FORMATS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+)
 PRE_ROLL_SECONDS = 0.5  # decoded and thrown away before a wanted start
 FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is damage that would drown everything else
 
@@ -87,7 +89,7 @@ def resample(waveform: Tensor, rate: int, new_rate: int) -> Tensor:
 def _open(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
     """The file as an open container with a sound track. FFmpeg gets a file object, never a path or an address."""
     try:
-        file = open(path, "rb")
+        file = Path(path).open("rb")  # noqa: SIM115 (what goes wrong inside the with has other reasons)
     except (OSError, ValueError) as error:
         raise AudioError(f"{Path(path).name!r} cannot be opened: {_reason(error)}.") from error
     with file:

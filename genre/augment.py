@@ -65,7 +65,7 @@ class Augmentation:
         return pictures[:, 0]
 
     def mix(self, windows: Tensor, *targets: Tensor) -> tuple[Tensor, ...]:
-        """Mixup (Zhang et al., 2018): every window and its targets blended with another of the batch, one weight each."""
+        """Mixup (Zhang et al., 2018): every window and its targets blended with another of the batch."""
         if not self.mixup:
             return windows, *targets
         batch = len(windows)

@@ -23,7 +23,8 @@ def write_card(folder: Path) -> None:
         FRONT_MATTER + f"# {config['name']}",
         f"Tells which of {len(config['labels'])} genres a song belongs to ({', '.join(config['labels'])}) from "
         f"{config['window_seconds']:g}-second log-mel windows.",
-        "## Members\n\n" + _table(
+        "## Members\n\n"
+        + _table(
             ["member", "weight, window", "weight, track"],
             [[m["folder"], f"{m['weight']['window']:.2f}", f"{m['weight']['track']:.2f}"] for m in config["members"]],
         ),
@@ -35,7 +36,7 @@ def write_card(folder: Path) -> None:
         "## Limits\n\nThe labels are those of the Free Music Archive's curators: one genre a track, often open to "
         "argument, and nothing outside the list can be named. The model was trained on 30 s clips from the middle of "
         "tracks; intros, speech and silence were not part of it. It reports a probability, not a fact.",
-        "## Use\n\n```python\nimport genre\n\nclassifier = genre.load(FOLDER)  # this folder, or \"hf-hub:user/repo\"\n"
+        '## Use\n\n```python\nimport genre\n\nclassifier = genre.load(FOLDER)  # this folder, or "hf-hub:user/repo"\n'
         'print(classifier.classify("song.mp3"))\n```',
     ]
     (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")

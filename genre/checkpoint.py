@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor
 
 from genre.errors import CheckpointError
@@ -42,7 +42,10 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Trained members and how they are fused. `window` judges 3 seconds, `track` a whole recording."""
+    """Trained members and how they are fused. `window` judges 3 seconds, `track` a whole recording.
+
+    `card` is the model card in Markdown and `metrics` what metrics.json holds; both are empty where there is none.
+    """
 
     name: str
     labels: list[str]
@@ -50,6 +53,7 @@ class Checkpoint:
     window: Fusion
     track: Fusion
     metrics: dict
+    card: str
 
     @property
     def window_seconds(self) -> float:
@@ -68,9 +72,7 @@ class Checkpoint:
         return self.track(torch.stack([one.exp().mean(-2).clamp(min=1e-12).log() for one in log_probabilities]))
 
 
-def save_checkpoint(
-    folder: Path, labels: list[str], members: dict[str, Member], window: Fusion, track: Fusion
-) -> None:
+def save_checkpoint(folder: Path, labels: list[str], members: dict[str, Member], window: Fusion, track: Fusion) -> None:
     """Write a checkpoint's folder, without its metrics and card."""
     for name, member in members.items():
         save_member(member, folder / name, labels)
@@ -116,7 +118,7 @@ def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
         labels = config["labels"]
         if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
             raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
-        return Checkpoint(config["name"], labels, members, window, track, read_metrics(folder))
+        return Checkpoint(config["name"], labels, members, window, track, read_metrics(folder), _read_card(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
 
@@ -129,6 +131,13 @@ def available() -> list[str]:
 def read_metrics(folder: Path) -> dict:
     path = folder / "metrics.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _read_card(folder: Path) -> str:
+    """The card without the front matter that is meant for the Hub."""
+    path = folder / "README.md"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -152,9 +161,7 @@ def _download(repository: str) -> Path:
     repo, _, revision = repository.partition("@")
     try:
         return Path(
-            snapshot_download(
-                repo, revision=revision or None, allow_patterns=["*.json", "*.safetensors", "README.md"]
-            )
+            snapshot_download(repo, revision=revision or None, allow_patterns=["*.json", "*.safetensors", "README.md"])
         )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(

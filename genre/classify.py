@@ -1,6 +1,7 @@
 """From a file to a verdict: windows to probabilities to an aggregated, calibrated Prediction."""
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,9 +115,8 @@ class Classifier:
         Raises:
             AudioError: nothing in the file can be heard.
         """
-        for prediction in self.stream(path, start=start, seconds=seconds, overlap=overlap):
-            pass
-        return prediction
+        verdicts = self.stream(path, start=start, seconds=seconds, overlap=overlap)
+        return deque(verdicts, maxlen=1).pop()
 
     def stream(
         self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
@@ -174,9 +174,7 @@ def load(name: str | Path | None = None) -> Classifier:
     return Classifier(load_checkpoint(name))
 
 
-def cut_clips(
-    pieces: Iterable[np.ndarray], rate: int, window_seconds: float, hop_seconds: float
-) -> Iterator[Clip]:
+def cut_clips(pieces: Iterable[np.ndarray], rate: int, window_seconds: float, hop_seconds: float) -> Iterator[Clip]:
     """Cut sound that arrives in pieces into clips like those of training.
 
     A clip is 30 s long and its windows are judged against its own loudest moment. The last one ends with the

@@ -20,7 +20,7 @@ import torchaudio
 from torch import Tensor, nn
 
 CLIP_SECONDS = 30.0  # levels are relative to this much sound, see above
-TAIL_SECONDS = 0.1  # an uncovered rest no longer than this, as an encoder's padding leaves it, gets no window of its own
+TAIL_SECONDS = 0.1  # a rest no longer than this, such as an encoder's padding, gets no window of its own
 MIN_POWER = 1e-10  # the smallest mel power told from silence, librosa's `amin`
 
 
@@ -161,7 +161,7 @@ class LogMel(nn.Module):
         return decibels - 10 * loudest.log10() if self.config.reference == "max" else decibels
 
     def to_stored(self, decibels: Tensor) -> Tensor:
-        """dB (..., n_mels, columns) to what archives keep: the same, or cepstral coefficients (..., n_mfcc, columns)."""
+        """dB (..., n_mels, columns) to what archives keep: the same, or coefficients (..., n_mfcc, columns)."""
         return self.to_cepstrum @ decibels if self.config.n_mfcc else decibels
 
     def to_bands(self, stored: Tensor) -> Tensor:

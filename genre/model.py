@@ -100,7 +100,7 @@ def _copy_features(source: nn.Module, backbone: nn.Module) -> None:
 
 
 def save_member(member: Member, folder: Path, labels: list[str]) -> None:
-    """Write a member's folder, weights as float16 (half the bytes; the shipped figures are those of the stored weights)."""
+    """Write a member's folder, weights as float16: half the bytes, and every figure is measured on the stored ones."""
     timm.models.save_for_hf(
         copy.deepcopy(member.backbone).half().to(memory_format=torch.contiguous_format),
         folder,

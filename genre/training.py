@@ -1,6 +1,5 @@
 """The training loop: fine-tunes one member and keeps its best epoch by validation."""
 
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -180,7 +179,7 @@ class _Run:
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
         torch.save(state, path.with_suffix(".tmp"))
-        os.replace(path.with_suffix(".tmp"), path)
+        path.with_suffix(".tmp").replace(path)
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)

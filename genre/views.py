@@ -68,7 +68,7 @@ def timeline(prediction: Prediction, labels: list[str], picture: str, highest_hz
         f'<audio preload="metadata" src="{escape(audio_url)}"></audio>'
         '<div class="player"><button class="play" type="button" aria-label="Play">'
         '<span aria-hidden="true"></span></button>'
-        f'<span class="clock"><b>0:00</b> / {clock(round(seconds))}</span><span class="now" aria-live="off"></span></div>'
+        f'<span class="clock"><b>0:00</b> / {clock(round(seconds))}</span><span class="now"></span></div>'
         '<div class="axes"><div class="scale">' + _notes(highest_hz) + "</div>"
         f'<div class="plot spectrogram"><img alt="Spectrogram, 0 to {highest_hz / 1000:.0f} kHz" src="{picture}"></div>'
         '<div class="scale genres">'

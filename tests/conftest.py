@@ -1,20 +1,24 @@
 """Real audio where there is some, tones and noise made here where there is none."""
 
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-import torch
 
 import genre
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 RATE = 44100
-
-torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +92,40 @@ def write_audio(
         if video:
             container.mux(film.encode(None))
     return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[str]:
+    """The address of the app as people start it, on the shipped checkpoint."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("server")
+    log = (folder / "log").open("w+")
+    environment = os.environ | {
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "uploads"),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+    }
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py")], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            if process.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(address, timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            process.kill()
+        log.seek(0)
+        assert process.poll() is None, f"the app did not start:\n{log.read()}"
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()

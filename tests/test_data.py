@@ -134,5 +134,3 @@ def test_missing_data_is_said(tmp_path, folder):
     (tmp_path / "audio.csv").write_text("file,genre\na.mp3,Rock\n")
     with pytest.raises(DataError, match="needs the columns"):
         prepare(tmp_path / "audio.csv", tmp_path / "out", "sparse")
-
-

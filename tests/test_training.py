@@ -17,7 +17,7 @@ from genre.model import RANDOM, Member, create_backbone
 from genre.training import Recipe, track_log_probabilities, train_member
 from tests.conftest import ROOT
 
-TINY = Recipe(backbone="test_efficientnet", input_size=(64, 32), epochs=3, batch_size=16, warmup_epochs=0.2, ema_decay=0.9)
+TINY = Recipe("test_efficientnet", input_size=(64, 32), epochs=3, batch_size=16, warmup_epochs=0.2, ema_decay=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +109,7 @@ def test_augmentation_changes_levels_but_not_shapes():
     assert changed.shape == windows.shape
     assert changed.isfinite().all()
     assert not torch.allclose(changed, windows)
-    off = Augmentation(
-        mixup=0, band_mask=0, column_mask=0, gain=0, tilt=0, dynamic_range=0, low_pass=0, roll=0
-    )
+    off = Augmentation(mixup=0, band_mask=0, column_mask=0, gain=0, tilt=0, dynamic_range=0, low_pass=0, roll=0)
     torch.testing.assert_close(off(windows), windows)
     assert off.mix(windows)[0] is windows
 

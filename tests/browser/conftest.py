@@ -1,0 +1,52 @@
+"""The page in a real headless Chromium."""
+
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import music, write_audio
+
+FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream
+    --autoplay-policy=no-user-gesture-required""".split()
+
+
+@pytest.fixture(scope="session")
+def microphone_file(tmp_path_factory):
+    """What the fake microphone hears."""
+    sound = np.tile(music(5, 48000), 4)
+    return write_audio(tmp_path_factory.mktemp("microphone") / "music.wav", [sound], "pcm_s16le", rate=48000)
+
+
+@pytest.fixture(scope="session")
+def browser(microphone_file) -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=[*FLAGS, f"--use-file-for-fake-audio-capture={microphone_file}"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["desktop", "phone"])
+def size(request) -> dict:
+    return {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}[request.param]
+
+
+@pytest.fixture
+def page(browser, server, size) -> Iterator[Page]:
+    context = browser.new_context(viewport=size, permissions=["microphone"])
+    page = context.new_page()
+    failures = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.goto(server)
+    page.get_by_text("Drop a song, record a few seconds").wait_for()
+    yield page
+    context.close()
+    assert not failures

@@ -1,0 +1,92 @@
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import music, write_audio
+
+UPLOAD = "#song input[type=file]"
+SECONDS = 30_000  # Playwright counts in milliseconds
+
+
+def wait_for_verdict(page):
+    expect(page.locator("#verdict .heard")).to_have_text(re.compile(r"windows?\.$"), timeout=SECONDS)
+
+
+def box(page, selector):
+    return page.locator(selector).bounding_box()
+
+
+def test_a_song_gets_verdict_spectrogram_and_windows(page, example):
+    page.set_input_files(UPLOAD, example)
+    wait_for_verdict(page)
+    expect(page.locator("#verdict h2")).to_have_text("Electronic")
+    expect(page.locator("#verdict .bars li")).to_have_count(3)
+    expect(page.locator("#timeline .window")).to_have_count(5)
+    expect(page.locator("#timeline .scale.genres span")).to_have_count(8)
+    picture = page.locator("#timeline .spectrogram img")
+    assert picture.evaluate("image => image.complete && image.naturalWidth > 200")
+
+    spectrogram, roll, ticks = (box(page, f"#timeline {one}") for one in (".spectrogram", ".roll", ".ticks"))
+    assert spectrogram["x"] == roll["x"] == ticks["x"]
+    assert spectrogram["width"] == roll["width"] == ticks["width"]
+    third = box(page, ".window[data-window='2'] .frame")
+    assert third["x"] - roll["x"] == pytest.approx(roll["width"] * 6 / 15, abs=2)
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_click_plays_from_there_and_names_the_window(page, example):
+    page.set_input_files(UPLOAD, example)
+    wait_for_verdict(page)
+    roll = page.locator("#timeline .roll")
+    width = roll.bounding_box()["width"]
+    page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
+    roll.click(position={"x": width * 0.5, "y": 30})
+    page.wait_for_function("document.querySelector('#timeline audio').currentTime > 7.6")
+    assert page.locator("#timeline audio").evaluate("audio => audio.currentTime") < 12
+    expect(page.locator(".window.current")).to_have_count(1)
+    expect(page.locator("#timeline .now")).to_have_text(re.compile(r"^\w+ \d+%, "))
+    cursor = box(page, "#timeline .cursor")
+    plot = roll.bounding_box()
+    assert plot["x"] + plot["width"] * 0.45 < cursor["x"] < plot["x"] + plot["width"] * 0.9
+
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+    assert page.locator("#timeline audio").evaluate("audio => audio.paused")
+
+
+def test_an_example_answers_at_a_click(page):
+    page.get_by_role("button", name="Strummed chords").click()
+    wait_for_verdict(page)
+    expect(page.locator("#timeline .window")).to_have_count(5)
+
+
+def test_a_recording_is_classified(page):
+    page.get_by_role("button", name="Record audio").click()
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(4500)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    wait_for_verdict(page)
+    expect(page.locator("#verdict .heard")).to_have_text(re.compile(r"Heard 0:0[3-6] in [12] windows?\."))
+
+
+def test_a_bad_file_is_one_sentence_and_the_page_goes_on(page, example, tmp_path):
+    (tmp_path / "list.mp3").write_text("milk, bread")
+    page.set_input_files(UPLOAD, tmp_path / "list.mp3")
+    alert = page.locator("#verdict [role=alert]")
+    expect(alert).to_contain_text("This is not an audio file that can be read, or it is damaged.", timeout=SECONDS)
+    expect(page.locator("#timeline .axes")).to_have_count(0)
+    assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
+
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_text("Drop a song, record a few seconds").wait_for()
+    page.set_input_files(UPLOAD, example)
+    wait_for_verdict(page)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("song.m4a", "aac"), ("song.wav", "pcm_s16le"), ("song.opus", "libopus")])
+def test_other_formats_are_heard_too(page, tmp_path, name, codec):
+    page.set_input_files(UPLOAD, write_audio(tmp_path / name, [music(7, 48000)], codec, rate=48000))
+    wait_for_verdict(page)
+    expect(page.locator("#timeline .window")).to_have_count(3)

@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from genre.evaluate import calibration_error, fit_fusion, wilson_interval
+
+
+def noisy_opinions(strength, labels, seed):
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.nn.functional.one_hot(labels, 4).float()
+    return (strength * truth + torch.randn(truth.shape, generator=generator)).log_softmax(-1)
+
+
+def test_fusion_trusts_the_member_that_knows_more():
+    labels = torch.arange(4000) % 4
+    good, poor = noisy_opinions(2.0, labels, 0), noisy_opinions(0.3, labels, 1)
+    fusion = fit_fusion(torch.stack([good, poor]), labels)
+    assert fusion.weights.sum().item() == pytest.approx(1)
+    assert fusion.weights[0] > 3 * fusion.weights[1]
+
+
+def test_the_temperature_undoes_overconfidence():
+    labels = torch.arange(4000) % 4
+    shouted = (4 * noisy_opinions(1.5, labels, 0)).log_softmax(-1)
+    fusion = fit_fusion(shouted[None], labels)
+    before, after = shouted.exp(), fusion(shouted[None])
+    correct = before.argmax(-1) == labels
+    assert calibration_error(after.amax(-1), correct) < 0.03 < calibration_error(before.amax(-1), correct)
+    assert torch.equal(before.argmax(-1), after.argmax(-1))
+
+
+def test_calibration_error_of_known_cases():
+    right, wrong = torch.ones(10, dtype=torch.bool), torch.zeros(10, dtype=torch.bool)
+    assert calibration_error(torch.ones(10), right) == 0
+    assert calibration_error(torch.ones(10), wrong) == 1
+    half = torch.cat([right, wrong])
+    assert calibration_error(torch.full((20,), 0.7), half) == pytest.approx(0.2, abs=1e-6)
+
+
+def test_the_interval_is_wilsons():
+    assert wilson_interval(50, 100) == pytest.approx([0.4038, 0.5962], abs=1e-4)
+    assert wilson_interval(0, 20)[0] == 0
+    assert wilson_interval(20, 20)[1] == 1
