@@ -3,8 +3,12 @@
     python train.py --data DIR --out checkpoints/NAME --test          train, fuse, calibrate, evaluate, save
     python train.py --data DIR --evaluate checkpoints/NAME            measure a checkpoint again
 
-DIR is a folder of prepared arrays; `genre/data.py` documents it and writes it from audio. Every choice (best epoch,
-fusion weights, temperature) is made on the validation split; the test split is read only with --test, at the end.
+DIR is one of
+    a folder with one sub-folder of songs a genre, in any audio format; split by artist
+    a folder with FMA-small unpacked: fma_metadata/tracks.csv and fma_small/000/000002.mp3 ...; its official split
+    a folder of prepared log-mel arrays with an index.csv, see genre/data.py
+Audio is decoded once, on all cores, into an archive of log-mels. Every choice (best epoch, fusion weights, temperature)
+is made on the validation split; the test split is read only with --test, at the end.
 """
 
 import argparse
@@ -15,20 +19,24 @@ from pathlib import Path
 
 import torch
 
+from genre.archive import build_archive
 from genre.card import write_card
-from genre.checkpoint import load_checkpoint, save_checkpoint, write_json
+from genre.checkpoint import load_checkpoint, save_checkpoint
 from genre.data import FORMATS, Index, Windows, read_index
-from genre.errors import GenreError
+from genre.errors import CheckpointError, DataError, GenreError
 from genre.evaluate import evaluate, fit_fusion, member_log_probabilities
+from genre.files import write_json
 from genre.frontend import FRONT_ENDS
-from genre.model import RANDOM, Member, create_backbone
+from genre.model import RANDOM, Member, create_backbone, replace_head
+from genre.sources import fma_small, genre_folders, is_fma_small
 from genre.training import RECIPES, Recipe, train_member
 
 
 def main() -> None:
     arguments = parse_arguments()
     try:
-        index = read_index(arguments.data)
+        set_front_ends(arguments)
+        index = read_index(prepare(arguments))
         print(f"{len(index.rows)} tracks, {len(index.genres)} genres; left out as unusable: {len(index.dropped)}")
         if arguments.evaluate:
             show(evaluate(load_checkpoint(arguments.evaluate), index, arguments.split), arguments.split)
@@ -38,6 +46,29 @@ def main() -> None:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped; the epochs that are done are kept, --resume goes on after them.")
+
+
+def set_front_ends(arguments: argparse.Namespace) -> None:
+    """Where none is asked for: those of the checkpoint at hand, or what the data is good for."""
+    if arguments.front_end is None:
+        known = arguments.evaluate or arguments.start_from
+        prepared = (arguments.data / "index.csv").is_file()
+        default = ["sparse", "smooth"] if prepared else ["dense"]
+        arguments.front_end = list(load_checkpoint(known).members) if known else default
+
+
+def prepare(arguments: argparse.Namespace) -> Path:
+    """The folder of log-mel arrays: the data itself, or the archive that is made of its audio."""
+    data = arguments.data
+    if not data.is_dir():
+        raise DataError(f"There is no folder {data}.")
+    if (data / "index.csv").is_file():
+        return data
+    sources = fma_small(data) if is_fma_small(data) else genre_folders(data)
+    archive = arguments.archive or Path("runs") / "archives" / data.resolve().name
+    for name in arguments.front_end:
+        build_archive(sources, name, archive)
+    return archive
 
 
 def train(arguments: argparse.Namespace, index: Index) -> None:
@@ -62,13 +93,24 @@ def train_one(arguments: argparse.Namespace, index: Index, name: str) -> Member:
     training, validation = Windows(index, "training", name), Windows(index, "validation", name)
     print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs")
     torch.manual_seed(recipe.seed)
-    weights = RANDOM if arguments.from_scratch else arguments.weights
-    backbone = create_backbone(recipe.backbone, len(index.genres), weights)
-    member = Member(backbone, FRONT_ENDS[name], *training.statistics(), recipe.input_size)
+    member = start_member(arguments, recipe, name, training, len(index.genres))
     state_file = Path("runs") / arguments.out.name / f"{name}.pt"
     device = "cuda" if torch.cuda.is_available() else "cpu"
     train_member(member.to(device), training, validation, recipe, state_file, arguments.resume)
     return member.cpu()
+
+
+def start_member(arguments: argparse.Namespace, recipe: Recipe, name: str, training: Windows, labels: int) -> Member:
+    """A member before its training: from a checkpoint, from ImageNet weights, or from nothing."""
+    if arguments.start_from:
+        trained = load_checkpoint(arguments.start_from)
+        if name not in trained.members:
+            raise CheckpointError(f"{arguments.start_from} has no {name} member, only {', '.join(trained.members)}.")
+        print(f"{name}: from {trained.name}, its head for {len(trained.labels)} labels gives way to one for {labels}")
+        return replace_head(trained.members[name], labels)
+    weights = RANDOM if arguments.from_scratch else arguments.weights
+    backbone = create_backbone(recipe.backbone, labels, weights)
+    return Member(backbone, FRONT_ENDS[name], *training.statistics(), recipe.input_size)
 
 
 def recipe_for(arguments: argparse.Namespace, name: str) -> Recipe:
@@ -79,10 +121,11 @@ def recipe_for(arguments: argparse.Namespace, name: str) -> Recipe:
 
 
 def describe(arguments: argparse.Namespace, index: Index) -> dict:
+    start = "random weights" if arguments.from_scratch else arguments.start_from or "ImageNet weights"
     return {
         "command": "python train.py " + shlex.join(_without_folders(argument) for argument in sys.argv[1:]),
-        "start": "random weights" if arguments.from_scratch else "ImageNet weights",
-        "data": "FMA-small, official split" if len(index.genres) == 8 else str(arguments.data),
+        "start": start,
+        "data": f"{arguments.data.resolve().name}, {len(index.genres)} genres",
         "tracks": {split: len(index.of(split)) for split in ("training", "validation", "test")},
         "left_out": index.dropped,
         "members": {name: repr(recipe_for(arguments, name)) for name in arguments.front_end},
@@ -108,14 +151,21 @@ def show(figures: dict, split: str) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of prepared arrays")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="music or prepared arrays, see above")
+    parser.add_argument("--archive", type=Path, metavar="DIR", help="for the log-mels of audio (runs/archives/NAME)")
     parser.add_argument("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
     parser.add_argument(
-        "--front-end", nargs="+", choices=list(FORMATS), default=["sparse", "smooth"], help="one member each"
+        "--front-end",
+        nargs="+",
+        choices=list(FORMATS),
+        help="one member each (dense on audio, sparse and smooth on prepared arrays)",
     )
     parser.add_argument("--backbone", help="any timm image model (tf_efficientnet_lite0)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--weights", type=Path, help="ImageNet weights from a file instead of the Hub")
+    start.add_argument(
+        "--from", dest="start_from", metavar="CHECKPOINT", help="go on from a trained one, for the labels of this data"
+    )
     start.add_argument("--from-scratch", action="store_true", help="random weights, to see what ImageNet is worth")
     for name, kind in (("epochs", int), ("windows-per-track", int), ("batch-size", int), ("learning-rate", float)):
         parser.add_argument(f"--{name}", type=kind, help="instead of the recipe's, see genre/training.py")

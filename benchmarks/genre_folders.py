@@ -10,7 +10,8 @@ from pathlib import Path
 
 import genre
 from genre.card import write_card
-from genre.checkpoint import SHIPPED, read_metrics, write_json
+from genre.checkpoint import SHIPPED, read_metrics
+from genre.files import write_json
 
 
 def main() -> None:

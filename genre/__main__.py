@@ -7,12 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from genre.audio import SUFFIXES
 from genre.classify import Classifier, Prediction, load
 from genre.errors import AudioError, CheckpointError
-
-AUDIO_SUFFIXES = set(
-    ".aac .aif .aiff .amr .ape .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .webm .wma .wv".split()
-)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,7 +52,7 @@ def _expand(paths: list[Path]) -> Iterator[Path]:
     """Files as they are, folders as the audio files anywhere in them."""
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not found:
                 print(f"{path}: no audio files in this folder", file=sys.stderr)
             yield from found

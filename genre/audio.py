@@ -18,6 +18,9 @@ from genre.errors import AudioError
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
 )
+SUFFIXES = set(
+    ".aac .aif .aiff .amr .ape .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .webm .wma .wv".split()
+)  # of the files that are taken from folders; a file that is named is read whatever it is called
 PRE_ROLL_SECONDS = 0.5  # decoded and thrown away before a wanted start
 FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is damage that would drown everything else
 

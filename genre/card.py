@@ -1,9 +1,9 @@
 """The model card of a checkpoint, written from its metrics.json."""
 
-import json
 from pathlib import Path
 
 from genre.checkpoint import read_metrics
+from genre.files import read_json
 
 FRONT_MATTER = """---
 license: apache-2.0
@@ -16,7 +16,7 @@ tags: [music, genre, audio-classification, timm]
 
 def write_card(folder: Path) -> None:
     """Write README.md into a checkpoint's folder."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     metrics = read_metrics(folder)
     training = metrics["training"]
     sections = [

@@ -11,7 +11,6 @@ same way for a window and for a track.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from torch import Tensor
 
 from genre.errors import CheckpointError
+from genre.files import read_json, write_json
 from genre.model import WEIGHTS_FILE, Member, load_member, save_member
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -105,7 +105,7 @@ def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
     """
     folder = _find(str(name or DEFAULT))
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
         members = {}
         for entry in config["members"]:
             if _digest(folder / entry["folder"] / WEIGHTS_FILE) != entry["sha256"]:
@@ -130,7 +130,7 @@ def available() -> list[str]:
 
 def read_metrics(folder: Path) -> dict:
     path = folder / "metrics.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _read_card(folder: Path) -> str:
@@ -138,11 +138,6 @@ def _read_card(folder: Path) -> str:
     path = folder / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
-
-
-def write_json(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _find(name: str) -> Path:

@@ -9,11 +9,9 @@ A data folder holds `index.csv` and an array a front end, whose rows follow the 
     logmel_dense.npy    *dense*, (tracks, 128, 1292) uint8: dB = -80 + (v + 0.5) * 0.625
     vggish.npy          optional, (tracks, 128) float16: VGGish embedding, a second target while training
 
-`python -m genre.data AUDIO.csv FOLDER --front-end sparse` writes the same layout from audio files; AUDIO.csv has the
-columns `file` (relative to the csv), `track_id`, `genre` and `split`.
+`genre.archive` writes the same layout from audio files.
 """
 
-import argparse
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from genre.audio import decode, resample
-from genre.errors import AudioError, DataError
-from genre.frontend import CLIP_SECONDS, FRONT_ENDS, LogMel, window_starts
+from genre.errors import DataError
+from genre.frontend import FRONT_ENDS, LogMel, window_starts
 
 SPLITS = ("training", "validation", "test")
 UNSOUND_NOTES = ("clip is", "near-silent", "mel image is blank")  # how the notes of unusable rows begin
@@ -48,12 +44,12 @@ class ArrayFormat:
         return torch.from_numpy(stored.astype(np.float32) * np.float32(self.step) + np.float32(self.offset))
 
     def store(self, values: Tensor) -> np.ndarray:
-        """Quantised features, cut or padded (with the last column) to `columns`."""
+        """Quantised features, cut to `columns`, or repeated where a clip is shorter than that."""
         info = np.iinfo(self.dtype)
         highest = 127 if self.dtype == "uint8" else info.max
         stored = np.round((values.numpy() - self.offset) / self.step).clip(max(info.min, -highest), highest)
         missing = max(0, self.columns - stored.shape[1])
-        return np.pad(stored[:, : self.columns], ((0, 0), (0, missing)), mode="edge").astype(self.dtype)
+        return np.pad(stored[:, : self.columns], ((0, 0), (0, missing)), mode="wrap").astype(self.dtype)
 
 
 FORMATS = {
@@ -177,61 +173,3 @@ def _teacher(index: Index, chosen: np.ndarray) -> Tensor | None:
     training = embeddings[index.of("training")]
     standard = (embeddings[chosen] - training.mean(axis=0)) / (training.std(axis=0) + 1e-6)
     return torch.from_numpy(standard)
-
-
-def clip_features(path: Path, front_end: str) -> np.ndarray:
-    """The stored features of the first 30 s of an audio file, ready to be a row of that front end's array.
-
-    Raises:
-        AudioError: the file cannot be decoded.
-    """
-    log_mel = LogMel(FRONT_ENDS[front_end])
-    rate = FRONT_ENDS["sparse"].sample_rate  # decoded as at inference, then taken down
-    waveform = resample(decode(path, rate, seconds=CLIP_SECONDS), rate, log_mel.config.sample_rate)
-    return FORMATS[front_end].store(log_mel.clip_features(waveform))
-
-
-def prepare(audio_csv: Path, folder: Path, front_end: str) -> int:
-    """Write a data folder from the audio files that a csv lists; returns how many tracks were written.
-
-    A file that cannot be decoded is named on the way and marked in the index, never fatal.
-    """
-    with audio_csv.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    if not lines or not {"file", "track_id", "genre", "split"} <= lines[0].keys():
-        raise DataError(f"{audio_csv} needs the columns file, track_id, genre and split, and at least one row.")
-    folder.mkdir(parents=True, exist_ok=True)
-    array_format = FORMATS[front_end]
-    features = []
-    for line in tqdm(lines, desc=f"{front_end} features", unit="track"):
-        try:
-            features.append(clip_features(audio_csv.parent / line["file"], front_end))
-            line["note"] = ""
-        except AudioError as error:
-            tqdm.write(f"{line['file']}: {error}")
-            features.append(None)
-            line["note"] = "clip is not readable"
-    readable = [row for row in features if row is not None]
-    if not readable:
-        raise DataError(f"None of the {len(lines)} files in {audio_csv} could be read.")
-    array = np.stack([row if row is not None else np.zeros_like(readable[0]) for row in features])
-    np.save(folder / array_format.file, array)
-    with (folder / "index.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["track_id", "genre", "split", "note"], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(lines)
-    return len(readable)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m genre.data", description="Write log-mel arrays from audio files.")
-    parser.add_argument("audio_csv", type=Path, help="csv with the columns file, track_id, genre and split")
-    parser.add_argument("folder", type=Path, help="data folder to write")
-    parser.add_argument("--front-end", choices=list(FORMATS), default="dense")
-    arguments = parser.parse_args()
-    written = prepare(arguments.audio_csv, arguments.folder, arguments.front_end)
-    print(f"{written} tracks in {arguments.folder}")
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,6 @@ pretrained=True)` opens by itself; the keys `front_end` and `normalisation` at i
 """
 
 import copy
-import json
 from pathlib import Path
 
 import timm
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from genre.errors import CheckpointError
+from genre.files import read_json
 from genre.frontend import LogMel, LogMelConfig
 
 WEIGHTS_FILE = "model.safetensors"
@@ -82,6 +82,17 @@ def create_backbone(name: str, labels: int, weights: Path | str | None = None) -
     backbone = timm.create_model(name, in_chans=1, num_classes=labels)
     if source is not None:
         _copy_features(source, backbone)
+    return _with_fresh_head(backbone, labels)
+
+
+def replace_head(member: Member, labels: int) -> Member:
+    """A trained member for other labels: everything it learned but the head, which starts anew."""
+    backbone = _with_fresh_head(copy.deepcopy(member.backbone), labels)
+    return Member(backbone, member.log_mel.config, member.mean, member.std, member.input_size)
+
+
+def _with_fresh_head(backbone: nn.Module, labels: int) -> nn.Module:
+    backbone.reset_classifier(labels)
     head = backbone.get_classifier()
     nn.init.normal_(head.weight, std=0.01)  # timm's own start is wide: a first loss of 5 instead of ln(labels)
     nn.init.zeros_(head.bias)
@@ -122,7 +133,7 @@ def load_member(folder: Path) -> Member:
         CheckpointError: a file is missing or damaged.
     """
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
         backbone = timm.create_model(f"local-dir:{folder}", pretrained=True)
         member = Member(
             backbone.to(memory_format=torch.channels_last),

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from genre.data import FORMATS, Windows, prepare, read_index
+from genre.data import FORMATS, Windows, read_index
 from genre.errors import DataError
-from genre.frontend import FRONT_ENDS
-from tests.conftest import tone, write_audio
 
 
 def write_index(folder, rows):
@@ -91,32 +89,6 @@ def test_the_teacher_is_standardised_over_training(folder):
     assert teacher[:, 0].std(correction=0).item() == pytest.approx(1, abs=1e-3)
 
 
-def test_prepared_arrays_are_written_from_audio(tmp_path, fma_clips):
-    rows = [("2.mp3", 2, "Hip-Hop"), ("broken.mp3", 3, "Folk"), ("tone.wav", 4, "Folk")]
-    (tmp_path / "2.mp3").write_bytes(fma_clips[2].read_bytes())
-    (tmp_path / "broken.mp3").write_text("no music")
-    write_audio(tmp_path / "tone.wav", [tone(30)], "pcm_s16le")
-    with (tmp_path / "audio.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "track_id", "genre", "split"])
-        writer.writerows((name, track, genre, "training") for name, track, genre in rows)
-    for front_end in FORMATS:
-        out = tmp_path / front_end
-        assert prepare(tmp_path / "audio.csv", out, front_end) == 2
-        index = read_index(out)
-        assert index.dropped == ["3"]
-        windows = Windows(index, "training", front_end)
-        config = FRONT_ENDS[front_end]
-        every = windows.all(np.arange(2))
-        assert every.shape == (2, len(windows.starts), config.bands, config.columns)
-        hz = 440 if config.n_mfcc is None else None  # the cepstrum keeps no pitch
-        if hz:
-            loudest = every[1, 0].mean(dim=1).argmax().item()
-            filters = windows.log_mel.mel.mel_scale.fb  # (frequencies, bands)
-            peak = filters[:, loudest].argmax().item() * config.sample_rate / config.n_fft
-            assert peak == pytest.approx(hz, abs=config.sample_rate / config.n_fft + 1)
-
-
 def test_features_survive_storage():
     values = torch.linspace(-80, -0.001, 128 * 128).reshape(128, 128)
     kept = FORMATS["sparse"]
@@ -131,6 +103,3 @@ def test_missing_data_is_said(tmp_path, folder):
         read_index(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"no mfcc_first3s\.npy"):
         Windows(read_index(folder), "training", "smooth")
-    (tmp_path / "audio.csv").write_text("file,genre\na.mp3,Rock\n")
-    with pytest.raises(DataError, match="needs the columns"):
-        prepare(tmp_path / "audio.csv", tmp_path / "out", "sparse")

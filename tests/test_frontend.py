@@ -6,8 +6,9 @@ import pytest
 import soundfile
 import torch
 
+from genre.archive import clip_features
 from genre.audio import decode, resample
-from genre.data import FORMATS, clip_features
+from genre.data import FORMATS
 from genre.frontend import CLIP_SECONDS, FRONT_ENDS, LogMel, LogMelConfig, window_starts
 from tests.conftest import RATE, music
 
@@ -47,8 +48,8 @@ def test_rows_made_from_audio_are_the_prepared_rows(fma_clips, fma_arrays, track
     index = np.genfromtxt(fma_arrays / "index.csv", delimiter=",", skip_header=1, usecols=0, dtype=int)
     row = int(np.flatnonzero(index == track)[0])
     prepared = {name: np.load(fma_arrays / FORMATS[name].file, mmap_mode="r")[row] for name in ("sparse", "smooth")}
-    sparse = clip_features(fma_clips[track], "sparse").astype(int) - prepared["sparse"]
-    smooth = clip_features(fma_clips[track], "smooth").astype(int) - prepared["smooth"]
+    sparse = clip_features(fma_clips[track], 0.0, "sparse").astype(int) - prepared["sparse"]
+    smooth = clip_features(fma_clips[track], 0.0, "smooth").astype(int) - prepared["smooth"]
     assert (np.abs(sparse) <= 1).mean() > 0.99
     assert np.abs(smooth).mean() / 4 < 0.6
 
