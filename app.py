@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -24,7 +25,7 @@ EXAMPLES = {
 MAX_SECONDS = 30 * 60  # of a file are heard
 MAX_FILE_SIZE = "200mb"
 UPDATE_SECONDS = 0.7  # between two verdicts while a long file is read
-UPLOADS_LIVE_SECONDS = 3600
+UPLOAD_CHECK_SECONDS, UPLOAD_LIFE_SECONDS = 300, 3000  # so that uploads are gone within the hour
 PARALLEL_JOBS = 2
 MAX_WAITING = 64
 
@@ -62,7 +63,7 @@ def build_page(classifier: genre.Classifier) -> gr.Blocks:
         except genre.GenreError as error:
             raise gr.Error(str(error)) from error
 
-    with gr.Blocks(title="What genre is this?", delete_cache=(600, UPLOADS_LIVE_SECONDS)) as page:
+    with gr.Blocks(title="What genre is this?", delete_cache=(UPLOAD_CHECK_SECONDS, UPLOAD_LIFE_SECONDS)) as page:
         gr.HTML(_intro(classifier))
         with gr.Row():
             with gr.Column():
@@ -91,7 +92,7 @@ def _listen(classifier: genre.Classifier, path: str) -> Iterator[tuple[str, str]
     shown, prediction = 0.0, None
     for prediction, clip in classifier.listen(pieces):
         spectrogram.add(clip)
-        if time.monotonic() - shown > UPDATE_SECONDS:
+        if prediction and time.monotonic() - shown > UPDATE_SECONDS:
             yield _render(classifier, prediction, spectrogram, path, heard_all=False)
             shown = time.monotonic()
     yield _render(classifier, prediction, spectrogram, path, heard_all=True)
@@ -112,12 +113,18 @@ def _intro(classifier: genre.Classifier) -> str:
     return (
         '<div class="intro"><h1>What genre is this?</h1>'
         f"<p>Drop a song or record a few seconds. It is heard in 3-second windows and placed among {count} genres: "
-        f"{', '.join(classifier.labels)}.</p></div>"
+        f"{escape(', '.join(classifier.labels))}.</p></div>"
     )
 
 
 def _about(classifier: genre.Classifier) -> str:
-    test = classifier.checkpoint.metrics.get("test")
+    training, test = (classifier.checkpoint.metrics.get(part) for part in ("training", "test"))
+    origin = (
+        f"Image networks, started from {escape(training['start'])} and trained on log-mel spectrograms of "
+        f"{escape(training['data'])}. "
+        if training
+        else ""
+    )
     score = (
         f"On {test['tracks']} tracks by artists it had never heard, its first guess was right for "
         f"{test['track']['top1']:.0%} and one of its first three for {test['track']['top3']:.0%} "
@@ -126,16 +133,19 @@ def _about(classifier: genre.Classifier) -> str:
         else ""
     )
     return (
-        '<div class="about"><p><b>About the model.</b> An image network, pre-trained on photographs and fine-tuned on '
-        f"log-mel spectrograms of the Free Music Archive. {score}It knows no genre beyond its list, it always names "
-        "one, and genres overlap: read the percentages as a well-informed opinion.</p>"
+        f'<div class="about"><p><b>About the model.</b> {origin}{score}It knows no genre beyond its list, it always '
+        "names one, and genres overlap: read the percentages as a well-informed opinion.</p>"
         "<p><b>Privacy.</b> Recordings are used for the verdict only and deleted within the hour.</p></div>"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision")
+    parser.add_argument(
+        "--checkpoint",
+        default=os.environ.get("GENRE_CHECKPOINT"),  # how a Space is told
+        help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision (GENRE_CHECKPOINT, or the shipped one)",
+    )
     arguments = parser.parse_args()
     try:
         classifier = genre.load(arguments.checkpoint)

@@ -123,14 +123,13 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """As `classify`, handing over the verdict so far after every 30 s; the last one is the verdict."""
         pieces = stream(path, self.sample_rate, start=start, seconds=seconds)
-        for prediction, _ in self.listen(pieces, overlap=overlap):
-            yield prediction
+        yield from (prediction for prediction, _ in self.listen(pieces, overlap=overlap) if prediction)
 
-    def listen(self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0) -> Iterator[tuple[Prediction, Clip]]:
+    def listen(self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0) -> Iterator[tuple[Prediction | None, Clip]]:
         """Classify mono sound at `sample_rate` that arrives in pieces, shape (samples,) each.
 
         Yields:
-            the verdict so far and the clip heard last, after every 30 s and at the end.
+            the verdict so far (None while all was silent) and the clip heard last, after every 30 s and at the end.
 
         Raises:
             AudioError: there was no sound, or only silence.
@@ -145,10 +144,14 @@ class Classifier:
                 clip.window_starts, self.checkpoint.window_probabilities(heard[-1]), strict=True
             ):
                 windows.append(Window(at, min(at + self.window_seconds, clip.end), self._by_genre(probabilities)))
-            track = self.checkpoint.track_probabilities([torch.cat(one) for one in zip(*heard, strict=True)])
-            yield Prediction(self._by_genre(track), list(windows), clip.end, self.checkpoint.name), clip
+            yield (self._verdict(heard, windows, clip.end) if loudest >= SILENCE else None), clip
         if loudest < SILENCE:
             raise AudioError("This recording is silent.")
+
+    def _verdict(self, heard: list[list[Tensor]], windows: list[Window], seconds: float) -> Prediction:
+        """The verdict on all clips so far, from each member's log-probabilities of each clip's windows."""
+        track = self.checkpoint.track_probabilities([torch.cat(clips) for clips in zip(*heard, strict=True)])
+        return Prediction(self._by_genre(track), list(windows), seconds, self.checkpoint.name)
 
     @torch.inference_mode()
     def _log_probabilities(self, clip: Clip) -> list[Tensor]:

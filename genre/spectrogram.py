@@ -39,6 +39,7 @@ class Spectrogram:
             f_max=self.highest_hz,
             norm="slaney",
             mel_scale="slaney",
+            pad_mode="constant",  # mirrored ends would need more sound than a very short clip has
         )
         self.seconds = 0.0
         self._columns: list[np.ndarray] = []  # dB as float16, (bands, frames) a clip

@@ -43,7 +43,7 @@ def test_a_short_recording_is_repeated_to_a_window():
     np.testing.assert_array_equal(clip.waveform, np.resize(sound, 3000))
 
 
-@pytest.mark.parametrize(("seconds", "windows"), [(0.4, 1), (3.0, 1), (31, 11), (720, 240)])
+@pytest.mark.parametrize(("seconds", "windows"), [(0.02, 1), (0.4, 1), (3.0, 1), (31, 11), (720, 240)])
 def test_any_length_gets_a_verdict(classifier, tmp_path, seconds, windows):
     path = write_audio(tmp_path / "music.flac", [music(seconds)], "flac")
     prediction = classifier.classify(path)
@@ -85,6 +85,12 @@ def test_silence_is_said(classifier, tmp_path):
     path = write_audio(tmp_path / "silence.wav", [np.zeros(40 * RATE, np.float32)], "pcm_s16le")
     with pytest.raises(AudioError, match="silent"):
         classifier.classify(path)
+
+
+def test_a_silent_start_is_no_obstacle(classifier, tmp_path):
+    sound = np.concatenate([np.zeros(35 * RATE, np.float32), music(10)])
+    path = write_audio(tmp_path / "late.flac", [sound], "flac")
+    assert [prediction.seconds for prediction in classifier.stream(path)] == [45]
 
 
 def test_volume_does_not_change_a_window_of_the_sparse_member(classifier):
