@@ -2,6 +2,7 @@
 
     python train.py --data DIR --out checkpoints/NAME --test          train, fuse, calibrate, evaluate, save
     python train.py --data DIR --evaluate checkpoints/NAME            measure a checkpoint again
+    python train.py --out checkpoints/NAME --push USER/REPO           publish it on the Hugging Face Hub
 
 DIR is one of
     a folder with one sub-folder of songs a genre, in any audio format; split by artist
@@ -28,6 +29,7 @@ from genre.evaluate import evaluate, fit_fusion, member_log_probabilities
 from genre.files import write_json
 from genre.frontend import FRONT_ENDS
 from genre.model import RANDOM, Member, create_backbone, replace_head
+from genre.publish import push_checkpoint, push_space
 from genre.sources import fma_small, genre_folders, is_fma_small
 from genre.training import RECIPES, Recipe, train_member
 
@@ -35,13 +37,16 @@ from genre.training import RECIPES, Recipe, train_member
 def main() -> None:
     arguments = parse_arguments()
     try:
-        set_front_ends(arguments)
-        index = read_index(prepare(arguments))
-        print(f"{len(index.rows)} tracks, {len(index.genres)} genres; left out as unusable: {len(index.dropped)}")
-        if arguments.evaluate:
-            show(evaluate(load_checkpoint(arguments.evaluate), index, arguments.split), arguments.split)
-        else:
-            train(arguments, index)
+        if arguments.data:
+            set_front_ends(arguments)
+            index = read_index(prepare(arguments))
+            print(f"{len(index.rows)} tracks, {len(index.genres)} genres; left out as unusable: {len(index.dropped)}")
+            if arguments.evaluate:
+                show(evaluate(load_checkpoint(arguments.evaluate), index, arguments.split), arguments.split)
+            else:
+                train(arguments, index)
+        if arguments.push:
+            publish(arguments)
     except GenreError as error:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
@@ -120,6 +125,18 @@ def recipe_for(arguments: argparse.Namespace, name: str) -> Recipe:
     return replace(RECIPES[name], **changes)
 
 
+def publish(arguments: argparse.Namespace) -> None:
+    options = {"public": arguments.public, "tag": arguments.tag, "dry_run": arguments.dry_run}
+    published = push_checkpoint(arguments.out, arguments.push, **options)
+    print(f"{published.url}, {'public' if arguments.public else 'private'} if new:")
+    for path, size in published.files.items():
+        print(f"  {size:>12,} bytes  {path}")
+    if arguments.dry_run:
+        print("Nothing was uploaded: this was a dry run.")
+    elif arguments.space:
+        print(push_space(arguments.push, arguments.space, published.tag, public=arguments.public))
+
+
 def describe(arguments: argparse.Namespace, index: Index) -> dict:
     start = "random weights" if arguments.from_scratch else arguments.start_from or "ImageNet weights"
     return {
@@ -151,7 +168,7 @@ def show(figures: dict, split: str) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="music or prepared arrays, see above")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="music or prepared arrays, see above")
     parser.add_argument("--archive", type=Path, metavar="DIR", help="for the log-mels of audio (runs/archives/NAME)")
     parser.add_argument("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
     parser.add_argument(
@@ -174,7 +191,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--test", action="store_true", help="also read the test split, for the finished checkpoint")
     parser.add_argument("--evaluate", metavar="CHECKPOINT", help="measure this checkpoint instead of training")
     parser.add_argument("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
-    return parser.parse_args()
+    hub = parser.add_argument_group(
+        "publishing", "needs `hf auth login` or HF_TOKEN; without --data, what lies in --out"
+    )
+    hub.add_argument("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
+    hub.add_argument("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
+    hub.add_argument(
+        "--space", metavar="USER/NAME", help="also run the page on it, in a Space that stays on that revision"
+    )
+    hub.add_argument("--public", action="store_true", help="what is new is for everybody to see (private)")
+    hub.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
+    arguments = parser.parse_args()
+    if not arguments.data and not arguments.push:
+        parser.error("give --data to train or to measure, or --push to publish")
+    return arguments
 
 
 if __name__ == "__main__":

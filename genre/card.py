@@ -36,7 +36,7 @@ def write_card(folder: Path) -> None:
         "## Limits\n\nThe labels are those of the Free Music Archive's curators: one genre a track, often open to "
         "argument, and nothing outside the list can be named. The model was trained on 30 s clips from the middle of "
         "tracks; intros, speech and silence were not part of it. It reports a probability, not a fact.",
-        '## Use\n\n```python\nimport genre\n\nclassifier = genre.load(FOLDER)  # this folder, or "hf-hub:user/repo"\n'
+        '## Use\n\n```python\nimport genre\n\nclassifier = genre.load("hf-hub:user/repo")  # or this folder\n'
         'print(classifier.classify("song.mp3"))\n```',
     ]
     (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
