@@ -300,3 +300,29 @@ def test_a_space_needs_a_published_checkpoint(hub, checkpoint):
     with pytest.raises(PublishError, match="no user/genres@v7 on the Hub"):
         push_space(REPO, SPACE, "v7")
     assert ("spaces", SPACE) not in hub.repos
+
+
+def run_train(hub: Hub, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": OWNER,
+        "HF_HOME": str(folder / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_publishes_model_and_page(hub, checkpoint, tmp_path):
+    push = ["--out", str(checkpoint), "--push", REPO, "--space", SPACE]
+    rehearsed = run_train(hub, tmp_path, *push, "--dry-run")
+    assert "Nothing was uploaded" in rehearsed.stdout and not hub.repos
+
+    done = run_train(hub, tmp_path, *push)
+    assert done.returncode == 0, done.stderr
+    assert hub.repo(REPO).files("v1")["config.json"] == (checkpoint / "config.json").read_bytes()
+    assert "app.py" in hub.repo(SPACE, "spaces").files()
+
+    refused = run_train(hub, tmp_path, "--out", str(checkpoint), "--push", "someone-else/genres")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("train.py: Your token may not write") and refused.stderr.count("\n") == 1
