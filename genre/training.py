@@ -145,7 +145,9 @@ class _Run:
             tracks = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             loss = self.train_step(self.training.random(tracks, generator), tracks)
             losses.append(loss)
-            bar.set_postfix(loss=f"{loss:.3f}")
+            bar.set_postfix(
+                loss=f"{loss:.3f}", validation=f"{self.best_accuracy:.1%}" if self.best else "-", refresh=False
+            )
         return float(np.mean(losses))
 
     def train_step(self, windows: Tensor, tracks: np.ndarray) -> float:
