@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 
 from genre.archive import build_archive
 from genre.card import write_card
@@ -33,19 +34,25 @@ from genre.publish import push_checkpoint, push_space
 from genre.sources import fma_small, genre_folders, is_fma_small
 from genre.training import RECIPES, Recipe, train_member
 
+RUNS = Path("runs")  # archives, what training needs to go on, TensorBoard's logs
+
 
 def main() -> None:
     arguments = parse_arguments()
+    precision = "bf16" if torch.cuda.is_available() else "no"
+    accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
         if arguments.data:
             set_front_ends(arguments)
-            index = read_index(prepare(arguments))
-            print(f"{len(index.rows)} tracks, {len(index.genres)} genres; left out as unusable: {len(index.dropped)}")
+            with accelerator.main_process_first():  # the others find the archive finished
+                folder = prepare(arguments)
+            index = read_index(folder)
+            accelerator.print(f"{len(index.rows)} tracks, {len(index.genres)} genres, {len(index.dropped)} unusable")
             if arguments.evaluate:
                 show(evaluate(load_checkpoint(arguments.evaluate), index, arguments.split), arguments.split)
             else:
-                train(arguments, index)
-        if arguments.push:
+                train(accelerator, arguments, index)
+        if arguments.push and accelerator.is_main_process:
             publish(arguments)
     except GenreError as error:
         sys.exit(f"train.py: {error}")
@@ -70,14 +77,20 @@ def prepare(arguments: argparse.Namespace) -> Path:
     if (data / "index.csv").is_file():
         return data
     sources = fma_small(data) if is_fma_small(data) else genre_folders(data)
-    archive = arguments.archive or Path("runs") / "archives" / data.resolve().name
+    archive = arguments.archive or RUNS / "archives" / data.resolve().name
     for name in arguments.front_end:
         build_archive(sources, name, archive)
     return archive
 
 
-def train(arguments: argparse.Namespace, index: Index) -> None:
-    members = {name: train_one(arguments, index, name) for name in arguments.front_end}
+def train(accelerator: Accelerator, arguments: argparse.Namespace, index: Index) -> None:
+    members = {name: train_one(accelerator, arguments, index, name) for name in arguments.front_end}
+    if accelerator.is_main_process:
+        fuse(arguments, index, members)
+
+
+def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member]) -> None:
+    """Fit fusion and calibration on validation, save the checkpoint, measure it, write its card."""
     log_probabilities, labels = member_log_probabilities(members, index, "validation")
     window = fit_fusion(torch.stack([one[:, 0] for one in log_probabilities]), labels)
     track = fit_fusion(torch.stack([one.exp().mean(1).log() for one in log_probabilities]), labels)
@@ -92,17 +105,18 @@ def train(arguments: argparse.Namespace, index: Index) -> None:
     write_card(arguments.out)
 
 
-def train_one(arguments: argparse.Namespace, index: Index, name: str) -> Member:
-    """Train the member of one front end; its state after each epoch is kept in runs/."""
+def train_one(accelerator: Accelerator, arguments: argparse.Namespace, index: Index, name: str) -> Member:
+    """Train the member of one front end; its state after each epoch and TensorBoard's logs are kept in runs/."""
     recipe = recipe_for(arguments, name)
     training, validation = Windows(index, "training", name), Windows(index, "validation", name)
-    print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs")
+    accelerator.print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs")
     torch.manual_seed(recipe.seed)
     member = start_member(arguments, recipe, name, training, len(index.genres))
-    state_file = Path("runs") / arguments.out.name / f"{name}.pt"
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    train_member(member.to(device), training, validation, recipe, state_file, arguments.resume)
-    return member.cpu()
+    accelerator.init_trackers(f"{arguments.out.name}/{name}")
+    state_file = RUNS / arguments.out.name / f"{name}.pt"
+    train_member(accelerator, member, training, validation, recipe, state_file, arguments.resume)
+    accelerator.end_training()
+    return member
 
 
 def start_member(arguments: argparse.Namespace, recipe: Recipe, name: str, training: Windows, labels: int) -> Member:

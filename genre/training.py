@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
@@ -75,104 +76,136 @@ def track_log_probabilities(member: Member, windows: Windows, batch_tracks: int 
 
 
 def train_member(
-    member: Member, training: Windows, validation: Windows, recipe: Recipe, state_file: Path, resume: bool = False
+    accelerator: Accelerator,
+    member: Member,
+    training: Windows,
+    validation: Windows,
+    recipe: Recipe,
+    state_file: Path,
+    resume: bool = False,
 ) -> float:
-    """Fine-tune a member in place; it ends with the weights of its best epoch.
+    """Fine-tune a member in place; it ends with the weights of its best epoch, on the CPU.
 
     After every epoch all that is needed to go on lies in `state_file`; with `resume` the run goes on from there and,
     on a CPU, ends with the same weights as an undisturbed one (every epoch draws its random numbers from the seed and
-    its own number).
+    its own number). Under `accelerate launch` every process takes its share of each batch.
 
     Returns:
         track accuracy of the best epoch on validation.
     """
-    device = next(member.parameters()).device
-    run = _Run(member, training, recipe, device)
+    run = _Run(accelerator, member, training, recipe)
     if resume and state_file.is_file():
         run.restore(state_file)
-    state_file.parent.mkdir(parents=True, exist_ok=True)
     for epoch in range(run.epoch, recipe.epochs):
         started = time.perf_counter()
         loss = run.train_epoch(epoch)
-        log_probabilities = track_log_probabilities(run.average.module, validation)
-        first, track = _accuracies(log_probabilities, validation.labels)
-        if track > run.best_accuracy:
-            run.best_accuracy, run.best = track, _cpu_state(run.average.module)
+        first, track = run.validate(validation)
         run.epoch = epoch + 1
-        run.save(state_file)
-        print(
-            f"epoch {epoch + 1}/{recipe.epochs}  loss {loss:.3f}  validation: first window {first:.1%}, "
+        if accelerator.is_main_process:
+            run.save(state_file)
+        accelerator.log({"loss": loss, "first window": first, "track": track}, step=run.epoch)
+        accelerator.print(
+            f"epoch {run.epoch}/{recipe.epochs}  loss {loss:.3f}  validation: first window {first:.1%}, "
             f"track {track:.1%}  ({time.perf_counter() - started:.0f} s)",
             flush=True,
         )
-    member.load_state_dict(run.best)
+    member.cpu().load_state_dict(run.best)
     return run.best_accuracy
 
 
-class _Run:
-    """What changes while training: network, teacher head, optimiser, average, best epoch."""
+class _Student(nn.Module):
+    """A member and, where there is a teacher, the layer that guesses the teacher's embedding from its features."""
 
-    def __init__(self, member: Member, training: Windows, recipe: Recipe, device: torch.device):
+    def __init__(self, member: Member, teacher_size: int, dropout: float):
+        super().__init__()
+        self.member, self.dropout = member, dropout
+        self.teacher_head = nn.Linear(member.backbone.num_features, teacher_size) if teacher_size else None
+
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Windows in dB (batch, bands, columns) to logits (batch, labels) and the guess (batch, teacher size)."""
+        features = self.member.embed(windows)
+        logits = self.member.backbone.get_classifier()(functional.dropout(features, self.dropout))
+        return logits.float(), self.teacher_head(features).float() if self.teacher_head else None
+
+
+class _Run:
+    """What changes while training: network, optimiser, average, best epoch."""
+
+    def __init__(self, accelerator: Accelerator, member: Member, training: Windows, recipe: Recipe):
         torch.manual_seed(recipe.seed)
-        self.member, self.training, self.recipe, self.device = member, training, recipe, device
+        self.accelerator, self.training, self.recipe = accelerator, training, recipe
         teacher_size = 0 if training.teacher is None or not recipe.teacher_weight else training.teacher.shape[1]
-        self.teacher_head = nn.Linear(member.backbone.num_features, teacher_size).to(device) if teacher_size else None
-        trained = [*member.parameters(), *(self.teacher_head.parameters() if self.teacher_head else ())]
-        self.optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        student = _Student(member, teacher_size, recipe.dropout)
+        optimizer = torch.optim.AdamW(student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self.steps_per_epoch = len(training) * recipe.windows_per_track // recipe.batch_size or 1
         total, warmup = recipe.epochs * self.steps_per_epoch, int(recipe.warmup_epochs * self.steps_per_epoch)
         self.schedule = torch.optim.lr_scheduler.SequentialLR(
-            self.optimizer,
+            optimizer,
             [
-                torch.optim.lr_scheduler.LinearLR(self.optimizer, 0.01, total_iters=max(1, warmup)),
-                torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(1, total - warmup)),
+                torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=max(1, warmup)),
+                torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total - warmup)),
             ],
             [warmup],
         )
+        self.student, self.optimizer = accelerator.prepare(student, optimizer)
+        self.member = member
         self.average = ModelEmaV3(member, decay=recipe.ema_decay, use_warmup=True)
         self.epoch, self.best_accuracy, self.best = 0, -1.0, None
 
     def train_epoch(self, epoch: int) -> float:
-        """One pass over the training tracks; returns the mean loss."""
-        recipe = self.recipe
-        torch.manual_seed(recipe.seed * 1000 + epoch)
-        generator = np.random.default_rng((recipe.seed, epoch))
+        """One pass over the training tracks; returns the mean loss of this process."""
+        recipe, process = self.recipe, self.accelerator.process_index
+        torch.manual_seed(recipe.seed * 1000 + epoch + 1_000_000 * process)
+        generator = np.random.default_rng((recipe.seed, epoch))  # every process shuffles alike and takes its share
         order = np.concatenate([generator.permutation(len(self.training)) for _ in range(recipe.windows_per_track)])
-        self.member.train()
+        self.student.train()
         losses = []
-        bar = tqdm(range(self.steps_per_epoch), desc=f"epoch {epoch + 1}", leave=False, unit="batch", mininterval=1)
+        bar = tqdm(
+            range(self.steps_per_epoch),
+            desc=f"epoch {epoch + 1}",
+            leave=False,
+            unit="batch",
+            mininterval=1,
+            disable=not self.accelerator.is_main_process,
+        )
         for step in bar:
-            tracks = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            loss = self.train_step(self.training.random(tracks, generator), tracks)
-            losses.append(loss)
-            bar.set_postfix(
-                loss=f"{loss:.3f}", validation=f"{self.best_accuracy:.1%}" if self.best else "-", refresh=False
-            )
+            batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            tracks = batch[process :: self.accelerator.num_processes]
+            losses.append(self.train_step(self.training.random(tracks, generator), tracks))
+            best = f"{self.best_accuracy:.1%}" if self.best else "-"
+            bar.set_postfix(loss=f"{losses[-1]:.3f}", validation=best, refresh=False)
         return float(np.mean(losses))
 
     def train_step(self, windows: Tensor, tracks: np.ndarray) -> float:
-        recipe = self.recipe
+        recipe, device = self.recipe, self.accelerator.device
         labels = functional.one_hot(self.training.labels[tracks], self.member.backbone.num_classes).float()
-        teacher = self.training.teacher[tracks] if self.teacher_head else labels
-        windows, labels, teacher = (t.to(self.device, non_blocking=True) for t in (windows, labels, teacher))
+        teacher = labels if self.training.teacher is None else self.training.teacher[tracks]
+        windows, labels, teacher = (tensor.to(device, non_blocking=True) for tensor in (windows, labels, teacher))
         windows, labels, teacher = recipe.augmentation.mix(recipe.augmentation(windows), labels, teacher)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            features = self.member.embed(windows)
-            logits = self.member.backbone.get_classifier()(functional.dropout(features, recipe.dropout))
-            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-            if self.teacher_head:
-                loss = loss + recipe.teacher_weight * functional.mse_loss(self.teacher_head(features).float(), teacher)
+        with self.accelerator.autocast():
+            logits, guess = self.student(windows)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        if guess is not None:
+            loss = loss + recipe.teacher_weight * functional.mse_loss(guess, teacher)
+        if not np.isfinite(value := loss.item()):
+            raise GenreError("The loss is no longer a number; try a lower --learning-rate.")
         self.optimizer.zero_grad()
-        loss.backward()
+        self.accelerator.backward(loss)
         self.optimizer.step()
         self.schedule.step()
         self.average.update(self.member, step=self.schedule.last_epoch)
-        if not np.isfinite(value := loss.item()):
-            raise GenreError("The loss is no longer a number; try a lower --learning-rate.")
         return value
+
+    def validate(self, validation: Windows) -> tuple[float, float]:
+        """Top-1 of first windows and of tracks under the averaged weights, which are kept if they are the best."""
+        first, track = _accuracies(track_log_probabilities(self.average.module, validation), validation.labels)
+        if track > self.best_accuracy:
+            self.best_accuracy, self.best = track, _cpu_state(self.average.module)
+        return first, track
 
     def save(self, path: Path) -> None:
         """Write the state beside its place and move it there, so that a kill leaves the old one or the new one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "recipe": asdict(self.recipe),
             "epoch": self.epoch,
@@ -184,7 +217,7 @@ class _Run:
         path.with_suffix(".tmp").replace(path)
 
     def restore(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
         if state["recipe"] != asdict(self.recipe):
             raise GenreError(f"{path} was made with other settings; repeat those, or start again without --resume.")
         self.epoch, self.best_accuracy, self.best = state["epoch"], state["best_accuracy"], state["best"]
@@ -192,8 +225,8 @@ class _Run:
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict:
-        parts = {"member": self.member, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
-        return parts | ({"teacher_head": self.teacher_head} if self.teacher_head else {})
+        student = self.accelerator.unwrap_model(self.student)
+        return {"student": student, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
 
 
 def _accuracies(log_probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
