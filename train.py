@@ -6,7 +6,8 @@
 
 DIR is one of
     a folder with one sub-folder of songs a genre, in any audio format; split by artist
-    a folder with FMA-small unpacked: fma_metadata/tracks.csv and fma_small/000/000002.mp3 ...; its official split
+    fma_small, which is downloaded (15 GB of disk), or a folder with fma_metadata/tracks.csv and
+        fma_small/000/000002.mp3 ... where it lies already; its official split
     a folder of prepared log-mel arrays with an index.csv, see genre/data.py
 Audio is decoded once, on all cores, into an archive of log-mels. Every choice (best epoch, fusion weights, temperature)
 is made on the validation split; the test split is read only with --test, at the end.
@@ -25,6 +26,7 @@ from genre.archive import build_archive
 from genre.card import write_card
 from genre.checkpoint import load_checkpoint, save_checkpoint
 from genre.data import FORMATS, Index, Windows, read_index
+from genre.download import fetch_fma_small
 from genre.errors import CheckpointError, DataError, GenreError
 from genre.evaluate import evaluate, fit_fusion, member_log_probabilities
 from genre.files import write_json
@@ -57,7 +59,7 @@ def main() -> None:
     except GenreError as error:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("Stopped; the epochs that are done are kept, --resume goes on after them.")
+        sys.exit("Stopped; what is downloaded, decoded and trained is kept. --resume goes on after the last epoch.")
 
 
 def set_front_ends(arguments: argparse.Namespace) -> None:
@@ -72,10 +74,14 @@ def set_front_ends(arguments: argparse.Namespace) -> None:
 def prepare(arguments: argparse.Namespace) -> Path:
     """The folder of log-mel arrays: the data itself, or the archive that is made of its audio."""
     data = arguments.data
-    if not data.is_dir():
-        raise DataError(f"There is no folder {data}.")
     if (data / "index.csv").is_file():
         return data
+    if (data / "000").is_dir():
+        raise DataError(f"{data} holds FMA's audio alone; name the folder above it, with fma_metadata/tracks.csv.")
+    if data.name == "fma_small" and not is_fma_small(data):
+        fetch_fma_small(data)
+    if not data.is_dir():
+        raise DataError(f"There is no folder {data}.")
     sources = fma_small(data) if is_fma_small(data) else genre_folders(data)
     archive = arguments.archive or RUNS / "archives" / data.resolve().name
     for name in arguments.front_end:

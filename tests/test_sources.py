@@ -1,8 +1,10 @@
 import csv
+from argparse import Namespace
 
 import av
 import pytest
 
+import train
 from genre.errors import DataError
 from genre.sources import CLIPS_PER_SONG, fma_small, genre_folders, is_fma_small
 from tests.conftest import music, write_audio
@@ -114,3 +116,18 @@ def test_another_table_is_not_taken_for_fmas(tmp_path):
     (tmp_path / "fma_metadata" / "tracks.csv").write_text("a,b\nc,d\n,\n")
     with pytest.raises(DataError, match="not FMA's table"):
         fma_small(tmp_path)
+
+
+def test_fma_small_is_fetched_by_its_name_and_only_when_missing(tmp_path, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(train, "fetch_fma_small", lambda folder: fetched.append(folder) or write_fma(folder, []))
+    monkeypatch.setattr(train, "build_archive", lambda sources, front_end, folder: None)
+    for _ in range(2):
+        train.prepare(Namespace(data=tmp_path / "fma_small", archive=tmp_path / "archive", front_end=["dense"]))
+    assert fetched == [tmp_path / "fma_small"]
+
+
+def test_the_audio_alone_is_not_taken_for_genres(tmp_path):
+    (tmp_path / "000").mkdir()
+    with pytest.raises(DataError, match="name the folder above it"):
+        train.prepare(Namespace(data=tmp_path, archive=None, front_end=["dense"]))
