@@ -204,8 +204,14 @@ def parse_arguments() -> argparse.Namespace:
         "--from", dest="start_from", metavar="CHECKPOINT", help="go on from a trained one, for the labels of this data"
     )
     start.add_argument("--from-scratch", action="store_true", help="random weights, to see what ImageNet is worth")
-    for name, kind in (("epochs", int), ("windows-per-track", int), ("batch-size", int), ("learning-rate", float)):
-        parser.add_argument(f"--{name}", type=kind, help="instead of the recipe's, see genre/training.py")
+    for name, kind, meaning in (
+        ("epochs", int, "passes over the training tracks"),
+        ("windows-per-track", int, "random windows of each track in an epoch"),
+        ("batch-size", int, "windows of a step, over all processes"),
+        ("learning-rate", float, "highest one of the cosine schedule"),
+    ):
+        defaults = ", ".join(f"{recipe} {getattr(r, name.replace('-', '_'))}" for recipe, r in RECIPES.items())
+        parser.add_argument(f"--{name}", type=kind, metavar="N", help=f"{meaning} ({defaults})")
     parser.add_argument("--seed", type=int, help="of everything random (0)")
     parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
     parser.add_argument("--test", action="store_true", help="also read the test split, for the finished checkpoint")

@@ -1,6 +1,8 @@
 """The training loop: fine-tunes one member and keeps its best epoch by validation."""
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -154,27 +156,45 @@ class _Run:
 
     def train_epoch(self, epoch: int) -> float:
         """One pass over the training tracks; returns the mean loss of this process."""
-        recipe, process = self.recipe, self.accelerator.process_index
-        torch.manual_seed(recipe.seed * 1000 + epoch + 1_000_000 * process)
-        generator = np.random.default_rng((recipe.seed, epoch))  # every process shuffles alike and takes its share
-        order = np.concatenate([generator.permutation(len(self.training)) for _ in range(recipe.windows_per_track)])
+        torch.manual_seed(self.recipe.seed * 1000 + epoch + 1_000_000 * self.accelerator.process_index)
         self.student.train()
         losses = []
         bar = tqdm(
-            range(self.steps_per_epoch),
+            self._batches(np.random.default_rng((self.recipe.seed, epoch))),
+            total=self.steps_per_epoch,
             desc=f"epoch {epoch + 1}",
             leave=False,
             unit="batch",
             mininterval=1,
             disable=not self.accelerator.is_main_process,
         )
-        for step in bar:
-            batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            tracks = batch[process :: self.accelerator.num_processes]
-            losses.append(self.train_step(self.training.random(tracks, generator), tracks))
+        for tracks, windows in bar:
+            losses.append(self.train_step(windows, tracks))
             best = f"{self.best_accuracy:.1%}" if self.best else "-"
             bar.set_postfix(loss=f"{losses[-1]:.3f}", validation=best, refresh=False)
         return float(np.mean(losses))
+
+    def _batches(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Tracks and windows of every step; the next ones are read while the network works on these.
+
+        Every process shuffles alike and takes its share of each batch.
+        """
+        size, accelerator = self.recipe.batch_size, self.accelerator
+        repeats = range(self.recipe.windows_per_track)
+        order = np.concatenate([generator.permutation(len(self.training)) for _ in repeats])
+
+        def read(step: int) -> tuple[np.ndarray, Tensor]:
+            tracks = order[step * size : (step + 1) * size][accelerator.process_index :: accelerator.num_processes]
+            windows = self.training.random(tracks, generator)
+            return tracks, windows.pin_memory() if accelerator.device.type == "cuda" else windows
+
+        with ThreadPoolExecutor(1) as reader:  # one thread, so that windows are drawn in order
+            coming = reader.submit(read, 0)
+            for step in range(1, self.steps_per_epoch + 1):
+                ready = coming.result()
+                if step < self.steps_per_epoch:
+                    coming = reader.submit(read, step)
+                yield ready
 
     def train_step(self, windows: Tensor, tracks: np.ndarray) -> float:
         recipe, device = self.recipe, self.accelerator.device

@@ -194,3 +194,14 @@ def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
     paths = sorted(genre_folder.glob("*/*.flac"))
     right = [classifier.classify(path).genre == path.parent.name for path in paths]
     assert sum(right) >= 15, f"{sum(right)} of {len(right)}"
+
+
+def test_two_processes_train_as_well_as_one(folder, tmp_path):
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(ROOT / "train.py")]
+    options = ["--from-scratch", "--backbone", "test_efficientnet", "--front-end", "sparse", "--epochs", "6"]
+    command = [sys.executable, *launch, "--data", str(folder), "--out", "two", *options, "--batch-size", "8"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 6/6") == 1  # one of them speaks
+    metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert metrics["validation"]["track"]["top1"] > 0.9

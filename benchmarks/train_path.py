@@ -1,0 +1,71 @@
+"""Time of every step from a folder of songs to a verdict: python -m benchmarks.train_path SONGS
+
+SONGS has a sub-folder a genre. Each song is cut into clips of 15 s that count as songs of their own, so that few songs
+are enough to go through every step; the accuracy of such a split says nothing.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import soundfile
+
+import genre
+from genre.audio import decode
+
+ROOT = Path(__file__).resolve().parent.parent
+CUT_SECONDS, RATE = 15, 44100
+
+
+def cut_songs(songs: Path, folder: Path) -> int:
+    """Write the clips as genre folders; returns how many there are."""
+    count = 0
+    for path in sorted(songs.glob("*/*.mp3")):
+        waveform = decode(path, RATE).numpy()
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        for part, first in enumerate(range(0, len(waveform) - CUT_SECONDS * RATE, CUT_SECONDS * RATE)):
+            cut = waveform[first : first + CUT_SECONDS * RATE]
+            soundfile.write(folder / path.parent.name / f"{path.stem}_{part}.flac", cut, RATE)
+            count += 1
+    return count
+
+
+def run_train(folder: Path, *arguments: str) -> float:
+    """Seconds that the training command takes."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, str(ROOT / "train.py"), *arguments], cwd=folder, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("songs", type=Path)
+    songs = parser.parse_args().songs.resolve()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clips = cut_songs(songs, folder / "collection")
+        new = ["--data", "collection", "--from", "fma-small", "--front-end", "sparse", "--out", "mine"]
+        # The same command again finds the archive and the epoch done: what is left is starting, fusing and measuring.
+        whole = run_train(folder, *new, "--epochs", "1")
+        again = run_train(folder, *new, "--epochs", "1", "--resume")
+        evaluate = run_train(folder, "--data", "collection", "--evaluate", "mine", "--split", "test")
+        started = time.perf_counter()
+        classifier = genre.load(folder / "mine")
+        loaded = time.perf_counter()
+        classifier.classify(next((folder / "collection").glob("*/*.flac")))
+        verdict = time.perf_counter()
+    for step, seconds in (
+        (f"archive of {clips} clips of {CUT_SECONDS} s and one epoch", whole - again),
+        ("start, fuse, measure and save", again),
+        ("measure again", evaluate),
+        ("load", loaded - started),
+        ("classify a clip", verdict - loaded),
+    ):
+        print(f"{seconds:8.2f} s  {step}")
+
+
+if __name__ == "__main__":
+    main()
