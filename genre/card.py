@@ -5,13 +5,20 @@ from pathlib import Path
 from genre.checkpoint import read_metrics
 from genre.files import read_json
 
-FRONT_MATTER = """---
-license: apache-2.0
-library_name: timm
-pipeline_tag: audio-classification
-tags: [music, genre, audio-classification, timm]
----
-"""
+USE = (
+    "For sorting, browsing and playing with a music collection, where a wrong genre does no harm. Not for deciding "
+    "about people, their rights or their pay, and not for sound that is not music."
+)
+LIMITS = (
+    "The labels are one opinion of one genre a track, often open to argument, and nothing outside the list can be "
+    "named. Intros, speech and silence were not part of the training. It reports a probability, not a fact."
+)
+FMA_DATA = (
+    "FMA-small (Defferrard et al., ISMIR 2017): 30 s clips from the middle of tracks of the Free Music Archive, "
+    "labelled by its curators. The audio is under the Creative Commons licence that each artist chose, the metadata "
+    "under CC BY 4.0, and the data set is meant for research. No audio is part of this checkpoint."
+)
+OTHER_DATA = "Collected by whoever trained this checkpoint; its licences are theirs to state. No audio is part of it."
 
 
 def write_card(folder: Path) -> None:
@@ -20,7 +27,7 @@ def write_card(folder: Path) -> None:
     metrics = read_metrics(folder)
     training = metrics["training"]
     sections = [
-        FRONT_MATTER + f"# {config['name']}",
+        f"# {config['name']}",
         f"Tells which of {len(config['labels'])} genres a song belongs to ({', '.join(config['labels'])}) from "
         f"{config['window_seconds']:g}-second log-mel windows.",
         "## Members\n\n"
@@ -33,10 +40,10 @@ def write_card(folder: Path) -> None:
         f"validation ({training['tracks']['validation']} tracks).\n\n    {training['command']}",
         "## Results\n\n" + _results(metrics),
         *([_notes(metrics["notes"])] if metrics.get("notes") else []),
-        "## Limits\n\nThe labels are those of the Free Music Archive's curators: one genre a track, often open to "
-        "argument, and nothing outside the list can be named. The model was trained on 30 s clips from the middle of "
-        "tracks; intros, speech and silence were not part of it. It reports a probability, not a fact.",
-        '## Use\n\n```python\nimport genre\n\nclassifier = genre.load("hf-hub:user/repo")  # or this folder\n'
+        f"## Intended use\n\n{USE}",
+        f"## Data\n\n{FMA_DATA if training['data'].lower().startswith('fma') else OTHER_DATA}",
+        f"## Limits\n\n{LIMITS}",
+        '## How to load\n\n```python\nimport genre\n\nclassifier = genre.load("hf-hub:user/repo")  # or this folder\n'
         'print(classifier.classify("song.mp3"))\n```',
     ]
     (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")

@@ -15,7 +15,9 @@ from types import SimpleNamespace
 import pytest
 
 from genre import download
+from genre.archive import build_archive
 from genre.audio import decode
+from genre.data import read_index
 from genre.download import ATTEMPTS, PARTS, Part, fetch_fma_small
 from genre.errors import DataError
 from genre.sources import fma_small, is_fma_small
@@ -307,3 +309,21 @@ def test_a_folder_that_cannot_be_made_is_said(server, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="Writing to .* failed"):
         fetch_fma_small(tmp_path / "file" / "fma", server.url)
+
+
+def test_from_the_server_to_an_archive_the_counts_add_up(server, audio, tmp_path, monkeypatch, capsys):
+    """Interrupted on the way, with one clip that is no music and one track that FMA knows to be broken."""
+    write_fma(tmp_path, [*TRACKS, (3, "Rock", "training", "small"), (99134, "Rock", "training", "small")])
+    table = (tmp_path / "fma_metadata" / "tracks.csv").read_bytes()
+    broken = {"fma_small/000/000003.mp3": b"no music" * 1000}
+    server.files = {METADATA: zipped({"fma_metadata/tracks.csv": table}), AUDIO: zipped(audio | broken)}
+    publish(monkeypatch, server.files)
+    server.breaks = [50_000]
+
+    folder = tmp_path / "fma"
+    fetch_fma_small(folder, server.url)
+    build_archive(fma_small(folder), "sparse", tmp_path / "archive", processes=1)
+    assert "FMA-small: 5 tracks; 1 known to be broken" in capsys.readouterr().out
+    index = read_index(tmp_path / "archive")
+    assert index.dropped == ["3"]
+    assert [len(index.of(split)) for split in ("training", "validation", "test")] == [1, 1, 1]

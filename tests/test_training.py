@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -194,6 +195,25 @@ def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
     paths = sorted(genre_folder.glob("*/*.flac"))
     right = [classifier.classify(path).genre == path.parent.name for path in paths]
     assert sum(right) >= 15, f"{sum(right)} of {len(right)}"
+
+
+def test_a_killed_command_ends_with_the_same_weights(folder, tmp_path):
+    options = ["--from-scratch", "--backbone", "test_efficientnet", "--front-end", "sparse", "--epochs", "4"]
+    assert run_train(folder, "whole", *options, cwd=tmp_path).returncode == 0
+
+    state = tmp_path / "runs" / "killed" / "sparse.pt"
+    command = [sys.executable, str(ROOT / "train.py"), "--data", str(folder), "--out", "killed", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not state.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait(20)
+    assert state.is_file() and not (tmp_path / "killed").exists()
+
+    assert run_train(folder, "killed", *options, "--resume", cwd=tmp_path).returncode == 0
+    weights = [(tmp_path / out / "sparse" / "model.safetensors").read_bytes() for out in ("whole", "killed")]
+    assert weights[0] == weights[1]
 
 
 def test_two_processes_train_as_well_as_one(folder, tmp_path):
