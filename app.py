@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 import gradio as gr
 import torch
@@ -104,7 +105,9 @@ def _render(
     picture = spectrogram.data_uri()
     return (
         views.verdict(prediction, classifier.labels, heard_all, MAX_SECONDS),
-        views.timeline(prediction, classifier.labels, picture, spectrogram.highest_hz, f"gradio_api/file={path}"),
+        views.timeline(
+            prediction, classifier.labels, picture, spectrogram.highest_hz, f"gradio_api/file={quote(path)}"
+        ),
     )
 
 

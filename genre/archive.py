@@ -50,23 +50,7 @@ def build_archive(sources: list[Source], front_end: str, folder: Path, processes
     _check(folder, "archive.json", {"clips": len(sources), "hash": _hash(sources)}, "other clips")
     _check(folder, f"{front_end}.json", FRONT_ENDS[front_end].to_dict(), f"other {front_end} settings")
     array, done = _open_arrays(front_end, len(sources), folder)
-    to_do = np.flatnonzero(done == TO_DO)
-    clips = [(row, str(sources[row].path), sources[row].start, front_end) for row in to_do.tolist()]
-    bar = tqdm(total=len(sources), initial=len(sources) - len(to_do), desc=f"{front_end} archive", unit="clip")
-    with bar:
-        for count, (row, result) in enumerate(_run(clips, processes), 1):
-            if isinstance(result, str):
-                bar.write(f"{sources[row].path.name}: {result}")
-                done[row] = UNREADABLE
-            else:
-                array[row] = result
-                done[row] = THERE  # after the row itself: a run that dies between the two does the row again
-            if count % ROWS_PER_FLUSH == 0:
-                array.flush()
-                done.flush()
-            bar.update()
-    array.flush()
-    done.flush()
+    _fill(array, done, sources, front_end, processes)
     unreadable = int((done == UNREADABLE).sum())
     if unreadable == len(sources):
         raise DataError(f"None of the {len(sources)} clips could be read.")
@@ -87,6 +71,27 @@ def clip_features(path: str | Path, start: float, front_end: str) -> np.ndarray:
         raise AudioError("This clip is silent.")
     waveform = resample(waveform, DECODED_RATE, log_mel.config.sample_rate)
     return FORMATS[front_end].store(log_mel.clip_features(waveform))
+
+
+def _fill(array: np.ndarray, done: np.ndarray, sources: list[Source], front_end: str, processes: int | None) -> None:
+    """Do the rows that are still to do."""
+    to_do = np.flatnonzero(done == TO_DO).tolist()
+    clips = [(row, str(sources[row].path), sources[row].start, front_end) for row in to_do]
+    bar = tqdm(total=len(sources), initial=len(sources) - len(to_do), desc=f"{front_end} archive", unit="clip")
+    with bar:
+        for count, (row, result) in enumerate(_run(clips, processes), 1):
+            if isinstance(result, str):
+                bar.write(f"{sources[row].path.name}: {result}")
+                done[row] = UNREADABLE
+            else:
+                array[row] = result
+                done[row] = THERE  # after the row itself: a run that dies between the two does the row again
+            if count % ROWS_PER_FLUSH == 0:
+                array.flush()
+                done.flush()
+            bar.update()
+    array.flush()
+    done.flush()
 
 
 def _run(clips: list[tuple], processes: int | None) -> Iterator[tuple[int, np.ndarray | str]]:
@@ -124,7 +129,7 @@ def _open_arrays(front_end: str, rows: int, folder: Path) -> tuple[np.ndarray, n
 
 
 def _hash(sources: list[Source]) -> str:
-    lines = [f"{s.path}\t{s.start}\t{s.genre}\t{s.split}\n" for s in sources]
+    lines = [f"{s.track_id}\t{s.start}\t{s.genre}\t{s.split}\n" for s in sources]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
