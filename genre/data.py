@@ -38,7 +38,6 @@ class ArrayFormat:
     step: float
     offset: float
     columns: int
-    presence: str  # the index column that says whether a row is there
 
     def restore(self, stored: np.ndarray) -> Tensor:
         return torch.from_numpy(stored.astype(np.float32) * np.float32(self.step) + np.float32(self.offset))
@@ -53,9 +52,9 @@ class ArrayFormat:
 
 
 FORMATS = {
-    "sparse": ArrayFormat("logmel_30s.npy", "uint8", 0.625, -79.6875, 128, "has_mel"),
-    "smooth": ArrayFormat("mfcc_first3s.npy", "int16", 0.25, 0.0, 130, "has_mfcc"),
-    "dense": ArrayFormat("logmel_dense.npy", "uint8", 0.625, -79.6875, 1292, "has_dense"),
+    "sparse": ArrayFormat("logmel_30s.npy", "uint8", 0.625, -79.6875, 128),
+    "smooth": ArrayFormat("mfcc_first3s.npy", "int16", 0.25, 0.0, 130),
+    "dense": ArrayFormat("logmel_dense.npy", "uint8", 0.625, -79.6875, 1292),
 }
 
 
