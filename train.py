@@ -24,7 +24,7 @@ from accelerate import Accelerator
 
 from genre.archive import build_archive
 from genre.card import write_card
-from genre.checkpoint import load_checkpoint, save_checkpoint
+from genre.checkpoint import average_windows, load_checkpoint, save_checkpoint
 from genre.data import FORMATS, Index, Windows, read_index
 from genre.download import fetch_fma_small
 from genre.errors import CheckpointError, DataError, GenreError
@@ -99,7 +99,7 @@ def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member]
     """Fit fusion and calibration on validation, save the checkpoint, measure it, write its card."""
     log_probabilities, labels = member_log_probabilities(members, index, "validation")
     window = fit_fusion(torch.stack([one[:, 0] for one in log_probabilities]), labels)
-    track = fit_fusion(torch.stack([one.exp().mean(1).log() for one in log_probabilities]), labels)
+    track = fit_fusion(torch.stack([average_windows(one) for one in log_probabilities]), labels)
     save_checkpoint(arguments.out, index.genres, members, window, track)
 
     checkpoint = load_checkpoint(arguments.out.resolve())  # what is measured is what was stored

@@ -26,6 +26,7 @@ from genre.model import WEIGHTS_FILE, Member, load_member, save_member
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT = "fma-small"
 HUB_PREFIX = "hf-hub:"
+MIN_PROBABILITY = 1e-12  # so that its logarithm is a number
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,15 @@ class Checkpoint:
         A member's opinion of a recording is the mean of its windows' probabilities; then the members are fused.
         Their numbers of windows may differ.
         """
-        return self.track(torch.stack([one.exp().mean(-2).clamp(min=1e-12).log() for one in log_probabilities]))
+        return self.track(torch.stack([average_windows(one) for one in log_probabilities]))
+
+
+def average_windows(log_probabilities: Tensor) -> Tensor:
+    """A member's opinion of a recording: the mean of its windows' probabilities.
+
+    Takes and returns log-probabilities, shape (..., windows, labels) to (..., labels).
+    """
+    return log_probabilities.exp().mean(-2).clamp(min=MIN_PROBABILITY).log()
 
 
 def save_checkpoint(folder: Path, labels: list[str], members: dict[str, Member], window: Fusion, track: Fusion) -> None:

@@ -23,7 +23,6 @@ from torch import Tensor
 from genre.errors import DataError
 from genre.frontend import FRONT_ENDS, LogMel, window_starts
 
-SPLITS = ("training", "validation", "test")
 UNSOUND_NOTES = ("clip is", "near-silent", "mel image is blank")  # how the notes of unusable rows begin
 DUPLICATE_NOTE = "same audio as "
 TEACHER_FILE = "vggish.npy"

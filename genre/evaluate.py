@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from genre.checkpoint import Checkpoint, Fusion
+from genre.checkpoint import Checkpoint, Fusion, average_windows
 from genre.data import Index, Windows
 from genre.training import track_log_probabilities
 
@@ -61,7 +61,7 @@ def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
                 "windows_per_track": one.shape[1],
                 "first_window_top1": _top(one[:, 0], labels, 1),
                 "all_windows_top1": _top(one.flatten(0, 1), labels.repeat_interleave(one.shape[1]), 1),
-                "track_top1": _top(one.exp().mean(1), labels, 1),
+                "track_top1": _top(average_windows(one), labels, 1),
             }
             for name, one in zip(checkpoint.members, log_probabilities, strict=True)
         },

@@ -15,6 +15,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from genre.augment import Augmentation
+from genre.checkpoint import average_windows
 from genre.data import Windows
 from genre.errors import GenreError
 from genre.model import Member
@@ -252,7 +253,7 @@ class _Run:
 def _accuracies(log_probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
     """Top-1 of the first window and of the track (mean probability)."""
     first = log_probabilities[:, 0].argmax(-1)
-    track = log_probabilities.exp().mean(1).argmax(-1)
+    track = average_windows(log_probabilities).argmax(-1)
     return (first == labels).float().mean().item(), (track == labels).float().mean().item()
 
 
