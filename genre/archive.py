@@ -20,14 +20,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from genre.audio import decode, resample
+from genre.audio import decode
 from genre.data import FORMATS
 from genre.errors import AudioError, DataError
 from genre.files import read_json, write_json
 from genre.frontend import CLIP_SECONDS, FRONT_ENDS, LogMel
 from genre.sources import Source
 
-DECODED_RATE = 44100  # Hz; as at inference, front ends of a lower rate resample from it
 UNREADABLE_NOTE = "clip is not readable"
 TO_DO, THERE, UNREADABLE = 0, 1, 2
 ROWS_PER_FLUSH = 200
@@ -66,10 +65,9 @@ def clip_features(path: str | Path, start: float, front_end: str) -> np.ndarray:
         AudioError: the file cannot be decoded, or is silent where the clip is.
     """
     log_mel = LogMel(FRONT_ENDS[front_end])
-    waveform = decode(path, DECODED_RATE, start=start, seconds=CLIP_SECONDS)
+    waveform = decode(path, log_mel.config.sample_rate, start=start, seconds=CLIP_SECONDS)
     if not waveform.any():
         raise AudioError("This clip is silent.")
-    waveform = resample(waveform, DECODED_RATE, log_mel.config.sample_rate)
     return FORMATS[front_end].store(log_mel.clip_features(waveform))
 
 

@@ -1,14 +1,14 @@
 """Any audio file, or the sound track of a video, to mono float32 at a wanted rate, by PyAV (FFmpeg in a wheel)."""
 
+import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
-import torchaudio
 from torch import Tensor
 
 from genre.errors import AudioError
@@ -23,6 +23,12 @@ SUFFIXES = set(
 )  # of the files that are taken from folders; a file that is named is read whatever it is called
 PRE_ROLL_SECONDS = 0.5  # decoded and thrown away before a wanted start
 FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is damage that would drown everything else
+MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; a second at 1 Hz would be blown up to tens of thousands of samples
+MAX_CHANNELS = 64  # as many as FFmpeg's resampler takes
+MAX_ALLOCATION = 2**28  # bytes at once; a short header can promise an index, or unpack to a header, of gigabytes
+
+with suppress(AttributeError):  # PyAV has no call for this limit, and Windows does not find it this way
+    ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
 
 
 def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Tensor:
@@ -71,23 +77,6 @@ def stream(
         )
 
 
-def resample(waveform: Tensor, rate: int, new_rate: int) -> Tensor:
-    """Change the sample rate of a waveform, shape (samples,).
-
-    The filter passes what librosa's default resampler (soxr, high quality) passes, measured on FMA clips: the prepared
-    MFCCs were made with that one, and their highest bands depend on it.
-    """
-    return torchaudio.functional.resample(
-        waveform,
-        rate,
-        new_rate,
-        lowpass_filter_width=32,
-        rolloff=0.955,
-        resampling_method="sinc_interp_kaiser",
-        beta=14.77,
-    )
-
-
 @contextmanager
 def _open(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
     """The file as an open container with a sound track. FFmpeg gets a file object, never a path or an address."""
@@ -124,7 +113,9 @@ def _mono_blocks(container: av.container.InputContainer, rate: int, start: float
     origin = float((track.start_time or 0) * track.time_base)
     if start > 0:
         # A little earlier, since the first frames after a jump lean on ones that were not read (mp3, aac, opus).
-        container.seek(int((origin + max(0.0, start - PRE_ROLL_SECONDS)) * av.time_base), backward=True)
+        # Where a jump fails, or the file says it begins in a million years, all that is before the start is decoded.
+        with suppress(av.FFmpegError, OSError, OverflowError):
+            container.seek(int((origin + max(0.0, start - PRE_ROLL_SECONDS)) * av.time_base), backward=True)
     resampler, made_for, skip = None, None, None
     for frame in _frames(container, track):
         if skip is None:  # the first frame says where decoding really began
@@ -132,7 +123,8 @@ def _mono_blocks(container: av.container.InputContainer, rate: int, start: float
             skip = max(0, round((start - began) * rate))
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != made_for:  # at the first frame, and where a broadcast changes its format on the way
-            resampler, made_for = av.AudioResampler(format="fltp", rate=rate), shape
+            _check(frame)
+            resampler, made_for = av.AudioResampler(format="flt", rate=rate), shape
         for converted in resampler.resample(frame):
             block = _mono(converted)
             yield block[skip:]
@@ -141,9 +133,21 @@ def _mono_blocks(container: av.container.InputContainer, rate: int, start: float
         yield _mono(converted)[skip:]
 
 
+def _check(frame: av.AudioFrame) -> None:
+    if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
+        raise AudioError(f"This file claims {frame.sample_rate:,} samples a second, which no recording has.")
+    if frame.layout.nb_channels > MAX_CHANNELS:
+        raise AudioError(f"This file has {frame.layout.nb_channels} channels; at most {MAX_CHANNELS} can be heard.")
+
+
 def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """Mean of the channels (FFmpeg's own downmix is 3 dB louder), without NaN, infinity or absurd levels."""
-    mono = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+    """Mean of the channels (FFmpeg's own downmix is 3 dB louder), without NaN, infinity or absurd levels.
+
+    Takes packed samples, since PyAV reads past the end of planar ones that have eight channels or more.
+    """
+    channels = frame.layout.nb_channels
+    with np.errstate(all="ignore"):
+        mono = frame.to_ndarray().reshape(-1, channels) @ np.full(channels, 1 / channels, np.float32)
     return np.nan_to_num(mono, posinf=0.0, neginf=0.0).clip(-FULL_SCALE_LIMIT, FULL_SCALE_LIMIT)
 
 
@@ -156,6 +160,7 @@ def _frames(container: av.container.InputContainer, track: av.AudioStream) -> It
         except (StopIteration, av.FFmpegError, OSError):
             return
         try:
-            yield from packet.decode()
-        except av.FFmpegError:
+            frames = packet.decode()
+        except (av.FFmpegError, OSError):
             continue
+        yield from frames

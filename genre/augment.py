@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torchaudio.functional import mask_along_axis_iid
 
+SHORTEST_EXCERPT = 13  # columns: 3 s of the *sparse* kind
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -23,7 +25,8 @@ class Augmentation:
         tilt: level change between the lowest and the highest band, in dB, at most either way.
         dynamic_range: factor on the distance in dB from the loudest cell, from 1 - this to 1 + this.
         low_pass: part of the windows that lose everything above a random band in the upper half.
-        roll: part of the columns that windows are rotated by, at most, in time.
+        roll: part of the columns that each window is rotated by in time, at most either way.
+        excerpt: part of the windows that become a shorter stretch of themselves, repeated as short recordings are.
     """
 
     mixup: float = 0.3
@@ -34,14 +37,24 @@ class Augmentation:
     dynamic_range: float = 0.25
     low_pass: float = 0.1
     roll: float = 0.0
+    excerpt: float = 0.0
 
     def __call__(self, windows: Tensor) -> Tensor:
         """Everything but mixup: windows in dB, shape (batch, bands, columns), to the same shape."""
-        windows = self._remaster(windows)
-        if self.roll:
-            reach = int(self.roll * windows.shape[2])
-            windows = torch.roll(windows, int(torch.randint(-reach, reach + 1, ())), dims=2)
-        return self._mask(windows)
+        return self._mask(self._rearrange(self._remaster(windows)))
+
+    def _rearrange(self, windows: Tensor) -> Tensor:
+        """Roll and excerpt: the column that each column is taken from."""
+        if not self.roll and not self.excerpt:
+            return windows
+        batch, bands, columns = windows.shape
+        device, each = windows.device, (batch, 1)
+        length = torch.randint(SHORTEST_EXCERPT, columns, each, device=device)
+        length = torch.where(torch.rand(each, device=device) < self.excerpt, length, columns)
+        reach = int(self.roll * columns)
+        shift = torch.randint(-reach, reach + 1, each, device=device)
+        source = (torch.arange(columns, device=device) % length + shift) % columns
+        return windows.gather(2, source[:, None].expand(-1, bands, -1))
 
     def _remaster(self, windows: Tensor) -> Tensor:
         batch, bands, _ = windows.shape

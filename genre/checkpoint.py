@@ -6,8 +6,8 @@
     metrics.json    how it was trained and what it scores
     <member>/       one folder a member in timm's Hub layout, see `genre.model`
 
-One member is the ordinary case. Several see the same windows and their log-probabilities are added with weights, the
-same way for a window and for a track.
+One member is the ordinary case. Where there are several, their log-probabilities are added with weights, the same way
+for a window and for a track. A member that sees whole clips at once has no weight for a window.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from genre.model import WEIGHTS_FILE, Member, load_member, save_member
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT = "fma-small"
 HUB_PREFIX = "hf-hub:"
+LEVELS = ("window", "track")
 MIN_PROBABILITY = 1e-12  # so that its logarithm is a number
 
 
@@ -43,8 +44,9 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Trained members and how they are fused. `window` judges 3 seconds, `track` a whole recording.
+    """Trained members and how they are fused.
 
+    `window` fuses the members that see 3 seconds, for a verdict on those; `track` fuses all, for a whole recording.
     `card` is the model card in Markdown and `metrics` what metrics.json holds; both are empty where there is none.
     """
 
@@ -57,20 +59,36 @@ class Checkpoint:
     card: str
 
     @property
+    def sample_rate(self) -> int:
+        """Of the sound that all members take, in Hz."""
+        return next(iter(self.members.values())).log_mel.config.sample_rate
+
+    @property
     def window_seconds(self) -> float:
-        return next(iter(self.members.values())).log_mel.config.window_seconds
+        return shortest_window(self.members)
 
-    def window_probabilities(self, log_probabilities: list[Tensor]) -> Tensor:
-        """Each member's (windows, labels) log-probabilities of the same windows to probabilities (windows, labels)."""
-        return self.window(torch.stack(log_probabilities))
+    def window_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
+        """Members' (windows, labels) log-probabilities of the same windows to probabilities (windows, labels)."""
+        return self.window(torch.stack([log_probabilities[name] for name in window_members(self.members)]))
 
-    def track_probabilities(self, log_probabilities: list[Tensor]) -> Tensor:
-        """Each member's (..., windows, labels) log-probabilities to the recording's probabilities (..., labels).
+    def track_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
+        """Members' (..., windows, labels) log-probabilities to the recording's probabilities (..., labels).
 
         A member's opinion of a recording is the mean of its windows' probabilities; then the members are fused.
         Their numbers of windows may differ.
         """
-        return self.track(torch.stack([average_windows(one) for one in log_probabilities]))
+        return self.track(torch.stack([average_windows(log_probabilities[name]) for name in self.members]))
+
+
+def shortest_window(members: dict[str, Member]) -> float:
+    """Length of the windows that are judged one by one, in seconds."""
+    return min(member.log_mel.config.window_seconds for member in members.values())
+
+
+def window_members(members: dict[str, Member]) -> list[str]:
+    """Names of the members that see those windows; the others see more at once."""
+    seconds = shortest_window(members)
+    return [name for name, member in members.items() if member.log_mel.config.window_seconds == seconds]
 
 
 def average_windows(log_probabilities: Tensor) -> Tensor:
@@ -83,19 +101,18 @@ def average_windows(log_probabilities: Tensor) -> Tensor:
 
 def save_checkpoint(folder: Path, labels: list[str], members: dict[str, Member], window: Fusion, track: Fusion) -> None:
     """Write a checkpoint's folder, without its metrics and card."""
+    weights = {name: {"track": weight} for name, weight in zip(members, track.weights.tolist(), strict=True)}
+    for name, weight in zip(window_members(members), window.weights.tolist(), strict=True):
+        weights[name]["window"] = weight
     for name, member in members.items():
         save_member(member, folder / name, labels)
     config = {
         "name": folder.name,
         "labels": labels,
-        "window_seconds": next(iter(members.values())).log_mel.config.window_seconds,
+        "window_seconds": shortest_window(members),
         "members": [
-            {
-                "folder": name,
-                "weight": {"window": window.weights[i].item(), "track": track.weights[i].item()},
-                "sha256": _digest(folder / name / WEIGHTS_FILE),
-            }
-            for i, name in enumerate(members)
+            {"folder": name, "weight": weights[name], "sha256": _digest(folder / name / WEIGHTS_FILE)}
+            for name in members
         ],
         "temperature": {"window": window.temperature, "track": track.temperature},
     }
@@ -120,11 +137,13 @@ def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
             if _digest(folder / entry["folder"] / WEIGHTS_FILE) != entry["sha256"]:
                 raise CheckpointError(f"The weights of checkpoint {name or DEFAULT} are damaged; fetch them again.")
             members[entry["folder"]] = load_member(folder / entry["folder"])
-        window, track = (
-            Fusion(torch.tensor([m["weight"][level] for m in config["members"]]), config["temperature"][level])
-            for level in ("window", "track")
-        )
+        weights = {level: [m["weight"][level] for m in config["members"] if level in m["weight"]] for level in LEVELS}
+        window, track = (Fusion(torch.tensor(weights[level]), config["temperature"][level]) for level in LEVELS)
         labels = config["labels"]
+        if len(weights["window"]) != len(window_members(members)) or len(weights["track"]) != len(members):
+            raise CheckpointError(f"The fusion weights of checkpoint {name or DEFAULT} do not fit its members.")
+        if len({member.log_mel.config.sample_rate for member in members.values()}) != 1:
+            raise CheckpointError(f"The members of checkpoint {name or DEFAULT} want sound at different rates.")
         if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
             raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
         return Checkpoint(config["name"], labels, members, window, track, read_metrics(folder), _read_card(folder))

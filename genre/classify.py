@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genre.audio import resample, stream
+from genre.audio import stream
 from genre.checkpoint import Checkpoint, load_checkpoint
 from genre.errors import AudioError
 from genre.frontend import CLIP_SECONDS, TAIL_SECONDS, window_starts
@@ -100,7 +100,7 @@ class Classifier:
         self.checkpoint = checkpoint
         self.labels = checkpoint.labels
         self.window_seconds = checkpoint.window_seconds
-        self.sample_rate = max(m.log_mel.config.sample_rate for m in checkpoint.members.values())
+        self.sample_rate = checkpoint.sample_rate
 
     def classify(
         self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
@@ -140,27 +140,33 @@ class Classifier:
         for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
             loudest = max(loudest, clip.waveform.abs().max().item())
             heard.append(self._log_probabilities(clip))
-            for at, probabilities in zip(
-                clip.window_starts, self.checkpoint.window_probabilities(heard[-1]), strict=True
-            ):
+            verdicts = self.checkpoint.window_probabilities(heard[-1])
+            for at, probabilities in zip(clip.window_starts, verdicts, strict=True):
                 windows.append(Window(at, min(at + self.window_seconds, clip.end), self._by_genre(probabilities)))
             yield (self._verdict(heard, windows, clip.end) if loudest >= SILENCE else None), clip
         if loudest < SILENCE:
             raise AudioError("This recording is silent.")
 
-    def _verdict(self, heard: list[list[Tensor]], windows: list[Window], seconds: float) -> Prediction:
+    def _verdict(self, heard: list[dict[str, Tensor]], windows: list[Window], seconds: float) -> Prediction:
         """The verdict on all clips so far, from each member's log-probabilities of each clip's windows."""
-        track = self.checkpoint.track_probabilities([torch.cat(clips) for clips in zip(*heard, strict=True)])
+        members = self.checkpoint.members
+        track = self.checkpoint.track_probabilities(
+            {name: torch.cat([clip[name] for clip in heard]) for name in members}
+        )
         return Prediction(self._by_genre(track), list(windows), seconds, self.checkpoint.name)
 
     @torch.inference_mode()
-    def _log_probabilities(self, clip: Clip) -> list[Tensor]:
-        """Every member's log-probabilities of a clip's windows, shape (windows, labels) each."""
+    def _log_probabilities(self, clip: Clip) -> dict[str, Tensor]:
+        """Members' log-probabilities of a clip's windows, shape (windows, labels); one row where it sees them all."""
         starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
-        results = []
-        for member in self.checkpoint.members.values():
-            waveform = resample(clip.waveform, self.sample_rate, member.log_mel.config.sample_rate)
-            results.append(member(member.log_mel(waveform, starts)).float().log_softmax(-1))
+        results, spectra = {}, {}
+        for name, member in self.checkpoint.members.items():
+            log_mel = member.log_mel
+            if (key := log_mel.config.spectrum) not in spectra:  # members may look at the same one
+                spectra[key] = log_mel.spectrum(clip.waveform)
+            sees_all = log_mel.config.window_seconds > self.window_seconds
+            windows = log_mel.windows(spectra[key], torch.zeros(1) if sees_all else starts)
+            results[name] = member(windows).float().log_softmax(-1)
         return results
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
@@ -201,12 +207,15 @@ def cut_clips(pieces: Iterable[np.ndarray], rate: int, window_seconds: float, ho
         raise AudioError("This recording holds no sound.")
     starts = _remaining_starts(total, next_start, window_seconds, hop_seconds)
     if starts:
-        waveform = held[-clip_samples:]
+        waveform = torch.from_numpy(held[-clip_samples:])
         start = total - len(waveform) / rate
-        shortage = round(window_seconds * rate) - len(waveform)
-        if shortage > 0:  # repeated rather than silent: training never saw silence within a window
-            waveform = np.pad(waveform, (0, shortage), mode="wrap")
-        yield Clip(torch.from_numpy(waveform), start, starts, total)
+        yield Clip(_repeat(waveform, round(window_seconds * rate)), start, starts, total)
+
+
+def _repeat(waveform: Tensor, samples: int) -> Tensor:
+    """A waveform of at least so many samples: repeated rather than padded with silence, which training never saw."""
+    times = -(-samples // len(waveform))
+    return waveform if times <= 1 else waveform.repeat(times)[:samples]
 
 
 def _remaining_starts(total: float, next_start: float, window_seconds: float, hop_seconds: float) -> list[float]:

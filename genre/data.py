@@ -4,10 +4,10 @@ A data folder holds `index.csv` and an array a front end, whose rows follow the 
 
     index.csv           track_id, genre, split (training, validation or test), note (may be empty); further columns
                         `has_mel`, `has_mfcc` and `has_vggish`, where present, say which arrays hold a row ("True")
-    logmel_30s.npy      *sparse*, (tracks, 128, 128) uint8: dB = -80 + (v + 0.5) * 0.625
+    logmel_30s.npy      *sparse* and *whole*, (tracks, 128, 128) uint8: dB = -80 + (v + 0.5) * 0.625
     mfcc_first3s.npy    *smooth*, (tracks, 20, 130) int16: coefficient = v / 4, of the first window only
     logmel_dense.npy    *dense*, (tracks, 128, 1292) uint8: dB = -80 + (v + 0.5) * 0.625
-    vggish.npy          optional, (tracks, 128) float16: VGGish embedding, a second target while training
+    vggish.npy          optional, (tracks, 128) float16: VGGish embedding, a teacher while training
 
 `genre.archive` writes the same layout from audio files.
 """
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from genre.errors import DataError
-from genre.frontend import FRONT_ENDS, LogMel, window_starts
+from genre.frontend import FRONT_ENDS, LogMel, LogMelConfig, window_starts
 
 UNSOUND_NOTES = ("clip is", "near-silent", "mel image is blank")  # how the notes of unusable rows begin
 DUPLICATE_NOTE = "same audio as "
@@ -52,9 +52,22 @@ class ArrayFormat:
 
 FORMATS = {
     "sparse": ArrayFormat("logmel_30s.npy", "uint8", 0.625, -79.6875, 128),
+    "whole": ArrayFormat("logmel_30s.npy", "uint8", 0.625, -79.6875, 128),
     "smooth": ArrayFormat("mfcc_first3s.npy", "int16", 0.25, 0.0, 130),
     "dense": ArrayFormat("logmel_dense.npy", "uint8", 0.625, -79.6875, 1292),
 }
+
+
+def front_end_name(config: LogMelConfig) -> str:
+    """Which front end these settings are.
+
+    Raises:
+        DataError: none that arrays are kept of.
+    """
+    for name, known in FRONT_ENDS.items():
+        if known == config:
+            return name
+    raise DataError("This checkpoint's front end is none that data can be prepared for here.")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from genre.checkpoint import Checkpoint, Fusion, average_windows
-from genre.data import Index, Windows
+from genre.checkpoint import Checkpoint, Fusion, average_windows, window_members
+from genre.data import Index, Windows, front_end_name
 from genre.training import track_log_probabilities
 
 CALIBRATION_BINS = 15
@@ -34,13 +34,20 @@ def fit_fusion(log_probabilities: Tensor, labels: Tensor) -> Fusion:
     return Fusion(scale / scale.sum(), (1 / scale.sum()).item())
 
 
-def member_log_probabilities(members: dict, index: Index, split: str) -> tuple[list[Tensor], Tensor]:
+def member_log_probabilities(members: dict, index: Index, split: str) -> tuple[dict[str, Tensor], Tensor]:
     """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,)."""
-    results = []
+    results = {}
     for name, member in members.items():
-        windows = Windows(index, split, name)
-        results.append(track_log_probabilities(member, windows))
+        windows = Windows(index, split, front_end_name(member.log_mel.config))
+        results[name] = track_log_probabilities(member, windows)
     return results, windows.labels
+
+
+def fit_fusions(members: dict, log_probabilities: dict[str, Tensor], labels: Tensor) -> tuple[Fusion, Fusion]:
+    """Fusion of the members for a window, by the first one of each track, and for a track."""
+    window = fit_fusion(torch.stack([log_probabilities[name][:, 0] for name in window_members(members)]), labels)
+    track = fit_fusion(torch.stack([average_windows(log_probabilities[name]) for name in members]), labels)
+    return window, track
 
 
 def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
@@ -50,7 +57,7 @@ def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
     member over the windows that its array holds. `members` has each member's own figures, by its mean probability.
     """
     log_probabilities, labels = member_log_probabilities(checkpoint.members, index, split)
-    first = checkpoint.window_probabilities([one[:, 0] for one in log_probabilities])
+    first = checkpoint.window_probabilities({name: one[:, 0] for name, one in log_probabilities.items()})
     track = checkpoint.track_probabilities(log_probabilities)
     return {
         "tracks": len(labels),
@@ -63,7 +70,7 @@ def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
                 "all_windows_top1": _top(one.flatten(0, 1), labels.repeat_interleave(one.shape[1]), 1),
                 "track_top1": _top(average_windows(one), labels, 1),
             }
-            for name, one in zip(checkpoint.members, log_probabilities, strict=True)
+            for name, one in log_probabilities.items()
         },
     }
 

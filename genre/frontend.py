@@ -1,13 +1,17 @@
 """Waveform to log-mel spectrogram, the one front end of training and inference.
 
 A *clip* is at most 30 s of sound and is what levels are measured against, as in FMA-small, whose tracks are 30 s clips.
-A *window* is the 3 s a network looks at. Three settings of the same code:
+A *window* is what a network looks at: 3 s, or with *whole* the clip. Four settings of the same code:
 
 sparse  The recipe of FMA-small's 30 s log-mel images: one exact STFT frame about every 234 ms, in dB below the loudest
         cell of the clip. Harmonics are complete, rhythm is thin.
 smooth  20 MFCCs of 22,050 Hz sound at hop 512, turned back to a 64-band log-mel. Rhythm and timbre are complete, pitch
         is gone. Levels are absolute, floored 80 dB under the loudest cell of the clip.
-dense   An ordinary log-mel at hop 512, for training from audio.
+whole   The sparse columns of a whole clip as one picture: how a song goes on, for the verdict on the recording.
+dense   An ordinary log-mel, 43 frames a second up to 11 kHz, for training from audio.
+
+All take sound at 44,100 Hz, the rate of nearly all music. What others compute at 22,050 Hz with frames of 2,048 samples
+is computed here with frames twice as long, which comes to the same below 11 kHz and spares a resampler.
 
 The mel scale, its normalisation and the decibel conventions are librosa's defaults (Slaney, power, top_db 80), so that
 features made by librosa and features made here are the same features.
@@ -29,10 +33,13 @@ class LogMelConfig:
     """Everything that decides what a network sees; travels in each member's config.json.
 
     Attributes:
-        sample_rate: of the waveform, in Hz. The mel axis ends at half of it.
+        sample_rate: of the waveform, in Hz.
         n_fft: STFT frame and FFT length, in samples (Hann window, centred, zero-padded ends).
         hop_length: STFT hop, in samples.
         n_mels: mel bands computed.
+        f_max: where the mel axis ends, in Hz; None for half the sample rate.
+        roll_off: where a low-pass filter begins that is shut at `f_max`, in Hz, as a resampler's; None for no filter.
+        power_scale: factor on the STFT's power.
         columns: frames of a window, as the network gets them.
         column_seconds: time from one kept frame to the next; None keeps every STFT frame.
         reference: 0 dB is the loudest cell of the clip ("max") or a power of one ("one").
@@ -42,10 +49,13 @@ class LogMelConfig:
         window_seconds: length of a window, in seconds.
     """
 
-    sample_rate: int
+    sample_rate: int = 44100
     n_fft: int = 2048
     hop_length: int = 512
     n_mels: int = 128
+    f_max: float | None = None
+    roll_off: float | None = None
+    power_scale: float = 1.0
     columns: int = 130
     column_seconds: float | None = None
     reference: str = "max"
@@ -69,14 +79,32 @@ class LogMelConfig:
         """STFT frames from one kept column to the next; 1.0 where every frame is kept."""
         return self.column_seconds * self.frames_per_second if self.column_seconds else 1.0
 
+    @property
+    def spectrum(self) -> tuple:
+        """The settings that `LogMel.spectrum` depends on."""
+        return (
+            *(self.sample_rate, self.n_fft, self.hop_length, self.n_mels),
+            *(self.f_max, self.roll_off, self.power_scale, self.reference, self.top_db),
+        )
+
     def to_dict(self) -> dict:
         return asdict(self)
 
 
 FRONT_ENDS = {
-    "sparse": LogMelConfig(sample_rate=44100, columns=13, column_seconds=30 / 128),
-    "smooth": LogMelConfig(sample_rate=22050, reference="one", n_mfcc=20, bands=64),
-    "dense": LogMelConfig(sample_rate=22050),
+    "sparse": LogMelConfig(columns=13, column_seconds=30 / 128),
+    "whole": LogMelConfig(columns=128, column_seconds=30 / 128, window_seconds=CLIP_SECONDS),
+    "smooth": LogMelConfig(
+        n_fft=4096,
+        hop_length=1024,
+        f_max=11025,
+        roll_off=10067,  # with a raised cosine from here the MFCCs are closest to those made behind soxr's filter
+        power_scale=0.25,  # a frame of 2,048 samples holds half the sum
+        reference="one",
+        n_mfcc=20,
+        bands=64,
+    ),
+    "dense": LogMelConfig(n_fft=4096, hop_length=1024, f_max=11025),
 }
 
 
@@ -107,10 +135,16 @@ class LogMel(nn.Module):
             config.n_fft,
             hop_length=config.hop_length,
             n_mels=config.n_mels,
+            f_max=config.f_max,
             norm="slaney",
             mel_scale="slaney",
             pad_mode="constant",
         )
+        self.mel.mel_scale.fb *= config.power_scale
+        if config.roll_off:
+            hertz = torch.linspace(0, config.sample_rate / 2, config.n_fft // 2 + 1)
+            part = ((hertz - config.roll_off) / (config.f_max - config.roll_off)).clamp(0, 1)
+            self.mel.mel_scale.fb *= (0.5 + 0.5 * torch.cos(torch.pi * part)).square()[:, None]
         if config.n_mfcc:
             to_cepstrum = torchaudio.functional.create_dct(config.n_mfcc, config.n_mels, norm="ortho")
             # Reading fewer bands off the same cosines rescales them, since an orthonormal basis depends on its length.
@@ -128,14 +162,22 @@ class LogMel(nn.Module):
             starts: where each window starts, in seconds from the start of the clip, shape (windows,).
 
         Returns:
-            log-mel in dB, shape (windows, bands, columns). Frames past the end repeat the last one.
+            log-mel in dB, shape (windows, bands, columns).
         """
-        config = self.config
-        decibels = self.decibels(self.mel(clip))
+        return self.windows(self.spectrum(clip), starts)
+
+    def spectrum(self, clip: Tensor) -> Tensor:
+        """Every frame of a clip, shape (samples,), in dB, shape (n_mels, frames)."""
+        return self.decibels(self.mel(clip))
+
+    def windows(self, spectrum: Tensor, starts: Tensor) -> Tensor:
+        """As `forward`, from a clip's spectrum. A clip shorter than a window is repeated to fill it."""
+        config, last = self.config, spectrum.shape[-1] - 1
         steps = (torch.arange(config.columns, dtype=torch.float64) + 0.5) * config.frames_per_column
         frames = (starts.double()[:, None] * config.frames_per_second + steps).floor().long()
-        windows = decibels[:, frames.clamp(max=decibels.shape[-1] - 1).to(decibels.device)].movedim(0, 1)
-        return self.to_bands(self.to_stored(windows))
+        # A window that ends with the clip may pass its last frame by rounding.
+        frames = frames.clamp(max=last) if last >= steps[-1] - 1 else frames % (last + 1)
+        return self.to_bands(self.to_stored(spectrum[:, frames.to(spectrum.device)].movedim(0, 1)))
 
     def clip_features(self, clip: Tensor) -> Tensor:
         """What an archive keeps of a whole clip: evenly spaced columns of dB, or of cepstral coefficients.
@@ -146,7 +188,7 @@ class LogMel(nn.Module):
         Returns:
             shape (n_mels or n_mfcc, columns of the clip): 128 columns for 30 s of *sparse*, all frames otherwise.
         """
-        decibels = self.decibels(self.mel(clip))
+        decibels = self.spectrum(clip)
         frames = decibels.shape[-1]
         columns = max(1, round(frames / self.config.frames_per_column))
         kept = ((torch.arange(columns, dtype=torch.float64) + 0.5) * frames / columns).floor().long()
