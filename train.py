@@ -24,11 +24,11 @@ from accelerate import Accelerator
 
 from genre.archive import build_archive
 from genre.card import write_card
-from genre.checkpoint import load_checkpoint, save_checkpoint
+from genre.checkpoint import average_windows, load_checkpoint, save_checkpoint
 from genre.data import FORMATS, Index, Windows, read_index
 from genre.download import fetch_fma_small
 from genre.errors import CheckpointError, DataError, GenreError
-from genre.evaluate import evaluate, fit_fusions, member_log_probabilities
+from genre.evaluate import evaluate, fit_certainty, fit_fusions, member_log_probabilities
 from genre.files import write_json
 from genre.frontend import FRONT_ENDS
 from genre.model import RANDOM, Member, create_backbone, replace_head
@@ -99,7 +99,8 @@ def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member]
     """Fit fusion and calibration on validation, save the checkpoint, measure it, write its card."""
     log_probabilities, labels = member_log_probabilities(members, index, "validation")
     window, track = fit_fusions(members, log_probabilities, labels)
-    save_checkpoint(arguments.out, index.genres, members, window, track)
+    averages = torch.stack([average_windows(one) for one in log_probabilities.values()])
+    save_checkpoint(arguments.out, index.genres, members, window, track, fit_certainty(track(averages), labels))
 
     checkpoint = load_checkpoint(arguments.out.resolve())  # what is measured is what was stored
     splits = ("validation", "test") if arguments.test else ("validation",)

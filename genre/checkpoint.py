@@ -1,7 +1,7 @@
 """Checkpoints: a folder with everything a verdict depends on.
 
     config.json     name, labels, window_seconds, members [{folder, weight {window, track}, sha256}], temperature
-                    {window, track}
+                    {window, track}, certainty {sure_from, plausible_from}
     README.md       model card
     metrics.json    how it was trained and what it scores
     <member>/       one folder a member in timm's Hub layout, see `genre.model`
@@ -11,7 +11,7 @@ for a window and for a track. A member that sees whole clips at once has no weig
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -43,6 +43,19 @@ class Fusion:
 
 
 @dataclass(frozen=True)
+class Certainty:
+    """What a recording's probabilities allow to say; both limits are chosen on validation.
+
+    Attributes:
+        sure_from: confidence from which the likeliest genre is named alone.
+        plausible_from: probability from which a genre belongs to the conformal set.
+    """
+
+    sure_from: float
+    plausible_from: float
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """Trained members and how they are fused.
 
@@ -55,6 +68,7 @@ class Checkpoint:
     members: dict[str, Member]
     window: Fusion
     track: Fusion
+    certainty: Certainty
     metrics: dict
     card: str
 
@@ -99,7 +113,14 @@ def average_windows(log_probabilities: Tensor) -> Tensor:
     return log_probabilities.exp().mean(-2).clamp(min=MIN_PROBABILITY).log()
 
 
-def save_checkpoint(folder: Path, labels: list[str], members: dict[str, Member], window: Fusion, track: Fusion) -> None:
+def save_checkpoint(
+    folder: Path,
+    labels: list[str],
+    members: dict[str, Member],
+    window: Fusion,
+    track: Fusion,
+    certainty: Certainty,
+) -> None:
     """Write a checkpoint's folder, without its metrics and card."""
     weights = {name: {"track": weight} for name, weight in zip(members, track.weights.tolist(), strict=True)}
     for name, weight in zip(window_members(members), window.weights.tolist(), strict=True):
@@ -115,6 +136,7 @@ def save_checkpoint(folder: Path, labels: list[str], members: dict[str, Member],
             for name in members
         ],
         "temperature": {"window": window.temperature, "track": track.temperature},
+        "certainty": asdict(certainty),
     }
     write_json(folder / "config.json", config)
 
@@ -146,7 +168,9 @@ def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
             raise CheckpointError(f"The members of checkpoint {name or DEFAULT} want sound at different rates.")
         if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
             raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
-        return Checkpoint(config["name"], labels, members, window, track, read_metrics(folder), _read_card(folder))
+        certainty = Certainty(**config["certainty"])
+        card, metrics = _read_card(folder), read_metrics(folder)
+        return Checkpoint(config["name"], labels, members, window, track, certainty, metrics, card)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
 

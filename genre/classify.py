@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +42,16 @@ class Prediction:
         windows: verdicts in order of time; together they cover the recording.
         seconds: how much was heard.
         checkpoint: name of the model.
+        sure: whether the confidence is enough to name the genre alone.
+        plausible: genres that it may well be, likeliest first: about nine times in ten the true one is among them.
     """
 
     probabilities: dict[str, float]
     windows: list[Window]
     seconds: float
     checkpoint: str
+    sure: bool = True
+    plausible: list[str] = field(default_factory=list)
 
     @property
     def genre(self) -> str:
@@ -62,6 +66,8 @@ class Prediction:
         return {
             "genre": self.genre,
             "confidence": round(self.confidence, 4),
+            "sure": self.sure,
+            "plausible": self.plausible,
             "probabilities": _rounded(self.probabilities),
             "windows": [
                 {"start": round(w.start, 3), "end": round(w.end, 3), "probabilities": _rounded(w.probabilities)}
@@ -149,11 +155,18 @@ class Classifier:
 
     def _verdict(self, heard: list[dict[str, Tensor]], windows: list[Window], seconds: float) -> Prediction:
         """The verdict on all clips so far, from each member's log-probabilities of each clip's windows."""
-        members = self.checkpoint.members
-        track = self.checkpoint.track_probabilities(
-            {name: torch.cat([clip[name] for clip in heard]) for name in members}
+        joined = {name: torch.cat([clip[name] for clip in heard]) for name in self.checkpoint.members}
+        track = self._by_genre(self.checkpoint.track_probabilities(joined))
+        (first, confidence), *others = track.items()
+        limits = self.checkpoint.certainty
+        return Prediction(
+            probabilities=track,
+            windows=list(windows),
+            seconds=seconds,
+            checkpoint=self.checkpoint.name,
+            sure=confidence >= limits.sure_from,
+            plausible=[first, *(genre for genre, p in others if p >= limits.plausible_from)],
         )
-        return Prediction(self._by_genre(track), list(windows), seconds, self.checkpoint.name)
 
     @torch.inference_mode()
     def _log_probabilities(self, clip: Clip) -> dict[str, Tensor]:

@@ -5,11 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from genre.checkpoint import Checkpoint, Fusion, average_windows, window_members
+from genre.checkpoint import Certainty, Checkpoint, Fusion, average_windows, window_members
 from genre.data import Index, Windows, front_end_name
 from genre.training import track_log_probabilities
 
 CALIBRATION_BINS = 15
+COVERAGE = 0.9  # of the conformal set: how often it holds the true genre
+SURE = 2 / 3  # how often a genre is right where it is named alone
 
 
 def fit_fusion(log_probabilities: Tensor, labels: Tensor) -> Fusion:
@@ -50,6 +52,29 @@ def fit_fusions(members: dict, log_probabilities: dict[str, Tensor], labels: Ten
     return window, track
 
 
+def fit_certainty(probabilities: Tensor, labels: Tensor) -> Certainty:
+    """From which confidence on a genre may be named alone, and which genres are plausible.
+
+    The plausible ones are a split conformal set with the true genre's probability as its score (Sadinle et al., 2019):
+    on recordings like those of validation it holds the true one for `COVERAGE` of them.
+
+    Args:
+        probabilities: of recordings that were not trained on, shape (tracks, labels).
+        labels: true ones, shape (tracks,).
+    """
+    of_truth = probabilities.gather(1, labels[:, None])[:, 0].sort().values
+    missed = int((1 - COVERAGE) * (len(labels) + 1))  # this many of the tracks may fall below
+    confidence, order = probabilities.amax(-1).sort(descending=True)
+    correct = (probabilities.argmax(-1) == labels)[order].double()
+    right_so_far = correct.cumsum(0) / torch.arange(1, len(labels) + 1)
+    last_of_its_kind = torch.cat([confidence.diff() != 0, torch.tensor([True])])
+    enough = confidence[(right_so_far >= SURE) & last_of_its_kind]
+    return Certainty(
+        sure_from=enough.min().item() if len(enough) else 1.0,
+        plausible_from=of_truth[max(0, missed - 1)].item(),
+    )
+
+
 def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
     """Figures of a checkpoint on one split of a data folder.
 
@@ -62,7 +87,9 @@ def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
     return {
         "tracks": len(labels),
         "first_window": _figures(first, labels),
-        "track": _figures(track, labels) | _per_genre(track, labels, checkpoint.labels),
+        "track": _figures(track, labels)
+        | {"certainty": _certainty(track, labels, checkpoint.certainty)}
+        | _per_genre(track, labels, checkpoint.labels),
         "members": {
             name: {
                 "windows_per_track": one.shape[1],
@@ -86,6 +113,19 @@ def _figures(probabilities: Tensor, labels: Tensor) -> dict:
         "top1_of_surest_half": _round(correct[surest]),
         "calibration_error": round(calibration_error(confidence, correct), 4),
         "negative_log_likelihood": round(torch.nn.functional.nll_loss(probabilities.log(), labels).item(), 4),
+    }
+
+
+def _certainty(probabilities: Tensor, labels: Tensor, certainty: Certainty) -> dict:
+    """How often a genre is named alone and right then, and how the conformal set fares."""
+    confidence, predicted = probabilities.max(-1)
+    sure = confidence >= certainty.sure_from
+    plausible = probabilities >= certainty.plausible_from
+    return {
+        "named_alone": _round(sure),
+        "top1_where_named_alone": _round((predicted == labels)[sure]) if sure.any() else None,
+        "conformal_coverage": _round(plausible.gather(1, labels[:, None])),
+        "conformal_size": round(plausible.sum(1).float().mean().item(), 2),
     }
 
 

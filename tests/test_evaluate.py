@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from genre.evaluate import calibration_error, fit_fusion, wilson_interval
+from genre.evaluate import calibration_error, fit_certainty, fit_fusion, wilson_interval
 
 
 def noisy_opinions(strength, labels, seed):
@@ -40,3 +40,21 @@ def test_the_interval_is_wilsons():
     assert wilson_interval(50, 100) == pytest.approx([0.4038, 0.5962], abs=1e-4)
     assert wilson_interval(0, 20)[0] == 0
     assert wilson_interval(20, 20)[1] == 1
+
+
+def test_certainty_keeps_its_promises():
+    """On tracks like those it was chosen on: the set covers 90 %, a genre named alone is right two times in three."""
+    labels = torch.arange(8000) % 4
+    probabilities = noisy_opinions(1.0, labels, 0).exp()
+    limits = fit_certainty(probabilities[::2], labels[::2])
+    others, truth = probabilities[1::2], labels[1::2]
+    covered = (others >= limits.plausible_from).gather(1, truth[:, None]).float().mean().item()
+    assert covered == pytest.approx(0.9, abs=0.02)
+    sure = others.amax(-1) >= limits.sure_from
+    assert 0.1 < sure.float().mean() < 0.9
+    assert (others.argmax(-1) == truth)[sure].float().mean().item() == pytest.approx(2 / 3, abs=0.03)
+
+
+def test_with_nothing_to_go_by_no_genre_is_named_alone():
+    labels = torch.arange(400) % 4
+    assert fit_certainty(torch.full((400, 4), 0.25), labels).sure_from == 1.0

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from genre.checkpoint import SHIPPED, Fusion, save_checkpoint
+from genre.checkpoint import SHIPPED, Certainty, Fusion, save_checkpoint
 from genre.frontend import FRONT_ENDS
 from genre.model import RANDOM, Member, create_backbone
 from genre.publish import PublishError, confusion_picture, push_checkpoint, push_space
@@ -29,9 +29,8 @@ def small_checkpoint(folder: Path, labels: list[str], member: str = "dense") -> 
     """A checkpoint of one small member that was never trained."""
     backbone = create_backbone("test_efficientnet", len(labels), RANDOM)
     alone = Fusion(torch.ones(1), 1.0)
-    save_checkpoint(
-        folder, labels, {member: Member(backbone, FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))}, alone, alone
-    )
+    members = {member: Member(backbone, FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))}
+    save_checkpoint(folder, labels, members, alone, alone, Certainty(0.5, 0.1))
     return folder
 
 
