@@ -1,17 +1,20 @@
 """Any audio file, or the sound track of a video, to mono float32 at a wanted rate, by PyAV (FFmpeg in a wheel)."""
 
 import ctypes
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import torch
-from torch import Tensor
 
 from genre.errors import AudioError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Containers and raw streams that carry sound. The list keeps out playlists and the like (hls, dash, concat ...), which
 # make FFmpeg open other files or the network.
@@ -26,12 +29,13 @@ FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is d
 MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; a second at 1 Hz would be blown up to tens of thousands of samples
 MAX_CHANNELS = 64  # as many as FFmpeg's resampler takes
 MAX_ALLOCATION = 2**28  # bytes at once; a short header can promise an index, or unpack to a header, of gigabytes
+SPARE_PACKETS, MIN_PACKET_SECONDS = 50_000, 0.001  # an hour of packets of one sample, or of none, takes hours to decode
 
 with suppress(AttributeError):  # PyAV has no call for this limit, and Windows does not find it this way
     ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
 
 
-def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Tensor:
+def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None) -> "Tensor":
     """Read a file whole.
 
     Args:
@@ -46,6 +50,8 @@ def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: f
     Raises:
         AudioError: nothing in the file can be heard; the message says why.
     """
+    import torch  # here, since the processes of genre.worker do without its hundreds of megabytes
+
     return torch.from_numpy(np.concatenate(list(stream(path, rate, start=start, seconds=seconds))))
 
 
@@ -135,7 +141,9 @@ def _mono_blocks(container: av.container.InputContainer, rate: int, start: float
 
 def _check(frame: av.AudioFrame) -> None:
     if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
-        raise AudioError(f"This file claims {frame.sample_rate:,} samples a second, which no recording has.")
+        raise AudioError(
+            f"This file claims {frame.sample_rate:,} samples a second; {MIN_RATE:,} to {MAX_RATE:,} can be heard."
+        )
     if frame.layout.nb_channels > MAX_CHANNELS:
         raise AudioError(f"This file has {frame.layout.nb_channels} channels; at most {MAX_CHANNELS} can be heard.")
 
@@ -153,8 +161,10 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
 
 def _frames(container: av.container.InputContainer, track: av.AudioStream) -> Iterator[av.AudioFrame]:
     """Frames that decode. A damaged packet is skipped; a file that breaks off ends where it breaks off."""
-    packets = container.demux(track)
-    while True:
+    packets, heard = container.demux(track), 0.0
+    for count in itertools.count():
+        if count > SPARE_PACKETS + heard / MIN_PACKET_SECONDS:
+            raise AudioError("This file is chopped too finely to be a recording, or most of it is damaged.")
         try:
             packet = next(packets)
         except (StopIteration, av.FFmpegError, OSError):
@@ -163,4 +173,5 @@ def _frames(container: av.container.InputContainer, track: av.AudioStream) -> It
             frames = packet.decode()
         except (av.FFmpegError, OSError):
             continue
+        heard += sum(frame.samples / frame.sample_rate for frame in frames)
         yield from frames

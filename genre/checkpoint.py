@@ -2,6 +2,7 @@
 
     config.json     name, labels, window_seconds, members [{folder, weight {window, track}, sha256}], temperature
                     {window, track}, certainty {sure_from, plausible_from}
+    music.safetensors  optional: tells music from other sound, see `genre.music`
     README.md       model card
     metrics.json    how it was trained and what it scores
     <member>/       one folder a member in timm's Hub layout, see `genre.model`
@@ -22,6 +23,7 @@ from torch import Tensor
 from genre.errors import CheckpointError
 from genre.files import read_json, write_json
 from genre.model import WEIGHTS_FILE, Member, load_member, save_member
+from genre.music import MusicDetector, load_music_detector
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT = "fma-small"
@@ -69,6 +71,7 @@ class Checkpoint:
     window: Fusion
     track: Fusion
     certainty: Certainty
+    music: MusicDetector | None
     metrics: dict
     card: str
 
@@ -169,8 +172,8 @@ def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
         if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
             raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
         certainty = Certainty(**config["certainty"])
-        card, metrics = _read_card(folder), read_metrics(folder)
-        return Checkpoint(config["name"], labels, members, window, track, certainty, metrics, card)
+        music, metrics, card = load_music_detector(folder), read_metrics(folder), _read_card(folder)
+        return Checkpoint(config["name"], labels, members, window, track, certainty, music, metrics, card)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
 

@@ -42,6 +42,7 @@ class Prediction:
         windows: verdicts in order of time; together they cover the recording.
         seconds: how much was heard.
         checkpoint: name of the model.
+        is_music: whether it sounds like music at all; without that the genre means little.
         sure: whether the confidence is enough to name the genre alone.
         plausible: genres that it may well be, likeliest first: about nine times in ten the true one is among them.
     """
@@ -50,6 +51,7 @@ class Prediction:
     windows: list[Window]
     seconds: float
     checkpoint: str
+    is_music: bool = True
     sure: bool = True
     plausible: list[str] = field(default_factory=list)
 
@@ -66,6 +68,7 @@ class Prediction:
         return {
             "genre": self.genre,
             "confidence": round(self.confidence, 4),
+            "is_music": self.is_music,
             "sure": self.sure,
             "plausible": self.plausible,
             "probabilities": _rounded(self.probabilities),
@@ -142,45 +145,59 @@ class Classifier:
         """
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
-        windows, heard, loudest = [], [], 0.0
+        windows, heard, music, loudest = [], [], [], 0.0
         for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
             loudest = max(loudest, clip.waveform.abs().max().item())
-            heard.append(self._log_probabilities(clip))
+            log_probabilities, features = self._look(clip)
+            heard.append(log_probabilities)
+            music.append(features)
             verdicts = self.checkpoint.window_probabilities(heard[-1])
             for at, probabilities in zip(clip.window_starts, verdicts, strict=True):
                 windows.append(Window(at, min(at + self.window_seconds, clip.end), self._by_genre(probabilities)))
-            yield (self._verdict(heard, windows, clip.end) if loudest >= SILENCE else None), clip
+            yield (self._verdict(heard, music, windows, clip.end) if loudest >= SILENCE else None), clip
         if loudest < SILENCE:
             raise AudioError("This recording is silent.")
 
-    def _verdict(self, heard: list[dict[str, Tensor]], windows: list[Window], seconds: float) -> Prediction:
-        """The verdict on all clips so far, from each member's log-probabilities of each clip's windows."""
+    def _verdict(
+        self, heard: list[dict[str, Tensor]], music: list[Tensor | None], windows: list[Window], seconds: float
+    ) -> Prediction:
+        """The verdict on all clips so far, from what `_look` says of each."""
         joined = {name: torch.cat([clip[name] for clip in heard]) for name in self.checkpoint.members}
         track = self._by_genre(self.checkpoint.track_probabilities(joined))
         (first, confidence), *others = track.items()
-        limits = self.checkpoint.certainty
+        limits, detector = self.checkpoint.certainty, self.checkpoint.music
         return Prediction(
             probabilities=track,
             windows=list(windows),
             seconds=seconds,
             checkpoint=self.checkpoint.name,
+            is_music=detector is None or detector.is_music(torch.cat(music)),
             sure=confidence >= limits.sure_from,
             plausible=[first, *(genre for genre, p in others if p >= limits.plausible_from)],
         )
 
     @torch.inference_mode()
-    def _log_probabilities(self, clip: Clip) -> dict[str, Tensor]:
-        """Members' log-probabilities of a clip's windows, shape (windows, labels); one row where it sees them all."""
+    def _look(self, clip: Clip) -> tuple[dict[str, Tensor], Tensor | None]:
+        """What the members make of a clip.
+
+        Returns:
+            log-probabilities of its windows by member, shape (windows, labels), one row where a member sees them all;
+            and what the music detector goes by, shape (windows, features), where there is one.
+        """
         starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
-        results, spectra = {}, {}
+        detector = self.checkpoint.music
+        results, spectra, music = {}, {}, None
         for name, member in self.checkpoint.members.items():
             log_mel = member.log_mel
             if (key := log_mel.config.spectrum) not in spectra:  # members may look at the same one
                 spectra[key] = log_mel.spectrum(clip.waveform)
             sees_all = log_mel.config.window_seconds > self.window_seconds
             windows = log_mel.windows(spectra[key], torch.zeros(1) if sees_all else starts)
-            results[name] = member(windows).float().log_softmax(-1)
-        return results
+            features = member.embed(windows)
+            results[name] = member.judge(features).float().log_softmax(-1)
+            if detector and detector.member == name:
+                music = features
+        return results, music
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
         pairs = zip(self.labels, probabilities.tolist(), strict=True)

@@ -50,9 +50,13 @@ class Member(nn.Module):
         features = self.backbone.forward_features(self.picture(windows))
         return self.backbone.forward_head(features, pre_logits=True)
 
+    def judge(self, features: Tensor) -> Tensor:
+        """Pooled features (batch, features) to logits (batch, labels)."""
+        return self.backbone.get_classifier()(features)
+
     def forward(self, windows: Tensor) -> Tensor:
         """Windows in dB, shape (batch, bands, columns), to logits, shape (batch, labels)."""
-        return self.backbone(self.picture(windows))
+        return self.judge(self.embed(windows))
 
 
 def create_backbone(name: str, labels: int, weights: Path | str | None = None) -> nn.Module:

@@ -63,9 +63,14 @@ class Spectrogram:
         return Image.fromarray(_palette()[(shade[::-1] * 255).astype(np.uint8)])
 
     def data_uri(self) -> str:
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "WEBP", quality=82)
-        return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return data_uri(self.picture())
+
+
+def data_uri(picture: Image.Image) -> str:
+    """A picture as an address that holds it."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=82)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def mel_position(hz: float, highest_hz: float) -> float:

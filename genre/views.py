@@ -1,12 +1,16 @@
-"""The HTML that the page shows: verdict, timeline, states. Every text a visitor reads about a result is here.
+"""The HTML that the page shows: verdict, timeline, states. The texts are in `genre.page.texts`.
 
 File names, labels and messages come from outside and are escaped wherever they are shown.
 """
 
 from html import escape
 
+from genre.checkpoint import Checkpoint
 from genre.classify import Prediction
-from genre.spectrogram import mel_position
+from genre.explain import Explanation, picture
+from genre.page import texts
+from genre.sections import Section, sections
+from genre.spectrogram import data_uri, mel_position
 
 # Eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey instead of black for the dark theme).
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00", "#56b4e9", "#c9b100"]
@@ -15,42 +19,94 @@ CLOSE = 0.10  # a runner-up within this of the winner is named with it
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 MOST_TICKS = 8
 
-EMPTY = (
-    '<div class="verdict empty"><p class="genre">Drop a song, record a few seconds, or try an example.</p>'
-    "<p>The genre appears here, with the spectrogram and the verdict of every 3-second window.</p></div>"
-)
-LISTENING = '<div class="verdict empty" role="status"><p class="genre">Listening …</p></div>'
+MOST_NAMED = 3  # plausible genres in a headline
+
+
+def _card(headline: str, more: str = "", kind: str = "empty", role: str = "status") -> str:
+    return f'<div class="verdict {kind}" role="{role}"><p class="genre">{headline}</p><p>{escape(more)}</p></div>'
+
+
+EMPTY = _card(texts.EMPTY, texts.EMPTY_MORE)
+LISTENING = _card(texts.LISTENING)
+
+
+def intro(labels: list[str]) -> str:
+    return f'<div class="intro"><h1>{texts.TITLE}</h1><p>{escape(texts.intro(labels))}</p></div>'
+
+
+def about(checkpoint: Checkpoint) -> str:
+    training, test = checkpoint.metrics.get("training"), checkpoint.metrics.get("test")
+    facts = (texts.origin(training) if training else "") + (texts.score(test, len(checkpoint.labels)) if test else "")
+    return (
+        f'<div class="about"><p><b>About the model.</b> {escape(facts)}{texts.KNOWS_NOTHING_ELSE}</p>'
+        f"<p><b>Privacy.</b> {texts.PRIVACY}</p></div>"
+    )
 
 
 def error(message: str) -> str:
-    return f'<div class="verdict error" role="alert"><p class="genre">No verdict</p><p>{escape(message)}</p></div>'
+    return _card(texts.NO_VERDICT, message, "error", "alert")
 
 
 def verdict(prediction: Prediction, labels: list[str], heard_all: bool, limit_seconds: float) -> str:
     """The genre in large type, how sure that is, and the three likeliest as bars."""
-    (first, p), (second, q) = list(prediction.probabilities.items())[:2]
-    close = f", with {escape(second)} close behind" if p - q < CLOSE else ""
+    lead, headline, more = _headline(prediction)
     bars = "".join(
         f'<li style="--colour:{colour(genre, labels)};--part:{value:.4f}"><span>{escape(genre)}</span>'
         f'<i aria-hidden="true"></i><b>{value:.0%}</b></li>'
         for genre, value in list(prediction.probabilities.items())[:3]
     )
+    kind = "" if prediction.is_music else " doubtful"
     return (
-        f'<div class="verdict" role="status" style="--colour:{colour(first, labels)}"><p>This sounds like</p>'
-        f'<h2 class="genre">{escape(first)}</h2>'
-        f'<p class="confidence">{p:.0%} sure{close}</p><ol class="bars">{bars}</ol>'
-        f'<p class="heard">{_heard(prediction, heard_all, limit_seconds)}</p></div>'
+        f'<div class="verdict{kind}" role="status" style="--colour:{colour(prediction.genre, labels)}"><p>{lead}</p>'
+        f'<h2 class="genre">{escape(headline)}</h2><p class="confidence">{escape(more)}</p>'
+        f'<ol class="bars">{bars}</ol>'
+        f'<p class="heard">{_course(prediction)}{_heard(prediction, heard_all, limit_seconds)}</p></div>'
+    )
+
+
+def _headline(prediction: Prediction) -> tuple[str, str, str]:
+    """What stands above the large type, in it, and below."""
+    (first, p), *others = prediction.probabilities.items()
+    if not prediction.is_music:
+        return texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
+    if not prediction.sure and len(prediction.plausible) > 1:
+        named, rest = prediction.plausible[:MOST_NAMED], prediction.plausible[MOST_NAMED:]
+        return texts.HARD_TO_SAY, texts.between(named), texts.doubt(first, p, rest)
+    close = others[0][0] if others and p - others[0][1] < CLOSE else None
+    return texts.SOUNDS_LIKE, first, texts.confidence(p, close)
+
+
+def _course(prediction: Prediction) -> str:
+    """The sections, where there is more than one."""
+    found = sections(prediction)
+    if len(found) < 2:
+        return ""
+    return (
+        f'<span class="course">{escape(texts.course([(clock(s.start), clock(s.end), s.genre) for s in found]))}</span> '
     )
 
 
 def _heard(prediction: Prediction, heard_all: bool, limit_seconds: float) -> str:
-    windows = len(prediction.windows)
-    text = f"Heard {clock(round(prediction.seconds))} in {windows} window{'s' if windows > 1 else ''}"
+    text = texts.heard(clock(round(prediction.seconds)), len(prediction.windows))
     if not heard_all:
-        return text + ", still listening …"
-    if prediction.seconds >= limit_seconds:
-        return f"{text}; longer files are heard up to there."
-    return text + "."
+        return text + texts.STILL_LISTENING
+    return text + (texts.LIMIT_REACHED if prediction.seconds >= limit_seconds else ".")
+
+
+def why(explanation: Explanation, labels: list[str]) -> str:
+    """The map of one window, and its eight probabilities."""
+    bars = "".join(
+        f'<li style="--colour:{colour(genre, labels)};--part:{p:.4f}"><span>{escape(genre)}</span>'
+        f'<i aria-hidden="true"></i><b>{p:.0%}</b></li>'
+        for genre, p in explanation.probabilities.items()
+    )
+    name, at = escape(explanation.genre), f"{clock(explanation.start)} to {clock(explanation.end)}"
+    return (
+        f'<div class="why" role="status"><figure><img alt="{escape(texts.WHY_ALT)}" '
+        f'src="{data_uri(picture(explanation))}"><figcaption>{texts.WHY_METHOD}</figcaption></figure>'
+        f"<div><h3>{texts.why(name, at)}</h3>"
+        f'<ol class="bars">{bars}</ol></div></div>'
+    )
 
 
 def timeline(prediction: Prediction, labels: list[str], picture: str, highest_hz: float, audio_url: str) -> str:
@@ -68,15 +124,30 @@ def timeline(prediction: Prediction, labels: list[str], picture: str, highest_hz
         f'<audio preload="metadata" src="{escape(audio_url)}"></audio>'
         '<div class="player"><button class="play" type="button" aria-label="Play">'
         '<span aria-hidden="true"></span></button>'
-        f'<span class="clock"><b>0:00</b> / {clock(round(seconds))}</span><span class="now"></span></div>'
+        f'<span class="clock"><b>0:00</b> / {clock(round(seconds))}</span>'
+        f'<span class="now">{texts.WHY_HINT}</span></div>'
         '<div class="axes"><div class="scale">' + _notes(highest_hz) + "</div>"
         f'<div class="plot spectrogram"><img alt="Spectrogram, 0 to {highest_hz / 1000:.0f} kHz" src="{picture}"></div>'
-        '<div class="scale genres">'
+        + _sections(sections(prediction), seconds, labels)
+        + '<div class="scale genres">'
         + "".join(f'<span style="--colour:{colour(g, labels)}">{escape(g)}</span>' for g in genres)
-        + f'</div><div class="plot roll">{_roll(prediction, labels, genres)}</div>'
+        + f'</div><div class="plot roll" tabindex="0" role="slider" aria-label="{texts.POSITION}" aria-valuemin="0" '
+        f'aria-valuemax="{seconds:.0f}" aria-valuenow="0">{_roll(prediction, labels, genres)}</div>'
         f'<div class="scale"></div><div class="ticks">{_ticks(seconds)}</div>'
         '<div class="cursor" aria-hidden="true"></div></div></div>'
     )
+
+
+def _sections(found: list[Section], seconds: float, labels: list[str]) -> str:
+    """A strip with a named piece a section; nothing where the genre stays."""
+    if len(found) < 2:
+        return ""
+    pieces = "".join(
+        f'<span style="--colour:{colour(s.genre, labels)};left:{s.start / seconds:.3%};'
+        f'width:{(s.end - s.start) / seconds:.3%}">{escape(s.genre)}</span>'
+        for s in found
+    )
+    return f'<div class="scale"></div><div class="plot sections">{pieces}</div>'
 
 
 def _notes(highest_hz: float) -> str:

@@ -1,5 +1,6 @@
-// Brings the timeline to life: plays the recording, moves the cursor over both plots, names the window under it,
-// and plays from wherever a plot is clicked. `element` is the component's root; its content is replaced with every
+// Brings the timeline to life: plays the recording, moves the cursor over the plots, names the window under it, plays
+// from wherever a plot is clicked and asks the server why that window got its genre. Arrow keys go from window to
+// window, space plays. `element` is the component's root; its content is replaced with every
 // verdict, so all listening is done on the root.
 
 const find = (selector) => element.querySelector(selector);
@@ -24,6 +25,8 @@ function show(time) {
   element.querySelectorAll(".window.current").forEach((one) => one !== current && one.classList.remove("current"));
   current?.classList.add("current");
   find(".now").textContent = current ? current.dataset.said : "";
+  find(".roll").setAttribute("aria-valuenow", Math.round(time));
+  find(".roll").setAttribute("aria-valuetext", `${clock(time)}, ${find(".now").textContent}`);
 }
 
 function seek(time) {
@@ -31,6 +34,26 @@ function seek(time) {
   audio.currentTime = time;
   show(time);
   audio.play().catch(unplayable);
+  explain(windowAt(time));
+}
+
+function explain(one) {
+  if (one) trigger("click", { start: one.dataset.start, genre: one.dataset.genre });
+}
+
+function toggle() {
+  const audio = find("audio");
+  if (audio.paused) audio.play().catch(unplayable);
+  else audio.pause();
+}
+
+// The window before or after the current one.
+function step(by) {
+  const windows = [...element.querySelectorAll(".window")];
+  const at = windows.indexOf(element.querySelector(".window.current"));
+  const next = windows[Math.min(windows.length - 1, Math.max(0, at + by))];
+  find("audio").currentTime = Number(next.dataset.start);
+  show(Number(next.dataset.start));
 }
 
 function unplayable() {
@@ -46,10 +69,8 @@ function follow() {
 }
 
 element.addEventListener("click", (event) => {
-  const audio = find("audio");
   if (event.target.closest(".play")) {
-    if (audio.paused) audio.play().catch(unplayable);
-    else audio.pause();
+    toggle();
     return;
   }
   const plot = event.target.closest(".plot");
@@ -57,6 +78,19 @@ element.addEventListener("click", (event) => {
   const box = plot.getBoundingClientRect();
   const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
   seek(part * Number(find(".timeline").dataset.seconds));
+});
+
+element.addEventListener("keydown", (event) => {
+  if (!event.target.closest(".roll")) return;
+  const keys = {
+    ArrowLeft: () => step(-1),
+    ArrowRight: () => step(1),
+    Enter: () => explain(element.querySelector(".window.current")),
+    " ": toggle,
+  };
+  if (!keys[event.key]) return;
+  event.preventDefault();
+  keys[event.key]();
 });
 
 // Media events do not bubble; they are caught on their way down.

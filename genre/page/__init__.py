@@ -1,0 +1,6 @@
+"""The parts of the page, one a file. Only here and in app.py does the project lean on Gradio."""
+
+from pathlib import Path
+
+HERE = Path(__file__).parent  # of the style sheet and the scripts
+MAX_SECONDS = 30 * 60  # of a file are heard

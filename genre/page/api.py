@@ -1,0 +1,52 @@
+"""The page for other programs: named endpoints over HTTP, and the same as MCP tools."""
+
+from collections.abc import Iterator
+
+import gradio as gr
+
+import genre
+from genre.page import MAX_SECONDS
+from genre.page.models import Models
+
+
+def build(models: Models) -> None:
+    """Add the endpoints to the page; they use the model that it starts with."""
+    classifier = models.get(models.first)
+
+    def classify(song: gr.FileData) -> dict:
+        """Tell the genre of a song.
+
+        Args:
+            song: an audio file, or a video with a sound track.
+
+        Returns:
+            genre, confidence, is_music, sure (whether the genre may be named alone), plausible (genres that it may well
+            be), probabilities {genre: p} and windows [{start, end, probabilities}], times in seconds.
+        """
+        try:
+            return classifier.classify(song["path"], seconds=MAX_SECONDS).to_dict()
+        except genre.GenreError as error:
+            raise gr.Error(str(error)) from error
+
+    def classify_batch(songs: list[gr.FileData]) -> Iterator[list[dict]]:
+        """Tell the genres of several songs.
+
+        Args:
+            songs: audio files, or videos with a sound track.
+
+        Returns:
+            a list with an object a song, in order: "file", its name, and what `classify` returns or "error", why it
+            could not be heard. The list is handed over after every song, and is complete at the end.
+        """
+        rows = []
+        for song in songs:
+            row = {"file": song.get("orig_name") or "song"}
+            try:
+                row |= classifier.classify(song["path"], seconds=MAX_SECONDS).to_dict()
+            except genre.GenreError as error:
+                row |= {"error": str(error)}
+            rows.append(row)
+            yield rows
+
+    gr.api(classify, api_name="classify")
+    gr.api(classify_batch, api_name="classify_batch")
