@@ -25,10 +25,10 @@ from accelerate import Accelerator
 from genre.archive import build_archive
 from genre.card import write_card
 from genre.checkpoint import average_windows, load_checkpoint, save_checkpoint
-from genre.data import FORMATS, Index, Windows, read_index
+from genre.data import Index, Windows, read_index, stored_as
 from genre.download import fetch_fma_small
 from genre.errors import CheckpointError, DataError, GenreError
-from genre.evaluate import evaluate, fit_certainty, fit_fusions, member_log_probabilities
+from genre.evaluate import evaluate, fit_certainty, fit_fusions, member_log_probabilities, write_predictions
 from genre.files import write_json
 from genre.frontend import FRONT_ENDS
 from genre.model import RANDOM, Member, create_backbone, replace_head
@@ -36,6 +36,7 @@ from genre.publish import push_checkpoint, push_space
 from genre.sources import fma_small, genre_folders, is_fma_small
 from genre.training import RECIPES, Recipe, train_member
 
+PREPARED_MEMBERS = ["sparse", "smooth", "whole"]
 RUNS = Path("runs")  # archives, what training needs to go on, TensorBoard's logs
 
 
@@ -45,13 +46,13 @@ def main() -> None:
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
         if arguments.data:
-            set_front_ends(arguments)
+            set_members(arguments)
             with accelerator.main_process_first():  # the others find the archive finished
                 folder = prepare(arguments)
             index = read_index(folder)
             accelerator.print(f"{len(index.rows)} tracks, {len(index.genres)} genres, {len(index.dropped)} unusable")
             if arguments.evaluate:
-                show(evaluate(load_checkpoint(arguments.evaluate), index, arguments.split), arguments.split)
+                measure(arguments, index)
             else:
                 train(accelerator, arguments, index)
         if arguments.push and accelerator.is_main_process:
@@ -62,13 +63,13 @@ def main() -> None:
         sys.exit("Stopped; what is downloaded, decoded and trained is kept. --resume goes on after the last epoch.")
 
 
-def set_front_ends(arguments: argparse.Namespace) -> None:
+def set_members(arguments: argparse.Namespace) -> None:
     """Where none is asked for: those of the checkpoint at hand, or what the data is good for."""
-    if arguments.front_end is None:
+    if arguments.members is None:
         known = arguments.evaluate or arguments.start_from
         prepared = (arguments.data / "index.csv").is_file()
-        default = ["sparse", "smooth"] if prepared else ["dense"]
-        arguments.front_end = list(load_checkpoint(known).members) if known else default
+        default = PREPARED_MEMBERS if prepared else ["dense"]
+        arguments.members = list(load_checkpoint(known).members) if known else default
 
 
 def prepare(arguments: argparse.Namespace) -> Path:
@@ -84,13 +85,20 @@ def prepare(arguments: argparse.Namespace) -> Path:
         raise DataError(f"There is no folder {data}.")
     sources = fma_small(data) if is_fma_small(data) else genre_folders(data)
     archive = arguments.archive or RUNS / "archives" / data.resolve().name
-    for name in arguments.front_end:
-        build_archive(sources, name, archive)
+    for front_end in {stored_as(RECIPES[name].front_end) for name in arguments.members}:
+        build_archive(sources, front_end, archive)
     return archive
 
 
+def measure(arguments: argparse.Namespace, index: Index) -> None:
+    figures, probabilities = evaluate(load_checkpoint(arguments.evaluate), index, arguments.split)
+    show(figures, arguments.split)
+    if arguments.predictions:
+        write_predictions(arguments.predictions, index, arguments.split, probabilities)
+
+
 def train(accelerator: Accelerator, arguments: argparse.Namespace, index: Index) -> None:
-    members = {name: train_one(accelerator, arguments, index, name) for name in arguments.front_end}
+    members = {name: train_one(accelerator, arguments, index, name) for name in arguments.members}
     if accelerator.is_main_process:
         fuse(arguments, index, members)
 
@@ -104,17 +112,19 @@ def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member]
 
     checkpoint = load_checkpoint(arguments.out.resolve())  # what is measured is what was stored
     splits = ("validation", "test") if arguments.test else ("validation",)
-    figures = {split: evaluate(checkpoint, index, split) for split in splits}
-    for split, result in figures.items():
-        show(result, split)
+    figures = {}
+    for split in splits:
+        figures[split], probabilities = evaluate(checkpoint, index, split)
+        show(figures[split], split)
+        write_predictions(arguments.out / f"predictions-{split}.csv", index, split, probabilities)
     write_json(arguments.out / "metrics.json", {"training": describe(arguments, index), **figures})
     write_card(arguments.out)
 
 
 def train_one(accelerator: Accelerator, arguments: argparse.Namespace, index: Index, name: str) -> Member:
-    """Train the member of one front end; its state after each epoch and TensorBoard's logs are kept in runs/."""
+    """Train one member; its state after each epoch and TensorBoard's logs are kept in runs/."""
     recipe = recipe_for(arguments, name)
-    training, validation = Windows(index, "training", name), Windows(index, "validation", name)
+    training, validation = (Windows(index, split, recipe.front_end) for split in ("training", "validation"))
     accelerator.print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs")
     torch.manual_seed(recipe.seed)
     member = start_member(arguments, recipe, name, training, len(index.genres))
@@ -135,11 +145,11 @@ def start_member(arguments: argparse.Namespace, recipe: Recipe, name: str, train
         return replace_head(trained.members[name], labels)
     weights = RANDOM if arguments.from_scratch else arguments.weights
     backbone = create_backbone(recipe.backbone, labels, weights)
-    return Member(backbone, FRONT_ENDS[name], *training.statistics(), recipe.input_size)
+    return Member(backbone, FRONT_ENDS[recipe.front_end], *training.statistics(), recipe.input_size)
 
 
 def recipe_for(arguments: argparse.Namespace, name: str) -> Recipe:
-    """The front end's recipe with what the command line changes."""
+    """A member's recipe with what the command line changes."""
     fields = ("backbone", "epochs", "windows_per_track", "batch_size", "learning_rate", "seed")
     changes = {field: value for field in fields if (value := getattr(arguments, field)) is not None}
     return replace(RECIPES[name], **changes)
@@ -165,7 +175,7 @@ def describe(arguments: argparse.Namespace, index: Index) -> dict:
         "data": f"{arguments.data.resolve().name}, {len(index.genres)} genres",
         "tracks": {split: len(index.of(split)) for split in ("training", "validation", "test")},
         "left_out": index.dropped,
-        "members": {name: repr(recipe_for(arguments, name)) for name in arguments.front_end},
+        "members": {name: repr(recipe_for(arguments, name)) for name in arguments.members},
     }
 
 
@@ -192,10 +202,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--archive", type=Path, metavar="DIR", help="for the log-mels of audio (runs/archives/NAME)")
     parser.add_argument("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
     parser.add_argument(
-        "--front-end",
+        "--members",
         nargs="+",
-        choices=list(FORMATS),
-        help="one member each (dense on audio, sparse and smooth on prepared arrays)",
+        choices=list(RECIPES),
+        help=f"networks to train and fuse (dense on audio, {' '.join(PREPARED_MEMBERS)} on prepared arrays)",
     )
     parser.add_argument("--backbone", help="any timm image model (tf_efficientnet_lite0)")
     start = parser.add_mutually_exclusive_group()
@@ -217,6 +227,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--test", action="store_true", help="also read the test split, for the finished checkpoint")
     parser.add_argument("--evaluate", metavar="CHECKPOINT", help="measure this checkpoint instead of training")
     parser.add_argument("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
+    parser.add_argument("--predictions", type=Path, metavar="FILE", help="for --evaluate: write each track's as CSV")
     hub = parser.add_argument_group(
         "publishing", "needs `hf auth login` or HF_TOKEN; without --data, what lies in --out"
     )

@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clips = cut_songs(songs, folder / "collection")
-        new = ["--data", "collection", "--from", "fma-small", "--front-end", "sparse", "--out", "mine"]
+        new = ["--data", "collection", "--from", "fma-small", "--members", "sparse", "--out", "mine"]
         # The same command again finds the archive and the epoch done: what is left is starting, fusing and measuring.
         whole = run_train(folder, *new, "--epochs", "1")
         again = run_train(folder, *new, "--epochs", "1", "--resume")

@@ -1,12 +1,11 @@
 """`python -m genre FILE ...`: classify files and folders from the shell."""
 
 import argparse
-import csv
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from genre import report
 from genre.audio import SUFFIXES
 from genre.classify import Classifier, Prediction, load
 from genre.errors import AudioError, CheckpointError
@@ -27,8 +26,13 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     results = _classify_all(classifier, arguments.files, arguments.overlap)
-    write = _write_json if arguments.json else _write_csv if arguments.csv else _write_text
-    return 1 if write(results, classifier.labels) else 0
+    if arguments.json:
+        failed = report.write_json(results, sys.stdout)
+    elif arguments.csv:
+        failed = report.write_csv(results, classifier.labels, sys.stdout)
+    else:
+        failed = _write_text(results)
+    return 1 if failed else 0
 
 
 def _overlap(text: str) -> float:
@@ -60,8 +64,8 @@ def _expand(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _write_text(results: Iterator, labels: list[str]) -> int:
-    """A line a file; returns how many failed. The other writers too."""
+def _write_text(results: Iterator[tuple[Path, Prediction | AudioError]]) -> int:
+    """A line a file; returns how many failed."""
     failed = 0
     for path, result in results:
         if isinstance(result, AudioError):
@@ -70,30 +74,8 @@ def _write_text(results: Iterator, labels: list[str]) -> int:
             continue
         first, *others = list(result.probabilities.items())[:3]
         rest = ", ".join(f"{genre} {p:.0%}" for genre, p in others)
-        print(f"{path}: {first[0]} {first[1]:.0%} ({rest})", flush=True)
-    return failed
-
-
-def _write_json(results: Iterator, labels: list[str]) -> int:
-    rows = [
-        {"file": str(path)} | ({"error": str(r)} if isinstance(r, AudioError) else r.to_dict()) for path, r in results
-    ]
-    print(json.dumps(rows, indent=1, ensure_ascii=False))
-    return sum("error" in row for row in rows)
-
-
-def _write_csv(results: Iterator, labels: list[str]) -> int:
-    writer = csv.writer(sys.stdout)
-    writer.writerow(["file", "genre", "confidence", *labels, "error"])
-    failed = 0
-    for path, result in results:
-        if isinstance(result, AudioError):
-            failed += 1
-            writer.writerow([path, "", "", *[""] * len(labels), result])
-        else:
-            probabilities = [f"{result.probabilities[label]:.4f}" for label in labels]
-            writer.writerow([path, result.genre, f"{result.confidence:.4f}", *probabilities, ""])
-        sys.stdout.flush()
+        doubt = "" if result.is_music else ", but does not sound like music"
+        print(f"{path}: {first[0]} {first[1]:.0%} ({rest}){doubt}", flush=True)
     return failed
 
 

@@ -52,10 +52,10 @@ class ArrayFormat:
 
 FORMATS = {
     "sparse": ArrayFormat("logmel_30s.npy", "uint8", 0.625, -79.6875, 128),
-    "whole": ArrayFormat("logmel_30s.npy", "uint8", 0.625, -79.6875, 128),
     "smooth": ArrayFormat("mfcc_first3s.npy", "int16", 0.25, 0.0, 130),
     "dense": ArrayFormat("logmel_dense.npy", "uint8", 0.625, -79.6875, 1292),
 }
+FORMATS["whole"] = FORMATS["sparse"]
 
 
 def front_end_name(config: LogMelConfig) -> str:
@@ -70,11 +70,17 @@ def front_end_name(config: LogMelConfig) -> str:
     raise DataError("This checkpoint's front end is none that data can be prepared for here.")
 
 
+def stored_as(front_end: str) -> str:
+    """The front end under whose name an archive keeps the array: *whole* reads that of *sparse*."""
+    return next(name for name, form in FORMATS.items() if form.file == FORMATS[front_end].file)
+
+
 @dataclass(frozen=True)
 class Index:
     """The sound rows of an index.csv; every array of the folder is read by `rows`."""
 
     folder: Path
+    ids: list[str]
     rows: np.ndarray  # (tracks,) int, positions in the arrays
     labels: np.ndarray  # (tracks,) int, positions in `genres`
     splits: np.ndarray  # (tracks,) str
@@ -159,6 +165,7 @@ def read_index(folder: Path) -> Index:
     genres = sorted({line["genre"] for line in kept})
     return Index(
         folder=Path(folder),
+        ids=[line["track_id"] for line in kept],
         rows=np.flatnonzero(sound),
         labels=np.array([genres.index(line["genre"]) for line in kept], dtype=np.int64),
         splits=np.array([line["split"] for line in kept]),

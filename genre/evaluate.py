@@ -1,6 +1,8 @@
 """What a checkpoint scores on a split: accuracy with its interval, calibration, recall a genre, confusion."""
 
+import csv
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -75,8 +77,8 @@ def fit_certainty(probabilities: Tensor, labels: Tensor) -> Certainty:
     )
 
 
-def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
-    """Figures of a checkpoint on one split of a data folder.
+def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> tuple[dict, Tensor]:
+    """Figures of a checkpoint on one split of a data folder, and each track's probabilities, shape (tracks, labels).
 
     `first_window` fuses the members on each track's first window. `track` is the verdict on the whole track, every
     member over the windows that its array holds. `members` has each member's own figures, by its mean probability.
@@ -84,7 +86,7 @@ def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
     log_probabilities, labels = member_log_probabilities(checkpoint.members, index, split)
     first = checkpoint.window_probabilities({name: one[:, 0] for name, one in log_probabilities.items()})
     track = checkpoint.track_probabilities(log_probabilities)
-    return {
+    figures = {
         "tracks": len(labels),
         "first_window": _figures(first, labels),
         "track": _figures(track, labels)
@@ -100,6 +102,17 @@ def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> dict:
             for name, one in log_probabilities.items()
         },
     }
+    return figures, track
+
+
+def write_predictions(file: Path, index: Index, split: str, probabilities: Tensor) -> None:
+    """Each track's id, true genre and probabilities as CSV, for `benchmarks.compare` and whoever checks the figures."""
+    tracks = index.of(split)
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["track_id", "genre", *index.genres])
+        for track, row in zip(tracks, probabilities.tolist(), strict=True):
+            writer.writerow([index.ids[track], index.genres[index.labels[track]], *(f"{p:.4f}" for p in row)])
 
 
 def _figures(probabilities: Tensor, labels: Tensor) -> dict:

@@ -25,7 +25,7 @@ PATCHES = (16, 12)  # of pitch and time
 STEPS = 8  # on the way
 CLOSE_ENOUGH = 0.01  # seconds; starts that people and pages hand over are rounded
 SIZE = (480, 256)  # of the picture, in pixels
-FULL_COLOUR = 0.5  # nats: a patch without which 50 % become 38 % has the full colour
+FULL_COLOUR = 0.25  # nats: a patch that takes 50 % to 56 % has the full colour
 MOST_OPAQUE = 0.75
 MIN_PROBABILITY = 1e-6  # so that log-odds are finite
 COLOUR = (230, 159, 0)  # orange, which all colour-blind people tell from grey (Okabe and Ito, 2008)
@@ -57,7 +57,9 @@ class Explanation:
 
 
 def explain(classifier: Classifier, path: str | os.PathLike, start: float, genre: str) -> Explanation:
-    """Explain one window as `Classifier.classify` heard it, without overlap.
+    """Explain one window as `Classifier.classify` heard it: from the beginning, without overlap.
+
+    The recording counts to its end; where less was heard, windows of the last 30 s may have been judged otherwise.
 
     Args:
         path: the recording.

@@ -27,7 +27,7 @@ MEMBER = "sparse"
 TRACKS, WINDOWS_PER_TRACK = 1600, 4  # of the training split
 VALIDATION_EVERY = 5  # one file in five of the material chooses the penalty
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-FALSE_ALARMS = 0.01  # part of the validation tracks that are called not music
+FALSE_ALARMS = 0.02  # part of the validation tracks that are called not music
 BATCH = 64
 MUFFLED = Augmentation(0.0, 0, 0.0, gain=0.0, tilt=0.0, dynamic_range=0.0, low_pass=1.0)
 

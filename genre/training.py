@@ -27,6 +27,7 @@ class Recipe:
     """How a member is trained. The defaults are those that won on FMA-small's validation split.
 
     Attributes:
+        front_end: a name in `FRONT_ENDS`.
         backbone: timm model name.
         input_size: height and width of the network's picture.
         epochs: passes over the training tracks.
@@ -42,6 +43,7 @@ class Recipe:
         seed: of everything random.
     """
 
+    front_end: str
     backbone: str = "tf_efficientnet_lite0"
     input_size: tuple[int, int] = (128, 64)
     epochs: int = 10
@@ -60,14 +62,16 @@ class Recipe:
 
 
 RECIPES = {
-    "sparse": Recipe(),
+    "sparse": Recipe("sparse"),
     "smooth": Recipe(
+        "smooth",
         input_size=(64, 130), windows_per_track=1, epochs=20, augmentation=Augmentation(roll=0.5, column_mask=0.2)
     ),
     "whole": Recipe(
+        "whole",
         input_size=(128, 128), windows_per_track=1, epochs=12, augmentation=Augmentation(roll=0.5, excerpt=0.3)
     ),
-    "dense": Recipe(input_size=(128, 130), epochs=20),
+    "dense": Recipe("dense", input_size=(128, 130), epochs=20),
 }
 
 

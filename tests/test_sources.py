@@ -123,11 +123,11 @@ def test_fma_small_is_fetched_by_its_name_and_only_when_missing(tmp_path, monkey
     monkeypatch.setattr(train, "fetch_fma_small", lambda folder: fetched.append(folder) or write_fma(folder, []))
     monkeypatch.setattr(train, "build_archive", lambda sources, front_end, folder: None)
     for _ in range(2):
-        train.prepare(Namespace(data=tmp_path / "fma_small", archive=tmp_path / "archive", front_end=["dense"]))
+        train.prepare(Namespace(data=tmp_path / "fma_small", archive=tmp_path / "archive", members=["dense"]))
     assert fetched == [tmp_path / "fma_small"]
 
 
 def test_the_audio_alone_is_not_taken_for_genres(tmp_path):
     (tmp_path / "000").mkdir()
     with pytest.raises(DataError, match="name the folder above it"):
-        train.prepare(Namespace(data=tmp_path, archive=None, front_end=["dense"]))
+        train.prepare(Namespace(data=tmp_path, archive=None, members=["dense"]))

@@ -20,7 +20,9 @@ from genre.model import RANDOM, Member, create_backbone
 from genre.training import Recipe, track_log_probabilities, train_member
 from tests.conftest import ROOT, write_audio
 
-TINY = Recipe("test_efficientnet", input_size=(64, 32), epochs=4, batch_size=16, warmup_epochs=0.2, ema_decay=0.9)
+TINY = Recipe(
+    "sparse", "test_efficientnet", input_size=(64, 32), epochs=4, batch_size=16, warmup_epochs=0.2, ema_decay=0.9
+)
 
 ONE_PROCESS = Accelerator(cpu=True)
 
@@ -187,7 +189,7 @@ def test_a_folder_of_songs_becomes_a_model(genre_folder, tmp_path):
 
 def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
     out = tmp_path / "checkpoint"
-    options = ["--from", "fma-small", "--front-end", "sparse", "--epochs", "2", "--batch-size", "8"]
+    options = ["--from", "fma-small", "--members", "sparse", "--epochs", "2", "--batch-size", "8"]
     done = run_train(genre_folder, out, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "its head for 8 labels gives way to one for 2" in done.stdout
@@ -198,7 +200,7 @@ def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
 
 
 def test_a_killed_command_ends_with_the_same_weights(folder, tmp_path):
-    options = ["--from-scratch", "--backbone", "test_efficientnet", "--front-end", "sparse", "--epochs", "4"]
+    options = ["--from-scratch", "--backbone", "test_efficientnet", "--members", "sparse", "--epochs", "4"]
     assert run_train(folder, "whole", *options, cwd=tmp_path).returncode == 0
 
     state = tmp_path / "runs" / "killed" / "sparse.pt"
@@ -218,7 +220,7 @@ def test_a_killed_command_ends_with_the_same_weights(folder, tmp_path):
 
 def test_two_processes_train_as_well_as_one(folder, tmp_path):
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(ROOT / "train.py")]
-    options = ["--from-scratch", "--backbone", "test_efficientnet", "--front-end", "sparse", "--epochs", "6"]
+    options = ["--from-scratch", "--backbone", "test_efficientnet", "--members", "sparse", "--epochs", "6"]
     command = [sys.executable, *launch, "--data", str(folder), "--out", "two", *options, "--batch-size", "8"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

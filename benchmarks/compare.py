@@ -1,0 +1,42 @@
+"""Is one checkpoint better than another? `python -m benchmarks.compare OLD.csv NEW.csv`
+
+The files hold each track's probabilities, as `train.py` writes them. Both judge the same tracks, so the difference is
+bootstrapped over tracks (Efron, 1979): resampled with replacement, again and again, the two always together.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+RESAMPLES = 10_000
+
+
+def read(path: Path) -> dict[str, bool]:
+    """Whether each track's likeliest genre is the true one, by track id."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    genres = list(rows[0])[2:]
+    return {row["track_id"]: max(genres, key=lambda genre: float(row[genre])) == row["genre"] for row in rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    arguments = parser.parse_args()
+    old, new = read(arguments.old), read(arguments.new)
+    if old.keys() != new.keys():
+        parser.error("the two files hold different tracks")
+    pairs = np.array([(old[track], new[track]) for track in old], dtype=float)
+    chosen = np.random.default_rng(0).integers(0, len(pairs), size=(RESAMPLES, len(pairs)))
+    differences = (pairs[:, 1] - pairs[:, 0])[chosen].mean(axis=1)
+    low, high = np.quantile(differences, [0.025, 0.975])
+    print(f"{len(pairs)} tracks: {pairs[:, 0].mean():.1%} and {pairs[:, 1].mean():.1%}")
+    print(f"difference {differences.mean():+.1%}, 95 % interval {low:+.1%} to {high:+.1%}")
+    print(f"the new one is better in {(differences > 0).mean():.1%} of the resamples")
+
+
+if __name__ == "__main__":
+    main()
