@@ -16,6 +16,8 @@ is made on the validation split; the test split is read only with --test, at the
 import argparse
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +49,8 @@ def main() -> None:
     try:
         if arguments.data:
             set_members(arguments)
-            with accelerator.main_process_first():  # the others find the archive finished
-                folder = prepare(arguments)
+            with accelerator.main_process_first(), first_speaks(accelerator):
+                folder = prepare(arguments)  # the others find the archive finished
             index = read_index(folder)
             accelerator.print(f"{len(index.rows)} tracks, {len(index.genres)} genres, {len(index.dropped)} unusable")
             if arguments.evaluate:
@@ -61,6 +63,16 @@ def main() -> None:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped; what is downloaded, decoded and trained is kept. --resume goes on after the last epoch.")
+
+
+@contextmanager
+def first_speaks(accelerator: Accelerator) -> Iterator[None]:
+    """Of several processes that do the same, only the first is heard."""
+    if accelerator.is_main_process:
+        yield
+    else:
+        with redirect_stdout(None), redirect_stderr(None):
+            yield
 
 
 def set_members(arguments: argparse.Namespace) -> None:

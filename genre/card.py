@@ -89,7 +89,7 @@ def _certainty(figures: dict, split: str) -> str:
         f"{split} that is {figures['named_alone']:.0%} of the tracks"
         + (f", and right for {alone:.0%} of those" if alone is not None else "")
         + ". The set of plausible genres was made to hold the true one for 90 % of the validation tracks; on "
-        f"{split} it does for {figures['conformal_coverage']:.1%}, with {figures['conformal_size']:.1f} genres on average."
+        f"{split} it does for {figures['conformal_coverage']:.1%}, with {figures['conformal_size']:.1f} genres a track."
     )
 
 

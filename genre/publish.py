@@ -38,9 +38,10 @@ from genre.checkpoint import HUB_PREFIX, Checkpoint, load_checkpoint
 from genre.errors import CheckpointError, GenreError
 from genre.files import read_json
 from genre.model import WEIGHTS_FILE
+from genre.music import MUSIC_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
-SPACE_FILES = ("app.py", "requirements.txt", "README.md", "examples/*.mp3", "genre/**/*")
+SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
 CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # the app reads from it what to load
 PICTURE = "confusion.png"
 TIMEOUT = 20  # seconds the Hub has for its first answer
@@ -98,7 +99,7 @@ def push_checkpoint(
             raise PublishError(f"{repo} holds a model with other labels; choose another name for this one.")
         url = api.create_repo(repo, private=not public, exist_ok=True)
         tag = _free_tag(api, repo, tag)
-        ours = {"metrics.json", PICTURE, *(member["folder"] for member in earlier.get("members", []))}
+        ours = {"metrics.json", MUSIC_FILE, PICTURE, *(member["folder"] for member in earlier.get("members", []))}
         commit = _commit(api, repo, "model", files, ours, f"{checkpoint.name} {tag}")
         api.create_tag(repo, tag=tag, revision=commit.oid)
     return Published(repo, f"{url}/tree/{tag}", sizes, tag, commit.oid)
@@ -131,7 +132,8 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False) ->
         url = api.create_repo(space, repo_type="space", space_sdk="gradio", private=not public, exist_ok=True)
         # Before the files: each of the two starts the Space anew, and it should not start on another checkpoint.
         api.add_space_variable(space, CHECKPOINT_VARIABLE, f"{HUB_PREFIX}{repo}@{revision}")
-        _commit(api, space, "space", _space_files(), {"genre", "examples"}, f"The page, on {repo}@{revision}")
+        files = _space_files(repo, revision)
+        _commit(api, space, "space", files, {"genre", "examples"}, f"The page, on {repo}@{revision}")
     return str(url)
 
 
@@ -198,6 +200,8 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
         "config.json",
         *(f"{member}/{file}" for member in checkpoint.members for file in ("config.json", WEIGHTS_FILE)),
     ]
+    if checkpoint.music:
+        paths.append(MUSIC_FILE)
     files: dict[str, Path | bytes] = {path: folder / path for path in paths}
     card = checkpoint.card.strip() or f"# {checkpoint.name}"
     if checkpoint.metrics:
@@ -210,13 +214,17 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
     return files
 
 
-def _space_files() -> dict[str, Path]:
+def _space_files(repo: str, revision: str) -> dict[str, Path | bytes]:
     paths = (path for pattern in SPACE_FILES for path in sorted(ROOT.glob(pattern)))
-    return {
+    files: dict[str, Path | bytes] = {
         path.relative_to(ROOT).as_posix(): path
         for path in paths
         if path.is_file() and path.parent.name != "__pycache__"
     }
+    # The project's README with its settings of the Space, but without links to what the Space does not hold.
+    settings = (ROOT / "README.md").read_text(encoding="utf-8").split("\n---\n", 1)[0]
+    text = f"The page, on the model [{repo}]({constants.ENDPOINT}/{repo}/tree/{revision}), revision {revision}."
+    return files | {"README.md": f"{settings}\n---\n\n# What genre is this?\n\n{text}\n".encode()}
 
 
 def _check_name(repo: str) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -97,35 +98,50 @@ def write_audio(
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[str]:
     """The address of the app as people start it, on the shipped checkpoint."""
+    with running_app(ROOT, dict(os.environ), tmp_path_factory.mktemp("server")) as address:
+        yield address
+
+
+@contextmanager
+def running_app(project: Path, environment: dict[str, str], folder: Path | None = None) -> Iterator[str]:
+    """The address of a project's app, started from another folder, where it leaves its log and uploads."""
+    folder = folder or project.parent
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
-    log = (folder / "log").open("w+")
-    environment = os.environ | {
+    settings = {
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "uploads"),
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "app.py")], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
-    )
     address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            if process.poll() is not None:
-                break
-            try:
-                urllib.request.urlopen(address, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        else:
-            process.kill()
-        log.seek(0)
-        assert process.poll() is None, f"the app did not start:\n{log.read()}"
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-        log.close()
+    with (folder / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(project / "app.py")],
+            cwd=folder,
+            env=environment | settings,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_for(process, address)
+            log.seek(0)
+            assert process.poll() is None, f"the app did not start:\n{log.read()}"
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def wait_for(process: subprocess.Popen, address: str) -> None:
+    """Until the app answers or has given up; one that does neither is killed."""
+    for _ in range(240):
+        if process.poll() is not None:
+            return
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    process.kill()
+    process.wait()

@@ -3,10 +3,14 @@
 import errno
 import hashlib
 import io
+import json
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import threading
+import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +25,7 @@ from genre.data import read_index
 from genre.download import ATTEMPTS, PARTS, Part, fetch_fma_small
 from genre.errors import DataError
 from genre.sources import fma_small, is_fma_small
+from tests.conftest import ROOT
 from tests.test_sources import write_fma
 
 METADATA, AUDIO = (part.name for part in PARTS)
@@ -37,7 +42,8 @@ CUT = 100_000  # bytes of a clip, some seconds
 class Server(ThreadingHTTPServer):
     """Serves `files` by name; `requests` are its methods and names, `sent` the bytes of all bodies.
 
-    Each download of the audio breaks off at the next of `breaks`, places in the file, while there are any.
+    Each download of the audio breaks off at the next of `breaks`, places in the file, while there are any, and hangs
+    at the next of `pauses`, which `paused` tells.
     """
 
     daemon_threads = True
@@ -48,6 +54,8 @@ class Server(ThreadingHTTPServer):
         self.files = dict(files)
         self.takes_ranges = True
         self.breaks: list[int] = []
+        self.pauses: list[int] = []
+        self.paused = threading.Event()
         self.requests: list[str] = []
         self.sent = 0
 
@@ -80,6 +88,13 @@ class Handler(BaseHTTPRequestHandler):
         if name == AUDIO and self.server.breaks:
             end = self.server.breaks.pop(0)
             self.close_connection = True
+        elif name == AUDIO and self.server.pauses:
+            self.wfile.write(content[start : self.server.pauses.pop(0)])
+            self.wfile.flush()
+            self.server.paused.set()
+            self.close_connection = True
+            time.sleep(5)
+            return
         self.wfile.write(content[start:end])
         self.server.sent += max(0, end - start)
 
@@ -182,6 +197,39 @@ def test_a_download_that_was_killed_before_its_check_is_only_checked(server, zip
     fetch_fma_small(tmp_path, server.url)
     check_whole(tmp_path, audio)
     assert server.sent == 0
+
+
+FETCH = """
+import json, sys
+from pathlib import Path
+from genre import download
+folder, url, parts = sys.argv[1:]
+download.PARTS = tuple(download.Part(*part) for part in json.loads(parts))
+download.fetch_fma_small(Path(folder), url)
+"""
+
+
+def test_a_download_that_is_killed_goes_on(server, zips, audio, tmp_path):
+    """SIGKILL in the middle of the audio, then the same command again."""
+    parts = json.dumps([[part.name, part.sha1, part.result] for part in download.PARTS])
+    folder = tmp_path / "fma"
+    command = [sys.executable, "-c", FETCH, str(folder), server.url, parts]
+    server.pauses = [150_000]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    assert server.paused.wait(120)
+    partial = folder / f"{AUDIO}.part"
+    for _ in range(100):
+        if partial.is_file() and partial.stat().st_size > 0:
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    there = partial.stat().st_size
+    assert 0 < there <= 150_000
+    server.sent = 0
+    subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+    check_whole(folder, audio)
+    assert server.sent == len(zips[AUDIO]) - there
 
 
 def test_a_server_without_ranges_sends_everything_again(server, zips, audio, tmp_path):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard
 from PIL import Image
 
@@ -17,7 +19,7 @@ from genre.checkpoint import SHIPPED, Certainty, Fusion, save_checkpoint
 from genre.frontend import FRONT_ENDS
 from genre.model import RANDOM, Member, create_backbone
 from genre.publish import PublishError, confusion_picture, push_checkpoint, push_space
-from tests.conftest import ROOT
+from tests.conftest import ROOT, running_app
 from tests.hub_server import OWNER, READER, Hub, running_hub
 
 METRICS = SHIPPED / "fma-small" / "metrics.json"
@@ -84,7 +86,7 @@ def test_every_file_arrives_as_it_is(hub, checkpoint):
     assert len(hub.repo(REPO).commits) == 2  # the Hub's own and this
 
 
-def test_the_files_of_the_space_classify_with_what_was_pushed(hub, checkpoint, tmp_path):
+def test_the_space_starts_and_classifies_with_what_was_pushed(hub, checkpoint, tmp_path):
     push_checkpoint(checkpoint, REPO)
     push_space(REPO, SPACE, "v1")
     space = hub.repo(SPACE, "spaces")
@@ -97,11 +99,9 @@ def test_the_files_of_the_space_classify_with_what_was_pushed(hub, checkpoint, t
         "HF_TOKEN": READER,
         "HF_HUB_OFFLINE": "0",
     }
-    loaded = space.variables["GENRE_CHECKPOINT"]
-    command = [sys.executable, "-m", "genre", "examples/arpeggio.mp3", "--json", "--checkpoint", loaded]
-    done = subprocess.run(command, cwd=tmp_path / "space", env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (song,) = json.loads(done.stdout)
+    with running_app(tmp_path / "space", environment | space.variables) as address:
+        client = Client(address, verbose=False)
+        song = client.predict(handle_file(ROOT / "examples" / "arpeggio.mp3"), api_name="/classify")
     assert set(song["probabilities"]) == set(LABELS)
     (weights,) = (tmp_path / "home").rglob("model.safetensors")
     assert weights.read_bytes() == (checkpoint / "dense" / "model.safetensors").read_bytes()
@@ -267,7 +267,6 @@ def test_a_space_gets_the_page_and_the_revision(hub, checkpoint, public):
     assert space.private is not public
     for path in (
         "app.py",
-        "README.md",
         "requirements.txt",
         "genre/model.py",
         "genre/page/style.css",
@@ -275,6 +274,8 @@ def test_a_space_gets_the_page_and_the_revision(hub, checkpoint, public):
     ):
         assert files[path] == (ROOT / path).read_bytes()
     assert files["README.md"].startswith(b"---\ntitle:")
+    links = re.findall(r"\]\(([^)]*)\)", files["README.md"].decode())
+    assert links == [f"{hub.url}/{REPO}/tree/v1"]
     assert {path.split("/")[0] for path in files} == {
         ".gitattributes", "README.md", "app.py", "examples", "genre", "requirements.txt",
     }  # fmt: skip
