@@ -11,42 +11,41 @@ from genre.errors import AudioError
 from genre.explain import PATCHES, SIZE, explain, heat_map, patches_on, picture, verdicts, windows_seen
 from genre.frontend import FRONT_ENDS
 from genre.model import Member, create_backbone
+from genre.spectrogram import HIGHEST_HZ, mel_position
 from tests.conftest import RATE, music, tone, write_audio
 
 PART = 0.2  # of the patches are taken away in the deletion test
 
 
-class HearsPeaks(torch.nn.Module):
-    """Stands in for a backbone: the second of two labels is as likely as the picture has loud cells."""
+class HearsPeaks(Member):
+    """Stands in for a trained member: the second of two labels is the likelier, the further its picture stands out."""
 
-    num_classes = 2
+    def __init__(self, front_end):
+        super().__init__(torch.nn.Identity(), front_end, -40, 20, (front_end.bands, front_end.columns))
 
-    def forward(self, pictures):
+    def forward(self, windows):
+        pictures = self.picture(windows)
         loud = (pictures - pictures.mean((1, 2, 3), keepdim=True)).relu().square().mean((1, 2, 3))
         return torch.stack([torch.zeros_like(loud), loud], dim=1)
 
 
 def hears_peaks(checkpoint, front_ends):
     """A checkpoint of members that only hear how far their pictures stand out."""
-    members = {
-        name: Member(HearsPeaks(), FRONT_ENDS[name], -40, 20, (FRONT_ENDS[name].bands, FRONT_ENDS[name].columns))
-        for name in front_ends
-    }
+    members = {name: HearsPeaks(FRONT_ENDS[name]) for name in front_ends}
     even = Fusion(torch.full((len(members),), 1 / len(members)), 1.0)
     return replace(checkpoint, labels=["quiet", "loud"], members=members, window=even, track=even)
 
 
 @pytest.mark.parametrize("front_ends", [["sparse"], ["smooth"], ["dense"], ["sparse", "smooth"]])
-@pytest.mark.parametrize(
-    ("hz", "at", "row", "column"), [(400, 0.4, 1, 1), (1300, 1.9, 5, 5), (5000, 1.1, 9, 3), (8000, 2.6, 10, 7)]
-)
-def test_the_patch_that_speaks_lies_where_the_sound_is(classifier, front_ends, hz, at, row, column):
-    sound = 1e-3 * music(30)
+@pytest.mark.parametrize(("hz", "at"), [(400, 0.4), (1300, 1.9), (5000, 1.1), (8000, 2.6)])
+def test_the_patch_that_speaks_lies_where_the_sound_is(classifier, front_ends, hz, at):
+    sound = 1e-3 * music(10)
     sound[round(at * RATE) : round((at + 0.3) * RATE)] += tone(0.3, hz)
     checkpoint = hears_peaks(classifier.checkpoint, front_ends)
-    seen = windows_seen(checkpoint, Clip(torch.from_numpy(sound), 0.0, [0.0], 30.0), 0.0)
-    found = np.unravel_index(heat_map(checkpoint, seen, 1).argmax(), PATCHES)
-    assert abs(found[0] - row) <= 1 and abs(found[1] - column) <= 1
+    seen = windows_seen(checkpoint, Clip(torch.from_numpy(sound), 0.0, [0.0], 10.0), 0.0)
+    row, column = np.unravel_index(heat_map(checkpoint, seen, 1).argmax().item(), PATCHES)
+    assert row + 0.5 == pytest.approx(mel_position(hz, HIGHEST_HZ) * PATCHES[0], abs=1.5)
+    assert column + 0.5 == pytest.approx((at + 0.15) / 3 * PATCHES[1], abs=1.5)
 
 
 def test_a_member_that_sees_more_than_a_window_takes_no_part(classifier, example):
@@ -72,17 +71,18 @@ def test_the_window_is_the_one_that_was_classified(classifier, tmp_path, seconds
 
 
 def test_the_window_of_a_compressed_song_is_the_one_that_was_classified(classifier, songs):
-    for path in sorted(songs.glob("*/*.mp3"))[::4]:
-        windows = classifier.classify(path).windows
-        for window in (windows[25], windows[-1]):
-            explanation = explain(classifier, path, window.start, "Folk")
-            assert explanation.probabilities == pytest.approx(window.probabilities, abs=0.02)
+    """Reading begins at 30 s; where the rate is changed, samples then lie a fraction of one beside the others."""
+    for path in sorted(songs.glob("*/*.mp3"))[::-5]:
+        window = classifier.classify(path, seconds=90).windows[25]
+        explanation = explain(classifier, path, window.start, "Folk")
+        assert explanation.start == 75.0
+        assert explanation.probabilities == pytest.approx(window.probabilities, abs=0.01)
 
 
 def middle_window(checkpoint, path):
     """What members see of one window of a song, and the label that it gets."""
     clip = next(cut_clips(stream(path, RATE, seconds=30), RATE, 3.0, 3.0))
-    seen = windows_seen(checkpoint, clip, clip.window_starts[5])
+    seen = windows_seen(checkpoint, clip, clip.window_starts[3])
     return seen, verdicts(checkpoint, seen)[0].argmax().item()
 
 
@@ -113,19 +113,20 @@ def test_without_what_spoke_for_it_a_genre_goes_sooner_than_without_anything_els
         left = probability_without(checkpoint, seen, label, masks.reshape(-1, *PATCHES))
         results.append((left[0], left[1], left[2:].mean()))
     before, spoke, other = np.mean(results, axis=0)
-    assert before - spoke > 1.5 * (before - other)
-    assert other - spoke > 0.1
-    assert np.mean([spoke < other for _, spoke, other in results]) >= 0.75
+    assert before - spoke > 2 * (before - other)
+    assert other - spoke > 0.15
+    assert np.mean([spoke < other for _, spoke, other in results]) >= 0.9
 
 
 def test_patches_earn_all_that_the_verdict_gained(classifier, example):
-    """The completeness of integrated gradients, for a checkpoint whose members hear nothing above the highest patch."""
-    checkpoint = hears_peaks(classifier.checkpoint, ["smooth"])
-    seen, _ = middle_window(classifier.checkpoint, example)
-    seen = {"smooth": seen["smooth"]}
+    """The completeness of integrated gradients, on the member that hears nothing above the highest patch."""
+    smooth = {"smooth": classifier.checkpoint.members["smooth"]}
+    checkpoint = replace(classifier.checkpoint, members=smooth, window=Fusion(torch.ones(1), 1.0))
+    seen, label = middle_window(checkpoint, example)
     everything = torch.stack([torch.zeros(PATCHES), torch.ones(PATCHES)])
-    there, gone = np.log(odds := probability_without(checkpoint, seen, 1, everything)) - np.log(1 - odds)
-    assert heat_map(checkpoint, seen, 1).sum().item() == pytest.approx(there - gone, rel=0.05)
+    probability = probability_without(checkpoint, seen, label, everything)
+    there, gone = np.log(probability / (1 - probability))
+    assert heat_map(checkpoint, seen, label).sum().item() == pytest.approx(there - gone, rel=0.15)
 
 
 def test_the_picture_is_coloured_where_something_speaks_and_grey_elsewhere(classifier, example):
