@@ -55,7 +55,7 @@ class Recipe:
     label_smoothing: float = 0.1
     dropout: float = 0.2
     ema_decay: float = 0.995
-    distillation: float = 0.5
+    distillation: float = 0.0
     teacher_weight: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
@@ -65,11 +65,18 @@ RECIPES = {
     "sparse": Recipe("sparse"),
     "smooth": Recipe(
         "smooth",
-        input_size=(64, 130), windows_per_track=1, epochs=20, augmentation=Augmentation(roll=0.5, column_mask=0.2)
+        input_size=(64, 130),
+        windows_per_track=1,
+        epochs=20,
+        augmentation=Augmentation(roll=0.5, column_mask=0.2),
     ),
     "whole": Recipe(
         "whole",
-        input_size=(128, 128), windows_per_track=1, epochs=12, augmentation=Augmentation(roll=0.5, excerpt=0.3)
+        input_size=(128, 128),
+        windows_per_track=1,
+        epochs=12,
+        distillation=0.5,
+        augmentation=Augmentation(roll=0.5, excerpt=0.3),
     ),
     "dense": Recipe("dense", input_size=(128, 130), epochs=20),
 }

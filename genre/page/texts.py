@@ -21,7 +21,7 @@ NO_SUCH_MODEL = "There is no model of that name here; a model on the Hugging Fac
 POSITION = "Position; arrow keys go from window to window, space plays, enter tells why"
 WHY_HINT = "Click a window to hear it and to see why."
 WHY_ALT = "Spectrogram of the window; what spoke for the genre is orange"
-WHY_METHOD = "Orange: parts of the spectrogram without which the genre would be less likely (occlusion map)."
+WHY_METHOD = "Orange: parts of the spectrogram that spoke for the genre (integrated gradients)."
 PRIVACY = "Recordings are used for the verdict only and deleted within the hour."
 
 
@@ -76,3 +76,99 @@ def score(test: dict, labels: int) -> str:
 KNOWS_NOTHING_ELSE = (
     "It knows no genre beyond its list, and genres overlap: read the percentages as a well-informed opinion."
 )
+
+
+# Several songs
+
+SONG_TAB = "A song"
+SEVERAL_TAB = "Several songs"
+SONGS = "Songs"
+FOLDER = "Choose a folder"
+STOP = "Stop"
+CLEAR = "Clear the list"
+DOWNLOADS = ["CSV, a line a song", "CSV, a line a window", "JSON, everything"]
+COLUMNS = ["Song", "Verdict", "Confidence", "Sections"]
+WAITING = "Waiting"
+NOT_MUSIC_SHORT = "Not music, it seems"
+PICK = "Choose a song in the list to see it in full."
+DELETED = "This recording has been deleted from here by now; drop it again to see and hear it."
+NO_SONGS = "There is no audio or video file among these."
+
+
+def songs_more(most: int, minutes: int) -> str:
+    return f"or drop one above: up to {most} songs at a time, {minutes} minutes of each."
+
+
+def progress(done: int, total: int) -> str:
+    return f"{done} of {total}"
+
+
+def hearing(name: str, clock: str) -> str:
+    return f"Listening to {name}" + (f", {clock} so far" if clock else " …")
+
+
+def waiting(songs: int) -> str:
+    return f"{_songs(songs)} waiting for a turn …"
+
+
+def finished(songs: int, failed: int) -> str:
+    return f"{_songs(songs - failed)} heard" + (f", {failed} could not be" if failed else "") + "."
+
+
+def left_out(unheard: int, skipped: int, kept: int) -> list[str]:
+    """A sentence for every reason why a file is not in the list.
+
+    Args:
+        kept: how many were taken where there were too many, else 0.
+    """
+    return [
+        *([f"Stopped: {_songs(unheard)} not heard."] if unheard else []),
+        *([f"{skipped} other file{'s' if skipped > 1 else ''} left out."] if skipped else []),
+        *([f"The list holds {kept} songs at most; those after them were left out."] if kept else []),
+    ]
+
+
+def _songs(number: int) -> str:
+    return f"{number} song{'' if number == 1 else 's'}"
+
+
+# Calls from a program
+
+CALLS = "Call it from a program"
+MCP_MORE = "For assistants that speak MCP; they may call the same two functions."
+
+
+# Live
+
+LIVE_TAB = "Live"
+LIVE_EMPTY = "Play, sing or hum."
+LIVE_EMPTY_MORE = "The genre of the last 12 seconds appears here and follows what you play."
+LIVE_SOON = "The first verdict comes after 3 seconds."
+LIVE_QUIET = "Too quiet to tell"
+LIVE_QUIET_MORE = "Play louder or come closer: the level should pass the mark."
+LIVE_HEARD = "Time heard"
+LIVE_LEVEL = "Level of the microphone, in decibels of full scale"
+LIVE_GARBLED = "The sound from this microphone cannot be read."
+LIVE_NOT_UPLOADED = "This recording was not sent by your browser."
+LIVE = {  # for the script; errors by the name the browser gives them
+    "start": "Start listening",
+    "stop": "Stop and keep the recording",
+    "ready": "It stops by itself after 10 minutes. What it heard becomes a recording to play.",
+    "asking": "Your browser may ask whether this page may use the microphone.",
+    "loud": "Loud enough: the level is past the mark.",
+    "quiet": "Too quiet: play louder or come closer.",
+    "short": "That was too short to keep.",
+    "handing": "Handing over the recording …",
+    "handed": "The recording is on the tab “A song”.",
+    "lost": "The recording could not be sent; the connection may be down.",
+    "file": "Live recording.wav",
+    "NotAllowedError": "The microphone is blocked. Allow it for this page in your browser, then start again.",
+    "NotFoundError": "No microphone was found. Plug one in, then start again.",
+    "NotReadableError": "The microphone is in use by another program.",
+    "SecurityError": "Browsers give the microphone only to pages with an https address.",
+    "failed": "The microphone did not start.",
+}
+
+
+def live_heard(clock: str) -> str:
+    return f"From the last {clock}; all of it is judged when you stop."
