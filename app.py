@@ -9,13 +9,12 @@ import torch
 
 import genre
 from genre import views
-from genre.page import HERE, api, song, texts
+from genre.page import HERE, api, calls, live, several, song, texts
+from genre.page.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS
 from genre.page.models import Models
+from genre.page.theme import THEME
 
-MAX_FILE_SIZE = "200mb"
 UPLOAD_CHECK_SECONDS, UPLOAD_LIFE_SECONDS = 300, 3000  # so that uploads are gone within the hour
-PARALLEL_JOBS = 2
-MAX_WAITING = 64
 
 try:  # ZeroGPU Spaces only start apps that mark a function; the network is quick on a CPU, so nothing is moved
     import spaces
@@ -46,7 +45,15 @@ def build_page(models: Models) -> gr.Blocks:
             elem_id="model",
             render=False,
         )
-        song.build(models, model)
+        latest = gr.State([])  # names of the files that were heard last
+        with gr.Tabs() as tabs:
+            with gr.Tab(texts.SONG_TAB, id="song"):
+                player = song.build(models, model)
+            with gr.Tab(texts.LIVE_TAB):
+                live.build(models, model, player, tabs)
+            with gr.Tab(texts.SEVERAL_TAB):
+                several.build(models, model, latest)
+        calls.build(page, player, latest)
         about = gr.HTML(about, elem_id="about")
         with gr.Accordion(texts.CARD, open=False):
             model.render()
@@ -70,7 +77,7 @@ def main() -> None:
         sys.exit(f"app.py: {error}")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # so that jobs do not fight for cores
     build_page(models).launch(
-        theme=gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        theme=THEME,
         css_paths=HERE / "style.css",
         max_file_size=MAX_FILE_SIZE,
         run_history=False,

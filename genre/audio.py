@@ -29,7 +29,7 @@ FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is d
 MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; a second at 1 Hz would be blown up to tens of thousands of samples
 MAX_CHANNELS = 64  # as many as FFmpeg's resampler takes
 MAX_ALLOCATION = 2**28  # bytes at once; a short header can promise an index, or unpack to a header, of gigabytes
-SPARE_PACKETS, MIN_PACKET_SECONDS = 50_000, 0.001  # an hour of packets of one sample, or of none, takes hours to decode
+SPARE_PACKETS, MIN_PACKET_SECONDS = 20_000, 0.001  # an hour of packets of one sample, or of none, takes hours to decode
 
 with suppress(AttributeError):  # PyAV has no call for this limit, and Windows does not find it this way
     ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))

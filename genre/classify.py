@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,10 +103,11 @@ class Classifier:
 
     Args:
         checkpoint: trained members, see `genre.checkpoint`.
+        read: what reads files: called as `genre.audio.stream` is, and yields what that does.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoint: Checkpoint, read: Callable[..., Iterator[np.ndarray]] = stream):
+        self.checkpoint, self.read = checkpoint, read
         self.labels = checkpoint.labels
         self.window_seconds = checkpoint.window_seconds
         self.sample_rate = checkpoint.sample_rate
@@ -131,7 +132,7 @@ class Classifier:
         self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
     ) -> Iterator[Prediction]:
         """As `classify`, handing over the verdict so far after every 30 s; the last one is the verdict."""
-        pieces = stream(path, self.sample_rate, start=start, seconds=seconds)
+        pieces = self.read(path, self.sample_rate, start=start, seconds=seconds)
         yield from (prediction for prediction, _ in self.listen(pieces, overlap=overlap) if prediction)
 
     def listen(self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0) -> Iterator[tuple[Prediction | None, Clip]]:

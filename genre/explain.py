@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from genre.audio import stream
 from genre.checkpoint import Checkpoint, window_members
 from genre.classify import Classifier, Clip, cut_clips
 from genre.frontend import CLIP_SECONDS, LogMelConfig
@@ -152,7 +151,7 @@ def _find_window(classifier: Classifier, path: str | os.PathLike, start: float) 
     back.
     """
     origin = max(0.0, (start // CLIP_SECONDS - 1) * CLIP_SECONDS)
-    pieces = stream(path, classifier.sample_rate, start=origin)
+    pieces = classifier.read(path, classifier.sample_rate, start=origin)
     found = []
     for clip in cut_clips(pieces, classifier.sample_rate, classifier.window_seconds, classifier.window_seconds):
         found += [(abs(origin + at - start), at, clip) for at in clip.window_starts]

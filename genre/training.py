@@ -19,7 +19,6 @@ from genre.checkpoint import average_windows
 from genre.data import Windows
 from genre.errors import GenreError
 from genre.model import Member
-from genre.teacher import soft_labels
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class Recipe:
         label_smoothing: probability spread over all labels.
         dropout: of the head.
         ema_decay: of the moving average of the weights, which is what is validated and kept.
-        distillation: part of each track's target that is the opinion of `genre.teacher` instead of the label.
         teacher_weight: of the second loss, the mean squared error to the track's standardised VGGish embedding.
         augmentation: see `Augmentation`.
         seed: of everything random.
@@ -55,7 +53,6 @@ class Recipe:
     label_smoothing: float = 0.1
     dropout: float = 0.2
     ema_decay: float = 0.995
-    distillation: float = 0.0
     teacher_weight: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
@@ -74,8 +71,7 @@ RECIPES = {
         "whole",
         input_size=(128, 128),
         windows_per_track=1,
-        epochs=12,
-        distillation=0.5,
+        epochs=8,
         augmentation=Augmentation(roll=0.5, excerpt=0.3),
     ),
     "dense": Recipe("dense", input_size=(128, 130), epochs=20),
@@ -154,7 +150,7 @@ class _Run:
     def __init__(self, accelerator: Accelerator, member: Member, training: Windows, recipe: Recipe):
         torch.manual_seed(recipe.seed)
         self.accelerator, self.training, self.recipe = accelerator, training, recipe
-        self.targets = _targets(training, member.backbone.num_classes, recipe.distillation)
+        self.targets = functional.one_hot(training.labels, member.backbone.num_classes).float()
         teacher_size = 0 if training.teacher is None or not recipe.teacher_weight else training.teacher.shape[1]
         student = _Student(member, teacher_size, recipe.dropout)
         optimizer = torch.optim.AdamW(student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -266,14 +262,6 @@ class _Run:
     def _parts(self) -> dict:
         student = self.accelerator.unwrap_model(self.student)
         return {"student": student, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
-
-
-def _targets(training: Windows, classes: int, distillation: float) -> Tensor:
-    """What a perfect student would answer for each track, shape (tracks, classes)."""
-    targets = functional.one_hot(training.labels, classes).float()
-    if training.teacher is None or not distillation:
-        return targets
-    return targets.lerp(soft_labels(training.teacher, training.labels, classes), distillation)
 
 
 def _accuracies(log_probabilities: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -47,8 +47,12 @@ def error(message: str) -> str:
     return _card(texts.NO_VERDICT, message, "error", "alert")
 
 
-def verdict(prediction: Prediction, labels: list[str], heard_all: bool, limit_seconds: float) -> str:
-    """The genre in large type, how sure that is, and the three likeliest as bars."""
+def verdict(prediction: Prediction, labels: list[str], heard: str) -> str:
+    """The genre in large type, how sure that is, the three likeliest as bars, and what it is about.
+
+    Args:
+        heard: the last line.
+    """
     lead, headline, more = _headline(prediction)
     bars = "".join(
         f'<li style="--colour:{colour(genre, labels)};--part:{value:.4f}"><span>{escape(genre)}</span>'
@@ -60,7 +64,7 @@ def verdict(prediction: Prediction, labels: list[str], heard_all: bool, limit_se
         f'<div class="verdict{kind}" role="status" style="--colour:{colour(prediction.genre, labels)}"><p>{lead}</p>'
         f'<h2 class="genre">{escape(headline)}</h2><p class="confidence">{escape(more)}</p>'
         f'<ol class="bars">{bars}</ol>'
-        f'<p class="heard">{_course(prediction)}{_heard(prediction, heard_all, limit_seconds)}</p></div>'
+        f'<p class="heard">{_course(prediction)}{escape(heard)}</p></div>'
     )
 
 
@@ -86,11 +90,9 @@ def _course(prediction: Prediction) -> str:
     )
 
 
-def _heard(prediction: Prediction, heard_all: bool, limit_seconds: float) -> str:
-    text = texts.heard(clock(round(prediction.seconds)), len(prediction.windows))
-    if not heard_all:
-        return text + texts.STILL_LISTENING
-    return text + (texts.LIMIT_REACHED if prediction.seconds >= limit_seconds else ".")
+def heard(prediction: Prediction) -> str:
+    """How much the verdict is about; the end of the sentence is the caller's."""
+    return texts.heard(clock(round(prediction.seconds)), len(prediction.windows))
 
 
 def why(explanation: Explanation, labels: list[str]) -> str:

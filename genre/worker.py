@@ -19,7 +19,7 @@ import numpy as np
 from genre import audio
 from genre.errors import AudioError
 
-PATIENCE_SECONDS = 60  # for a piece; an honest file takes a fraction of a second
+PATIENCE_SECONDS = 30  # for a piece; an honest file takes a fraction of a second
 MAX_MEMORY = 2**30  # bytes of a worker
 # The package is entered by the side door: its front door loads torch, and a worker would take ten times the memory.
 PROGRAM = """

@@ -23,8 +23,9 @@ def test_programs_get_the_verdict_by_name(client, classifier, example):
 
 def test_the_api_is_documented(client):
     endpoint = client.view_api(return_format="dict")["named_endpoints"]
-    assert list(endpoint) == ["/classify"]
+    assert list(endpoint) == ["/classify", "/classify_batch"]
     assert endpoint["/classify"]["parameters"][0]["parameter_name"] == "song"
+    assert endpoint["/classify_batch"]["parameters"][0]["parameter_name"] == "songs"
 
 
 def test_programs_get_errors_as_sentences(client, tmp_path):
@@ -51,7 +52,7 @@ def hostile_prediction():
 
 def test_labels_are_escaped_wherever_they_are_shown():
     label, prediction = hostile_prediction()
-    page = views.verdict(prediction, [label, "B&B"], True, 60) + views.timeline(
+    page = views.verdict(prediction, [label, "B&B"], "") + views.timeline(
         prediction, [label, "B&B"], "data:", 11025, '"><script>'
     )
     assert "<img src=x" not in page
@@ -69,4 +70,4 @@ def test_a_close_runner_up_is_named():
     for q, said in ((0.35, True), (0.1, False)):
         probabilities = {"Folk": 0.4, "Pop": q}
         prediction = genre.Prediction(probabilities, [genre.Window(0.0, 3.0, probabilities)], 3.0, "x")
-        assert ("with Pop close behind" in views.verdict(prediction, ["Folk", "Pop"], True, 60)) == said
+        assert ("with Pop close behind" in views.verdict(prediction, ["Folk", "Pop"], "")) == said

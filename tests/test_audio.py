@@ -1,9 +1,13 @@
+import struct
+
 import numpy as np
 import pytest
 
 from genre import audio
 from genre.errors import AudioError
 from tests.conftest import RATE, music, tone, write_audio
+from tests.fuzz.lies import promised_index
+from tests.fuzz.seeds import wav
 
 FORMATS = {
     "mp3": ("mp3", {}),
@@ -157,3 +161,59 @@ def test_a_start_past_the_end_says_so(tmp_path):
     path = write_audio(tmp_path / "short.wav", [tone(1)], "pcm_s16le")
     with pytest.raises(AudioError, match="ends before 5 s"):
         audio.decode(path, RATE, start=5)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 7, 8, 9, 64])
+def test_any_number_of_channels_becomes_their_mean(tmp_path, channels):
+    """PyAV crashes on planar sound of eight channels, which films have."""
+    sound = np.zeros((RATE // 10, channels), "<i2")
+    sound[:, 0] = 32767 * tone(0.1)
+    path = tmp_path / "many.wav"
+    path.write_bytes(wav(sound.tobytes(), channels=channels))
+    np.testing.assert_allclose(audio.decode(path, RATE), tone(0.1) / channels, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("header", "sentence"),
+    [({"channels": 65}, "has 65 channels"), ({"rate": 7}, "claims 7 samples"), ({"rate": 10**6}, "claims 1,000,000")],
+)
+def test_a_header_beyond_reason_is_refused(tmp_path, header, sentence):
+    path = tmp_path / "absurd.wav"
+    path.write_bytes(wav(bytes(65 * 2 * 100), **header))
+    with pytest.raises(AudioError, match=sentence):
+        audio.decode(path, RATE)
+
+
+def test_a_start_in_a_file_that_cannot_jump(tmp_path):
+    path = write_audio(tmp_path / "tiny.flac", [tone(0.01)], "flac")
+    with pytest.raises(AudioError, match="ends before 1 s"):
+        audio.decode(path, RATE, start=1)
+
+
+def test_sound_in_packets_of_one_sample_is_refused(tmp_path, monkeypatch):
+    """Each would take as long as a thousand samples in one packet."""
+    monkeypatch.setattr(audio, "SPARE_PACKETS", 1000)
+    data = bytearray(write_audio(tmp_path / "whole.caf", [tone(2)], "pcm_s16be").read_bytes())
+    struct.pack_into(
+        ">I", data, data.index(b"desc") + 32, 7
+    )  # frames in a packet, of which FFmpeg then reads one a time
+    path = tmp_path / "splinters.caf"
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="chopped too finely"):
+        audio.decode(path, RATE)
+
+
+def test_an_index_that_would_take_gigabytes_is_not_built(tmp_path):
+    """5 kB that say to hold 60 million samples, for each of which FFmpeg would keep 24 bytes."""
+    path = tmp_path / "bomb.m4a"
+    path.write_bytes(promised_index(60_000_000, 1, b"mp4a"))
+    before = _peak_memory()
+    with pytest.raises(AudioError):
+        audio.decode(path, RATE)
+    assert _peak_memory() - before < 2 * audio.MAX_ALLOCATION
+
+
+def _peak_memory():
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -3,4 +3,3 @@
 from pathlib import Path
 
 HERE = Path(__file__).parent  # of the style sheet and the scripts
-MAX_SECONDS = 30 * 60  # of a file are heard

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import gradio as gr
 
 import genre
-from genre.page import MAX_SECONDS
+from genre.page import texts
+from genre.page.limits import MAX_SONGS
 from genre.page.models import Models
 
 
@@ -24,7 +25,7 @@ def build(models: Models) -> None:
             be), probabilities {genre: p} and windows [{start, end, probabilities}], times in seconds.
         """
         try:
-            return classifier.classify(song["path"], seconds=MAX_SECONDS).to_dict()
+            return classifier.classify(song["path"]).to_dict()
         except genre.GenreError as error:
             raise gr.Error(str(error)) from error
 
@@ -38,11 +39,13 @@ def build(models: Models) -> None:
             a list with an object a song, in order: "file", its name, and what `classify` returns or "error", why it
             could not be heard. The list is handed over after every song, and is complete at the end.
         """
+        if len(songs) > MAX_SONGS:
+            raise gr.Error(texts.too_many(MAX_SONGS))
         rows = []
         for song in songs:
             row = {"file": song.get("orig_name") or "song"}
             try:
-                row |= classifier.classify(song["path"], seconds=MAX_SECONDS).to_dict()
+                row |= classifier.classify(song["path"]).to_dict()
             except genre.GenreError as error:
                 row |= {"error": str(error)}
             rows.append(row)

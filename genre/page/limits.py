@@ -1,6 +1,6 @@
 """What the page takes from its visitors. Every limit can be set from the environment; the defaults suit two cores.
 
-    GENRE_MAX_FILE_SIZE=50mb GENRE_PARALLEL_JOBS=8 python app.py
+GENRE_MAX_FILE_SIZE=50mb GENRE_PARALLEL_JOBS=8 python app.py
 """
 
 import os

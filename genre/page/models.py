@@ -5,9 +5,10 @@ import threading
 from functools import lru_cache
 
 import genre
-from genre.checkpoint import DEFAULT, HUB_PREFIX
+from genre.checkpoint import DEFAULT, HUB_PREFIX, load_checkpoint
+from genre.classify import Classifier
 from genre.errors import CheckpointError
-from genre.page import texts
+from genre.page import hearing, texts
 
 KEPT = 3  # models in memory at most, besides the first one
 HUB_NAME = re.compile(rf"({HUB_PREFIX})?[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -25,16 +26,16 @@ class Models:
 
     def __init__(self, first: str | None = None):
         self.first = first or DEFAULT
-        self._start = genre.load(self.first)
+        self._start = _load(self.first)
         self._lock = threading.Lock()
-        self._load = lru_cache(KEPT)(genre.load)
+        self._load = lru_cache(KEPT)(_load)
 
     @property
     def names(self) -> list[str]:
         """The one that the page starts with, then the others that lie at hand."""
         return list(dict.fromkeys([self.first, *genre.available()]))
 
-    def get(self, name: str | None) -> genre.Classifier:
+    def get(self, name: str | None) -> Classifier:
         """The classifier of a name in `names`, or of "user/repo" on the Hugging Face Hub, "@revision" added or not.
 
         Raises:
@@ -49,3 +50,7 @@ class Models:
             name = HUB_PREFIX + name.removeprefix(HUB_PREFIX)
         with self._lock:
             return self._load(name)
+
+
+def _load(name: str) -> Classifier:
+    return Classifier(load_checkpoint(name), hearing.read)

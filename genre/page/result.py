@@ -7,10 +7,11 @@ from urllib.parse import quote
 import gradio as gr
 
 import genre
-from genre import audio, views
+from genre import views
 from genre.classify import Classifier
 from genre.explain import explain
-from genre.page import HERE, MAX_SECONDS
+from genre.page import HERE, texts
+from genre.page.limits import JOB_SECONDS, MAX_SECONDS
 from genre.page.models import Models
 from genre.spectrogram import Spectrogram
 
@@ -61,22 +62,27 @@ def listen(classifier: Classifier, path: str) -> Iterator[tuple[str, str]]:
         AudioError: nothing in the file can be heard.
     """
     spectrogram = Spectrogram(classifier.sample_rate)
-    pieces = audio.stream(path, classifier.sample_rate, seconds=MAX_SECONDS)
-    shown, prediction = 0.0, None
-    for prediction, clip in classifier.listen(pieces):
+    started, shown, prediction = time.monotonic(), 0.0, None
+    for prediction, clip in classifier.listen(classifier.read(path, classifier.sample_rate)):
         spectrogram.add(clip)
         if prediction and time.monotonic() - shown > UPDATE_SECONDS:
-            yield _render(classifier, prediction, spectrogram, path, heard_all=False)
+            yield _render(classifier, prediction, spectrogram, path, texts.STILL_LISTENING)
             shown = time.monotonic()
-    yield _render(classifier, prediction, spectrogram, path, heard_all=True)
+    out_of_time = time.monotonic() - started > JOB_SECONDS
+    yield _render(classifier, prediction, spectrogram, path, texts.OUT_OF_TIME if out_of_time else end(prediction))
+
+
+def end(prediction: genre.Prediction) -> str:
+    """How the line on how much was heard ends."""
+    return texts.LIMIT_REACHED if prediction.seconds >= MAX_SECONDS else texts.HEARD_ALL
 
 
 def _render(
-    classifier: Classifier, prediction: genre.Prediction, spectrogram: Spectrogram, path: str, heard_all: bool
+    classifier: Classifier, prediction: genre.Prediction, spectrogram: Spectrogram, path: str, ending: str
 ) -> tuple[str, str]:
     picture = spectrogram.data_uri()
     url = f"gradio_api/file={quote(path)}"
     return (
-        views.verdict(prediction, classifier.labels, heard_all, MAX_SECONDS),
+        views.verdict(prediction, classifier.labels, views.heard(prediction) + ending),
         views.timeline(prediction, classifier.labels, picture, spectrogram.highest_hz, url),
     )

@@ -11,7 +11,9 @@ NOT_MUSIC_LEAD = "Listen again"
 NOT_MUSIC = "This does not sound like music"
 NOT_MUSIC_MORE = "It is more like speech, noise or plain tones. As music it would be nearest to:"
 STILL_LISTENING = ", still listening …"
+HEARD_ALL = "."
 LIMIT_REACHED = "; longer files are heard up to there."
+OUT_OF_TIME = "; there was no time for the rest, since many are listening."
 UNPLAYABLE = "This browser cannot play this file; the verdict stands all the same."
 EXAMPLES = "Synthetic examples, made by a script"
 CARD = "Model card: how it was trained, what it scores, what it cannot know"
@@ -97,6 +99,10 @@ NO_SONGS = "There is no audio or video file among these."
 
 def songs_more(most: int, minutes: int) -> str:
     return f"or drop one above: up to {most} songs at a time, {minutes} minutes of each."
+
+
+def too_many(most: int) -> str:
+    return f"At most {most} songs are heard at a time; send the others after these."
 
 
 def progress(done: int, total: int) -> str:

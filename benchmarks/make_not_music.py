@@ -1,0 +1,267 @@
+"""Make recordings that are not music, with espeak-ng and sox: speech, noise, tones, clicks and the hum of quiet rooms.
+
+    python -m benchmarks.make_not_music FOLDER
+
+FOLDER gets two halves, each with a folder a kind: `choose/` to fit a detector on and `held_back/` to measure it with.
+They share
+
+    no language and no voice of speech (seven languages and sixteen voices each), and no room, band or background of it;
+    no colour of noise (white and brown; pink and triangular) and no filter setting;
+    no shape of tone (sines, triangles, linear sweeps; squares, saw-teeth, trapeziums, exponential sweeps), but for
+    pairs of sines, which share no frequency (dialling; ringing), and no rhythm of beeps and clicks;
+    no mains frequency (50 Hz; 60 Hz).
+
+About half of the files are mp3, so that the traces of a codec say nothing. Two runs make the same sound.
+"""
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from genre.files import read_json
+
+RATE = 44100  # Hz
+SPEECH_FILES = 54  # of a half
+SECONDS = (6, 30)  # shortest and longest recording
+SENTENCES = read_json(Path(__file__).with_name("sentences.json"))  # by espeak-ng language
+FORMATS = ("flac", "flac", "mp3 64", "mp3 128")  # suffix and bit rate in kb/s, drawn for each file
+
+
+@dataclass(frozen=True)
+class Half:
+    """What a half is made of. Noise, tones and clicks are sox effects; {d} stands for the length in seconds."""
+
+    name: str
+    languages: list[str]  # of espeak-ng
+    voices: list[str]  # espeak-ng variants
+    rooms: list[str]  # sox effects
+    bands: list[str]  # sox effects
+    noise: list[str]
+    tones: list[str]
+    clicks: list[str]
+    mains: int  # Hz
+
+
+HALVES = [
+    Half(
+        name="choose",
+        languages="fr-fr it pl sv tr fi id".split(),
+        voices="f1 f3 f5 m1 m3 m5 m7 Andy Annie Denis Marco Mario klatt klatt3 linda pablo".split(),
+        rooms=["reverb 30 50 40", "reverb 60 30 90"],
+        bands=["sinc 300-3400", "sinc 100-5000"],
+        noise=[
+            f"synth {{d}} {colour}noise {effect}"
+            for colour in ("white", "brown")
+            for effect in (
+                "",
+                "lowpass 1000",
+                "lowpass 6000",
+                "highpass 4000",
+                "bandpass 500 100",
+                "bandpass 3000 1000",
+                "tremolo 0.3 70",
+                "tremolo 5 40",
+                "treble -12 gain -40",
+                "bass +10 gain -20",
+            )
+        ],
+        tones=[
+            "synth {d} sine 110",
+            "synth {d} sine 1000",
+            "synth {d} sine 3150",
+            "synth {d} sine 440 sine 443 remix -",
+            "synth {d} triangle 330",
+            "synth {d} triangle 90",
+            "synth {d} sine 100:8000",
+            "synth {d} sine 2000:300",
+            "synth {d} triangle 200:1500",
+            "synth 0.2 sine 697 sine 1209 remix - pad 0 0.1 repeat 99",
+            "synth 0.08 sine 770 sine 1477 remix - pad 0 0.08 repeat 199",
+            "synth 0.1 sine 800 pad 0 0.9 repeat 29",
+            "synth 0.5 sine 2500 pad 0 0.5 repeat 29",
+            "synth 2 sine 600:900 repeat 14",
+        ],
+        clicks=[
+            "synth 0.003 whitenoise pad 0 0.497 repeat 59",
+            "synth 0.003 whitenoise pad 0 0.997 repeat 29",
+            "synth 0.02 brownnoise pad 0 0.23 repeat 119",
+            "synth 0.001 whitenoise pad 0 0.07 repeat 419",
+        ],
+        mains=50,
+    ),
+    Half(
+        name="held_back",
+        languages="en-us de es pt-br nl hu sw".split(),
+        voices="f2 f4 m2 m4 m6 m8 Alicia Andrea Gene Hugo Jacky Lee Michael grandma klatt2 steph".split(),
+        rooms=["reverb 45 70 60", "reverb 80 20 100"],
+        bands=["sinc 200-3600", "sinc 400-2800"],
+        noise=[
+            f"synth {{d}} {colour}noise {effect}"
+            for colour in ("pink", "tpdf")
+            for effect in (
+                "",
+                "lowpass 400",
+                "lowpass 2500",
+                "highpass 1500",
+                "bandpass 1200 300",
+                "bandpass 5000 500",
+                "tremolo 0.15 90",
+                "tremolo 2 60",
+                "treble -6 gain -30",
+                "bass +15 gain -10",
+            )
+        ],
+        tones=[
+            "synth {d} square 150",
+            "synth {d} square 523",
+            "synth {d} sawtooth 82",
+            "synth {d} sawtooth 1700",
+            "synth {d} trapezium 260",
+            "synth {d} square 700 square 709 remix -",
+            "synth {d} sine 50/12000",
+            "synth {d} sine 6000/200",
+            "synth {d} square 80/1000",
+            "synth 2 sine 440 sine 480 remix - pad 0 4 repeat 4",
+            "synth 0.5 sine 480 sine 620 remix - pad 0 0.5 repeat 29",
+            "synth 0.25 square 1400 pad 0 0.35 repeat 49",
+            "synth 0.06 square 2000 pad 0 1.94 repeat 14",
+            "synth 1.2 sine 500/1500 repeat 24",
+        ],
+        clicks=[
+            "synth 0.006 pinknoise pad 0 0.66 repeat 44",
+            "synth 0.006 pinknoise pad 0 0.33 repeat 89",
+            "synth 0.04 tpdfnoise pad 0 1.4 repeat 19",
+            "synth 0.002 tpdfnoise pad 0 0.12 repeat 249",
+        ],
+        mains=60,
+    ),
+]
+
+
+class Maker:
+    """Makes the files of one half."""
+
+    def __init__(self, half: Half, folder: Path, scratch: Path):
+        self.half, self.folder, self.scratch = half, folder / half.name, scratch
+        self.random = random.Random(half.name)
+
+    def make(self) -> int:
+        """Write every file of the half; returns how many there are."""
+        treatments = [self.plain, self.by_microphone, self.in_noise, self.in_room, self.in_band, self.in_turns]
+        for number in range(SPEECH_FILES):
+            treatments[number % len(treatments)](number)
+        for kind in ("noise", "tones", "clicks"):
+            for number, effects in enumerate(getattr(self.half, kind)):
+                self.synthesise(kind, number, effects)
+        for number, level in enumerate((-35, -40, -45, -50, -55, -60)):
+            self.silence(number, level)
+        return len(list(self.folder.glob("*/*")))
+
+    def plain(self, number: int) -> None:
+        self.save(self.speak(), "speech", f"{number:02d}_plain")
+
+    def by_microphone(self, number: int) -> None:
+        """Speech with long gaps between the words, a microphone's bass and treble, and its faint hiss."""
+        bass, treble = (self.random.uniform(-9, 9) for _ in "bt")
+        spoken = self.in_hiss(self.speak(gap=self.random.randint(0, 40)), quietest=50, loudest=25)
+        self.save(spoken, "speech", f"{number:02d}_microphone", f"bass {bass} treble {treble} gain -n -3")
+
+    def in_noise(self, number: int) -> None:
+        self.save(self.in_hiss(self.speak(), quietest=25, loudest=8), "speech", f"{number:02d}_noise")
+
+    def in_hiss(self, spoken: Path, quietest: float, loudest: float) -> Path:
+        """Speech with noise whose peak is that many dB below its own."""
+        effects = self.random.choice(self.half.noise).format(d=SECONDS[1])
+        level = 10 ** (-self.random.uniform(loudest, quietest) / 20)
+        noise, mixed = self.scratch / "noise.wav", self.scratch / "mixed.wav"
+        sox("-n", "-r", RATE, noise, f"{effects} gain -n -3")
+        sox("-m", spoken, "-v", level, noise, mixed, f"trim 0 {seconds_of(spoken)}")
+        return mixed
+
+    def in_room(self, number: int) -> None:
+        self.save(self.speak(), "speech", f"{number:02d}_room", self.random.choice(self.half.rooms))
+
+    def in_band(self, number: int) -> None:
+        self.save(self.speak(), "speech", f"{number:02d}_band", self.random.choice(self.half.bands))
+
+    def in_turns(self, number: int) -> None:
+        """Three speakers, one after another, with pauses."""
+        turns = [self.speak(f"turn{turn}.wav", sentences=2) for turn in range(3)]
+        together = self.scratch / "together.wav"
+        sox(*turns, together, "")
+        self.save(together, "speech", f"{number:02d}_turns")
+
+    def speak(self, name: str = "speech.wav", sentences: int = 5, gap: int = 0) -> Path:
+        """Some sentences by one voice, half a second of silence at the end; the gap between words is in 10 ms."""
+        language = self.random.choice(self.half.languages)
+        voice = self.random.choice(self.half.voices)
+        spoken = " ".join(self.random.sample(SENTENCES[language], sentences))
+        raw, path = self.scratch / "raw.wav", self.scratch / name
+        speed, pitch = self.random.randint(110, 210), self.random.randint(20, 80)
+        run("espeak-ng", "-v", f"{language}+{voice}", "-s", speed, "-p", pitch, "-g", gap, "-w", raw, spoken)
+        sox(raw, "-r", RATE, path, "gain -n -3 pad 0 0.5")
+        return path
+
+    def synthesise(self, kind: str, number: int, effects: str) -> None:
+        path = self.scratch / "synthetic.wav"
+        sox("-n", "-r", RATE, "-c", 1, path, f"{effects.format(d=SECONDS[1])} gain -3")
+        length = self.random.uniform(*SECONDS)
+        self.save(path, kind, f"{number:02d}", f"trim {self.random.uniform(0, SECONDS[1] - length)} {length}")
+
+    def silence(self, number: int, level: float) -> None:
+        """A quiet room: soft noise and the hum of the mains with its overtones."""
+        noise, hum, room = (self.scratch / f"{part}.wav" for part in ("noise", "hum", "room"))
+        mains, length = self.half.mains, self.random.uniform(*SECONDS)
+        sox("-n", "-r", RATE, noise, f"{self.half.noise[number].format(d=length)} gain -n -6")
+        tones = " ".join(f"sine {mains * overtone}" for overtone in (1, 2, 3))
+        sox("-n", "-r", RATE, hum, f"synth {length} {tones} remix - gain -n {-6 - 4 * number}")
+        sox("-m", noise, hum, room, f"gain -n {level}")
+        self.save(room, "silence", f"{number:02d}")
+
+    def save(self, source: Path, kind: str, name: str, effects: str = "") -> None:
+        """Write a finished recording in a format that is drawn for it."""
+        suffix, *bit_rate = self.random.choice(FORMATS).split()
+        path = self.folder / kind / f"{name}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        compression = ("-C", *bit_rate) if bit_rate else ("-b", 16)
+        sox(source, *compression, path, f"{effects} trim 0 {SECONDS[1]}")
+
+
+def sox(*arguments) -> None:
+    """Run sox: files and their options, then the effects in one string."""
+    *files, effects = arguments
+    run("sox", "-R", *files, *effects.split())
+
+
+def seconds_of(path: Path) -> str:
+    return run("soxi", "-D", path).strip()
+
+
+def run(*command) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{command[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    missing = [tool for tool in ("espeak-ng", "sox", "soxi") if shutil.which(tool) is None]
+    if missing:
+        sys.exit(f"{' and '.join(missing)} is missing: apt-get install espeak-ng sox libsox-fmt-mp3")
+    if any((arguments.folder / half.name).exists() for half in HALVES):
+        sys.exit(f"{arguments.folder} holds such recordings already; name a new folder.")
+    for half in HALVES:
+        with tempfile.TemporaryDirectory() as scratch:
+            print(f"{Maker(half, arguments.folder, Path(scratch)).make()} files in {arguments.folder / half.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Mp3s of any length, 44.1 kHz stereo at 192 kb/s, cut out of a folder of songs."""
+
+import os
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+
+import av
+
+RATE, BIT_RATE = 44100, 192_000
+CLIP_SECONDS = 30
+DIFFERENT_CLIPS = 96  # about what a dozen songs hold; a folder with more clips has some of them again, as hard links
+
+
+def cut_file(songs: Path, path: Path, seconds: float) -> Path:
+    """One mp3 with the songs one after the other, from the first again where they do not suffice."""
+    return _write_mp3(path, _sound(songs), seconds)
+
+
+def cut_clips(songs: Path, folder: Path, count: int) -> Path:
+    """A folder of clips of 30 s that follow each other in the songs."""
+    folder.mkdir()
+    sound = _sound(songs)
+    for i in range(count):
+        path = folder / f"{i:05}.mp3"
+        if i < DIFFERENT_CLIPS:
+            _write_mp3(path, sound, CLIP_SECONDS)
+        else:
+            os.link(folder / f"{i % DIFFERENT_CLIPS:05}.mp3", path)
+    return folder
+
+
+def _sound(songs: Path) -> Iterator[av.AudioFrame]:
+    """The songs as stereo frames at `RATE`, without end."""
+    paths = sorted(songs.rglob("*.mp3"))
+    if not paths:
+        raise SystemExit(f"{songs}: no mp3s in this folder")
+    for path in cycle(paths):
+        resampler = av.AudioResampler(format="fltp", layout="stereo", rate=RATE)
+        with av.open(str(path)) as container:
+            for frame in container.decode(audio=0):
+                yield from resampler.resample(frame)
+
+
+def _write_mp3(path: Path, sound: Iterator[av.AudioFrame], seconds: float) -> Path:
+    """Take `seconds` of the sound, rounded up to a whole frame (26 ms)."""
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("mp3", rate=RATE, layout="stereo")
+        track.bit_rate = BIT_RATE
+        missing = seconds * RATE
+        while missing > 0:
+            frame = next(sound)
+            frame.pts = None
+            missing -= frame.samples
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    return path

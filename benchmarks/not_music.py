@@ -1,0 +1,116 @@
+"""Fit what tells music from other sound, and measure it.
+
+    python -m benchmarks.make_not_music MATERIAL
+    python -m benchmarks.not_music fit CHECKPOINT DATA MATERIAL
+    python -m benchmarks.not_music measure CHECKPOINT MATERIAL SONGS
+
+`fit` writes music.safetensors into the checkpoint's folder, from the training and validation tracks of DATA (prepared
+arrays, see genre/data.py) and MATERIAL/choose. `measure` compares MATERIAL/held_back with the mp3 files of SONGS, which
+lie in folders. CHECKPOINT is the name of a folder in checkpoints/, or a path.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genre.audio import stream
+from genre.checkpoint import SHIPPED, load_checkpoint
+from genre.classify import cut_clips
+from genre.data import read_index
+from genre.errors import GenreError
+from genre.frontend import CLIP_SECONDS
+from genre.model import Member
+from genre.music import (
+    MEMBER,
+    MusicDetector,
+    embed,
+    fit_examples,
+    gather,
+    load_music_detector,
+    save_music_detector,
+)
+
+
+def fit_and_save(folder: Path, data: Path, material: Path) -> None:
+    """Write the detector of a checkpoint and print which validation tracks it rejects, by genre."""
+    index = read_index(data)
+    examples = gather(load_checkpoint(folder).members[MEMBER], index, material / "choose")
+    detector = fit_examples(examples)
+    save_music_detector(detector, folder)
+    rejected = torch.tensor([not detector.is_music(track) for track in examples.validation])
+    labels = index.labels[index.of("validation")]
+    print(f"A recording is music from a probability of {detector.threshold:.4f} on.\n")
+    print("| genre of validation tracks | called not music |\n| --- | --- |")
+    for number, genre in enumerate(index.genres):
+        print(f"| {genre} | {count(rejected[labels == number])} |")
+
+
+def measure(folder: Path, material: Path, songs: Path) -> None:
+    """Print how well held-back recordings are told from songs."""
+    detector = load_music_detector(folder)
+    if detector is None:
+        raise GenreError(f"{folder} has no detector; make one with fit.")
+    member = load_checkpoint(folder).members[detector.member]
+    kinds = {
+        kind.name: score(detector, member, sorted(kind.iterdir()))
+        for kind in sorted((material / "held_back").iterdir())
+    }
+    others, paths = torch.cat(list(kinds.values())), sorted(songs.glob("*/*.mp3"))
+    parts = (("whole songs", None), (f"their first {CLIP_SECONDS:g} s", CLIP_SECONDS))
+    print("| recordings | called not music | AUROC against all that is not music |\n| --- | --- | --- |")
+    for part, seconds in parts:
+        scores = score(detector, member, paths, seconds)
+        print(f"| {part} | {count(scores < detector.threshold)} | {area_under_curve(scores, others):.4f} |")
+    for kind, scores in [*kinds.items(), ("all that is not music", others)]:
+        print(f"| {kind} | {count(scores < detector.threshold)} | |")
+
+
+def score(detector: MusicDetector, member: Member, paths: list[Path], seconds: float | None = None) -> Tensor:
+    """Probability of music of each file, or of its first `seconds`, shape (files,)."""
+    return torch.tensor([detector.recording(embed_recording(member, path, seconds)) for path in paths])
+
+
+def embed_recording(member: Member, path: Path, seconds: float | None) -> Tensor:
+    """Features of the windows that the classifier hears, shape (windows, features)."""
+    config = member.log_mel.config
+    pieces = stream(path, config.sample_rate, seconds=seconds)
+    features = []
+    for clip in cut_clips(pieces, config.sample_rate, config.window_seconds, config.window_seconds):
+        starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
+        features.append(embed(member, member.log_mel(clip.waveform, starts)))
+    return torch.cat(features)
+
+
+def area_under_curve(higher: Tensor, lower: Tensor) -> float:
+    """How often one of the first scores is above one of the second, ties counting half."""
+    differences = higher[:, None] - lower
+    return ((differences > 0).float() + 0.5 * (differences == 0)).mean().item()
+
+
+def count(flags: Tensor) -> str:
+    return f"{flags.sum()} of {len(flags)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tasks = parser.add_subparsers(required=True)
+    for task, inputs in ((fit_and_save, ("data", "material")), (measure, ("material", "songs"))):
+        command = tasks.add_parser(task.__name__.split("_")[0], help=task.__doc__)
+        command.add_argument("folder", metavar="CHECKPOINT")
+        for name in inputs:
+            command.add_argument(name, metavar=name.upper(), type=Path)
+        command.set_defaults(task=task)
+    arguments = vars(parser.parse_args())
+    task, name = arguments.pop("task"), arguments.pop("folder")
+    folder = SHIPPED / name if (SHIPPED / name).is_dir() else Path(name)
+    try:
+        task(folder, **arguments)
+    except GenreError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

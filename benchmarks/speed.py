@@ -1,0 +1,165 @@
+"""Time, memory and size, beside what people would pick instead: python -m benchmarks.speed SONGS
+
+Prints Markdown tables of medians; behind a peer's figure, in brackets, how many times ours it is. Every system hears
+the same mp3s, cut out of the songs in SONGS, in processes of its own with the same number of threads and no GPU. They
+take turns row by row, so that whatever else the machine does falls on all of them. benchmarks/peers.py says what each
+one does. Peers that are not installed are left out; requirements-bench.txt says how to get them.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+
+from benchmarks.app_start import seconds_to_first_answer
+from benchmarks.material import cut_clips, cut_file
+from benchmarks.peers import ROOT, SYSTEMS
+
+OURS = "ours"
+FOLDER_SECONDS = 300  # after which a peer stops going through the folder; its speed is known by then
+
+
+class Bench:
+    """Runs systems in processes of their own.
+
+    Args:
+        threads: of every process.
+        repeat: measurements behind a median.
+    """
+
+    def __init__(self, threads: int, repeat: int):
+        self.threads, self.repeat = threads, repeat
+
+    def median(self, system: str, action: str, file: Path) -> float:
+        """Median seconds of an action that the worker repeats by itself."""
+        return median(self.worker(system, action, file, self.repeat))
+
+    def start(self, system: str, clip: Path) -> float:
+        """Median seconds of a whole process that judges one file."""
+        command = ["-m", "genre", clip] if system == OURS else ["-m", "benchmarks.worker", system, "first", clip]
+        return median(self._timed(command)[0] for _ in range(self.repeat))
+
+    def app(self, clip: Path) -> float:
+        return median(seconds_to_first_answer(clip, self.environment()) for _ in range(self.repeat))
+
+    def clips_a_second(self, system: str, folder: Path) -> float:
+        """Of one process that goes through a folder, its start included: ours as the command does it."""
+        if system == OURS:
+            seconds, lines = self._timed(["-m", "genre", folder])
+            return len(lines) / seconds
+        seconds, lines = self._timed(["-m", "benchmarks.worker", system, "folder", folder, FOLDER_SECONDS])
+        return json.loads(lines[-1]) / seconds
+
+    def worker(self, system: str, action: str, *arguments: object) -> object:
+        return json.loads(self._timed(["-m", "benchmarks.worker", system, action, *arguments])[1][-1])
+
+    def environment(self) -> dict[str, str]:
+        limits = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+        return dict.fromkeys(limits, str(self.threads)) | quiet | {"CUDA_VISIBLE_DEVICES": ""}
+
+    def _timed(self, command: list) -> tuple[float, list[str]]:
+        """Seconds of a Python process and the lines it printed."""
+        print("...", *command[1:], file=sys.stderr)
+        command, environment = [sys.executable, *map(str, command)], os.environ | self.environment()
+        started = time.perf_counter()
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        return time.perf_counter() - started, done.stdout.splitlines()
+
+
+class Table:
+    """Prints a Markdown table row by row, with a column a system that is installed."""
+
+    def __init__(self):
+        self.systems = [name for name, system in SYSTEMS.items() if _is_installed(system)]
+        print(f"| | {' | '.join(self.systems)} |\n| --- |{' --- |' * len(self.systems)}", flush=True)
+
+    def row(self, title: str, unit: str, measure: Callable[[str], float | None], ratios: bool = True) -> None:
+        """Measure each system and print; None where a system has no such thing."""
+        values = {system: measure(system) for system in self.systems}
+        cells = [_cell(value, unit, values[OURS] if ratios and s != OURS else None) for s, value in values.items()]
+        print(f"| {title} | {' | '.join(cells)} |", flush=True)
+
+
+def compare(bench: Bench, songs: Path, work: Path, clips: int) -> None:
+    """Print the table of all systems, on material that is cut into `work`."""
+    folder = cut_clips(songs, work / "clips", clips)
+    clip = min(folder.iterdir())
+    song = cut_file(songs, work / "song.mp3", 4 * 60)
+    hour = cut_file(songs, work / "hour.mp3", 60 * 60)
+    all_cores = Bench(os.cpu_count(), bench.repeat)
+
+    table = Table()
+    table.row("start of the command to its first verdict, on a clip of 30 s", "s", lambda s: bench.start(s, clip))
+    table.row("start of the server to its first answer", "s", lambda s: bench.app(clip) if s == OURS else None)
+    heard, decoded = ({s: bench.median(s, action, clip) for s in table.systems} for action in ("time", "decode"))
+    table.row("clip of 30 s, warm", "s", heard.get)
+    table.row("its decoding alone", "s", decoded.get)
+    table.row("verdict, in decodings", "×", lambda s: heard[s] / decoded[s], ratios=False)
+    table.row("song of 4 minutes, warm", "s", lambda s: bench.median(s, "time", song))
+    hours = {s: bench.worker(s, "long", hour, clip) for s in table.systems}
+    table.row("file of 1 hour, once", "s", lambda s: hours[s]["seconds"])
+    table.row("its peak memory", "MB", lambda s: hours[s]["peak"] / 1e6)
+    table.row("above the idle process", "MB", lambda s: (hours[s]["peak"] - hours[s]["idle"]) / 1e6)
+    table.row(f"folder of {clips:,} such clips, all cores", "clips/s", lambda s: all_cores.clips_a_second(s, folder))
+    sizes = {s: bench.worker(s, "size") for s in table.systems}
+    table.row("installed packages, Gradio among them", "MB", lambda s: sizes[s]["installed"] / 1e6)
+    table.row("without CUDA libraries", "MB", lambda s: (sizes[s]["installed"] - sizes[s]["cuda"]) / 1e6)
+    table.row("weights", "MB", lambda s: sizes[s]["weights"] / 1e6)
+    print("\n| part of our verdict on the clip | ms |\n| --- | --- |")
+    for stage, seconds in bench.worker(OURS, "stages", clip, bench.repeat).items():
+        print(f"| {stage} | {1000 * median(seconds):.0f} |")
+
+
+def _is_installed(system: type) -> bool:
+    try:
+        return all(metadata.distribution(name) for name in system.NEEDS)
+    except metadata.PackageNotFoundError as error:
+        print(f"{system.__name__} is left out: {error}", file=sys.stderr)
+        return False
+
+
+def _cell(value: float | None, unit: str, ours: float | None) -> str:
+    if value is None:
+        return "–"
+    ratio = f" ({_number(value / ours)}×)" if ours is not None else ""
+    return f"{_number(value)} {unit}{ratio}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    name = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.is_file() else None
+    return name[1] if name else platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("songs", type=Path, help="a folder with mp3s anywhere in it")
+    parser.add_argument("--threads", type=int, default=2, help="of every process (2)")
+    parser.add_argument("--clips", type=int, default=1000, help="in the folder (1000)")
+    parser.add_argument("--repeat", type=int, default=7, help="measurements behind a median (7)")
+    arguments = parser.parse_args()
+    print(
+        f"{_processor()}, {os.cpu_count()} cores, {arguments.threads} threads, median of {arguments.repeat}; "
+        f"behind a peer's figure how many times ours it is.\n"
+    )
+    with tempfile.TemporaryDirectory() as work:
+        compare(Bench(arguments.threads, arguments.repeat), arguments.songs, Path(work), arguments.clips)
+
+
+if __name__ == "__main__":
+    main()

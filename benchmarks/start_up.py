@@ -1,0 +1,41 @@
+"""Where the time of an import goes: python -m benchmarks.start_up [MODULE]
+
+Prints a tree of who makes whom wait: the project's own modules and every step from one package into another, without
+the standard library, with the milliseconds of all that is imported below. What two need is charged to the first one.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+
+LEAST_MS = 20
+LINE = re.compile(r"import time:\s*\d+ \|\s*(\d+) \| ( *)(\S+)")
+
+
+def import_tree(report: str) -> list[tuple[int, str, float]]:
+    """Depth, name and milliseconds of what is worth showing, importers before what they import."""
+    tree, above = [], []  # above: depth in the report, package and depth in the tree of each importer of this module
+    for microseconds, indent, name in reversed(LINE.findall(report)):
+        package, depth = name.partition(".")[0], len(indent)
+        while above and above[-1][0] >= depth:
+            above.pop()
+        _, importer, level = above[-1] if above else (0, "", 0)
+        shown = (package != importer or package == "genre") and package not in sys.stdlib_module_names
+        if shown and int(microseconds) >= 1000 * LEAST_MS:
+            tree.append((level, name, int(microseconds) / 1000))
+        above.append((depth, package, level + shown))
+    return tree
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("module", nargs="?", default="genre.__main__")
+    command = [sys.executable, "-X", "importtime", "-c", f"import {parser.parse_args().module}"]
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    for level, name, milliseconds in import_tree(report):
+        print(f"{milliseconds:7.0f} ms  {'  ' * level}{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""What is measured inside a process of its own: python -m benchmarks.worker SYSTEM ACTION [ARGUMENT ...]
+
+The answer is the last line printed, as JSON. Actions:
+
+    first FILE              load and judge once; the caller takes the time of the whole process
+    time FILE REPEAT        seconds of each verdict on the file, after one that is not counted
+    decode FILE REPEAT      the same for reading the file only
+    long FILE CLIP          seconds, and bytes of memory before (after one clip) and at the peak
+    folder FOLDER SECONDS   how many files of the folder were judged, stopping after so many seconds
+    size                    bytes of the installed packages, the CUDA libraries among them, and the weights
+    stages FILE REPEAT      ours only: seconds of the parts of each verdict
+"""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.peers import SYSTEMS, Ours
+
+CUDA = ("nvidia-", "cuda-", "triton")
+
+
+def main() -> None:
+    system, action, *arguments = sys.argv[1:]
+    print(f"\n{json.dumps(ACTIONS[action](SYSTEMS[system], *arguments))}")
+
+
+def first(system: type, file: str) -> dict[str, float]:
+    return system().classify(file)
+
+
+def seconds_to_classify(system: type, file: str, repeat: str) -> list[float]:
+    return _seconds(system().classify, file, int(repeat))
+
+
+def seconds_to_decode(system: type, file: str, repeat: str) -> list[float]:
+    return _seconds(system().decode, file, int(repeat))
+
+
+def long_file(system: type, file: str, clip: str) -> dict[str, float]:
+    classify = system().classify
+    classify(clip)
+    idle, started = _memory("VmRSS"), time.perf_counter()
+    classify(file)
+    return {"seconds": time.perf_counter() - started, "idle": idle, "peak": _memory("VmHWM")}
+
+
+def folder_of_files(system: type, folder: str, seconds: str) -> int:
+    started, done = time.perf_counter(), 0
+    classify = system().classify
+    for path in sorted(Path(folder).iterdir()):
+        classify(str(path))
+        done += 1
+        if time.perf_counter() - started > float(seconds):
+            break
+    return done
+
+
+def size(system: type) -> dict[str, int]:
+    sizes = {name: _installed_bytes(name) for name in _closure([*system.NEEDS, "gradio"])}
+    cuda = sum(bytes_ for name, bytes_ in sizes.items() if name.startswith(CUDA))
+    return {"installed": sum(sizes.values()), "cuda": cuda, "weights": system().weight_bytes()}
+
+
+def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
+    """Decoding and the picture on their own, the front ends and the networks as they happen within a verdict."""
+    from genre.spectrogram import Spectrogram
+
+    ours: Ours = system()
+    classifier = ours.classifier
+
+    def picture(clips: list) -> None:
+        spectrogram = Spectrogram(classifier.sample_rate)
+        for clip in clips:
+            spectrogram.add(clip)
+        spectrogram.data_uri()
+
+    clips = [clip for _, clip in classifier.listen(ours.stream(file, classifier.sample_rate))]
+    results = {"decode": _seconds(ours.decode, file, int(repeat)), "picture": _seconds(picture, clips, int(repeat))}
+    front_ends, networks = _Stopwatch(), _Stopwatch()
+    for member in classifier.checkpoint.members.values():
+        front_ends.watch(member.log_mel, "spectrum", "windows")
+        networks.watch(member, "embed", "judge")
+    results |= {"front ends": [], "networks": [], "whole verdict": []}
+    for _ in range(int(repeat)):
+        started = time.perf_counter()
+        ours.classify(file)
+        results["whole verdict"].append(time.perf_counter() - started)
+        results["front ends"].append(front_ends.read())
+        results["networks"].append(networks.read())
+    return results
+
+
+class _Stopwatch:
+    """Adds up the time that some methods take."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def watch(self, thing: object, *methods: str) -> None:
+        for name in methods:
+            setattr(thing, name, self._timed(getattr(thing, name)))
+
+    def read(self) -> float:
+        """The seconds since it was read last."""
+        seconds, self.seconds = self.seconds, 0.0
+        if seconds == 0:
+            raise RuntimeError("a verdict no longer calls the methods that are timed")
+        return seconds
+
+    def _timed(self, method: Callable) -> Callable:
+        def timed(*arguments):
+            started = time.perf_counter()
+            result = method(*arguments)
+            self.seconds += time.perf_counter() - started
+            return result
+
+        return timed
+
+
+def _seconds(call: Callable, argument: object, repeat: int) -> list[float]:
+    call(argument)
+    moments = [time.perf_counter()]
+    for _ in range(repeat):
+        call(argument)
+        moments.append(time.perf_counter())
+    return [after - before for before, after in pairwise(moments)]
+
+
+def _memory(field: str) -> int:
+    """Bytes by /proc, since the peak of getrusage begins with that of the process that started this one."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", status)[1])
+
+
+def _closure(names: list[str]) -> set[str]:
+    """Names of the installed distributions that these need, themselves among them, written as PyPI does."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found, waiting = set(), [Requirement(name) for name in names]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        key = (name, frozenset(requirement.extras))
+        if key in found:
+            continue
+        found.add(key)
+        extras = ("", *requirement.extras)
+        for line in metadata.requires(name) or []:
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append(needed)
+    return {name for name, _ in found}
+
+
+def _installed_bytes(name: str) -> int:
+    paths = (file.locate() for file in metadata.files(name) or [])
+    return sum(Path(path).stat().st_size for path in paths if Path(path).is_file())
+
+
+ACTIONS = {
+    "first": first,
+    "time": seconds_to_classify,
+    "decode": seconds_to_decode,
+    "long": long_file,
+    "folder": folder_of_files,
+    "size": size,
+    "stages": stages,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+// Listens to the microphone: shows its level, sends what is new to the server about once a second, and keeps all of it
+// so that the whole recording can be handed over at the end. `element` is the component's root.
+
+const SEND_MS = 1000;
+const METER_MS = 100;
+const LOWEST = -80; // dBFS, the left end of the meter
+const FALL = 2; // dB that the meter falls at most between two readings, so that it does not flicker
+const SHORTEST_SECONDS = 0.5; // that are worth a verdict
+
+const find = (selector) => element.querySelector(selector);
+const panel = find(".live");
+const texts = JSON.parse(panel.dataset.texts);
+
+// What the browser does for calls (muting what is not speech, riding the level) spoils music.
+const MICROPHONE = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+
+// Runs in the audio thread and passes on what it hears, as 16-bit samples in blocks of 2,048.
+const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
+  block = new Int16Array(2048);
+  filled = 0;
+  process([[channel]]) {
+    for (const sample of channel ?? []) {
+      this.block[this.filled++] = Math.max(-1, Math.min(1, sample)) * 32767;
+      if (this.filled === this.block.length) {
+        this.port.postMessage(this.block.slice());
+        this.filled = 0;
+      }
+    }
+    return true;
+  }
+});`;
+
+let session = null; // while listening: stream, context, blocks, what was sent, timers
+let waiting = false; // for the server's answer; what comes meanwhile goes with the next piece
+
+async function start() {
+  say(texts.asking);
+  find("button").disabled = true;
+  let stream;
+  try {
+    if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
+    stream = await navigator.mediaDevices.getUserMedia({ audio: MICROPHONE });
+    const context = new AudioContext();
+    await context.audioWorklet.addModule(URL.createObjectURL(new Blob([TAP], { type: "text/javascript" })));
+    const tap = new AudioWorkletNode(context, "tap", { channelCount: 1, channelCountMode: "explicit" });
+    context.createMediaStreamSource(stream).connect(tap);
+    session = { stream, context, blocks: [], samples: 0, measured: 0, sent: 0, level: LOWEST, timers: [] };
+    tap.port.onmessage = ({ data }) => {
+      session?.blocks.push(data);
+      if (session) session.samples += data.length;
+    };
+    stream.getAudioTracks()[0].onended = stop; // the microphone was unplugged, or the permission withdrawn
+    session.timers = [setInterval(measure, METER_MS), setInterval(send, SEND_MS)];
+    waiting = false;
+    say("");
+    show(true);
+  } catch (error) {
+    stream?.getTracks().forEach((track) => track.stop());
+    say(texts[error.name] ?? texts.failed, true);
+  }
+  find("button").disabled = false;
+}
+
+async function stop() {
+  if (!session) return;
+  const { stream, context, blocks, samples, timers } = session;
+  const rate = context.sampleRate;
+  session = null;
+  timers.forEach(clearInterval);
+  stream.getTracks().forEach((track) => track.stop());
+  context.close();
+  show(false);
+  if (samples < SHORTEST_SECONDS * rate) {
+    say(texts.short);
+    return;
+  }
+  say(texts.handing);
+  find("button").disabled = true;
+  try {
+    const { path } = await upload(new File([header(samples, rate), ...blocks], texts.file, { type: "audio/wav" }));
+    trigger("stop", { path });
+    say(texts.handed);
+  } catch {
+    say(texts.lost, true);
+  }
+  find("button").disabled = false;
+}
+
+function send() {
+  if (waiting || session.sent === session.blocks.length) return;
+  waiting = true;
+  const sound = base64(session.blocks.slice(session.sent));
+  trigger("hear", { sound, rate: session.context.sampleRate, fresh: session.sent === 0 });
+  session.sent = session.blocks.length;
+}
+
+// The page says so when an answer, or the news that there is none, has come.
+window.addEventListener("live-heard", () => {
+  waiting = false;
+  const genre = document.querySelector("#live-verdict h2")?.textContent ?? "";
+  if (session && find(".said").textContent !== genre) find(".said").textContent = genre;
+});
+
+function measure() {
+  const fresh = session.blocks.slice(session.measured);
+  session.measured = session.blocks.length;
+  const count = fresh.reduce((sum, block) => sum + block.length, 0);
+  const power = fresh.flatMap((block) => [...block]).reduce((sum, sample) => sum + (sample / 32768) ** 2, 0);
+  const now = power > 0 ? Math.max(LOWEST, 10 * Math.log10(power / count)) : LOWEST;
+  session.level = Math.max(now, session.level - FALL);
+  meter(session.level);
+  const seconds = session.samples / session.context.sampleRate;
+  find(".clock").textContent = `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+  if (seconds > 1) say(session.level < Number(panel.dataset.quiet) ? texts.quiet : texts.loud);
+  if (seconds >= Number(panel.dataset.most)) stop();
+}
+
+function meter(level) {
+  const bar = find("[role=meter]");
+  const part = (dbfs) => 1 - dbfs / LOWEST;
+  bar.style.setProperty("--part", part(level));
+  bar.style.setProperty("--quiet", part(Number(panel.dataset.quiet)));
+  bar.setAttribute("aria-valuenow", Math.round(level));
+  find(".level").textContent = level > LOWEST ? `${Math.round(level)} dBFS` : "– dBFS";
+}
+
+function show(listening) {
+  panel.classList.toggle("listening", listening);
+  find("button").textContent = listening ? texts.stop : texts.start;
+  find(".said").textContent = "";
+  meter(LOWEST);
+}
+
+function say(text, isError = false) {
+  const message = find(".message");
+  panel.classList.toggle("failed", isError);
+  if (message.textContent !== text) message.textContent = text;
+}
+
+function base64(blocks) {
+  const bytes = blocks.map((block) => String.fromCharCode(...new Uint8Array(block.buffer)));
+  return btoa(bytes.join(""));
+}
+
+// Of a WAV file, mono, 16 bits a sample.
+function header(samples, rate) {
+  const view = new DataView(new ArrayBuffer(44));
+  const text = (at, word) => [...word].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, "RIFF");
+  view.setUint32(4, 36 + 2 * samples, true);
+  text(8, "WAVEfmt ");
+  view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true); // PCM
+  view.setUint16(22, 1, true); // channel
+  view.setUint32(24, rate, true);
+  view.setUint32(28, 2 * rate, true);
+  view.setUint16(32, 2, true);
+  view.setUint16(34, 16, true);
+  text(36, "data");
+  view.setUint32(40, 2 * samples, true);
+  return view;
+}
+
+show(false);
+say(texts.ready);
+find("button").addEventListener("click", () => (session ? stop() : start()));

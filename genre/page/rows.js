@@ -1,0 +1,30 @@
+// Rows that open: a click anywhere on one, or enter on its button, asks the server for the song in full. The content is
+// patched with every song that is done, so the mark of the open row is set again each time.
+
+let open = null;
+
+function mark() {
+  element.querySelectorAll("tr").forEach((row) => row.classList.remove("open"));
+  element.querySelectorAll("[data-row]").forEach((button) => {
+    const isOpen = button.dataset.row === open;
+    button.closest("tr").classList.toggle("open", isOpen);
+    button.setAttribute("aria-pressed", isOpen);
+  });
+}
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("tr")?.querySelector("[data-row]");
+  if (!button) return;
+  open = button.dataset.row;
+  mark();
+  trigger("click", { row: Number(open) });
+  document.querySelector("#several-song").scrollIntoView({
+    behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+    block: "start",
+  });
+});
+
+watch("value", () => {
+  if (!element.querySelector("[data-row]")) open = null; // the list was cleared
+  mark();
+});

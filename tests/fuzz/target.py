@@ -1,0 +1,67 @@
+"""The process that hears mutants: a line of JSON with a path comes in, a line of JSON with what came of it goes out."""
+
+import json
+import os
+import re
+import resource
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+import genre
+from genre import audio
+
+RATE = 44100
+MAX_CLASSIFIED_SECONDS = 120  # a verdict on 30 minutes takes longer than a mutant is worth
+SENTENCE = re.compile(r"[^/\n]{10,160}\.")
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    classifier = genre.load()
+    print(json.dumps(_state()), file=answers, flush=True)
+    for line in sys.stdin:
+        task = json.loads(line)
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of memory so far
+        print(json.dumps(_hear(classifier, **task) | _state()), file=answers, flush=True)
+
+
+def _hear(classifier: genre.Classifier, path: str, start: float, seconds: float, classify: bool) -> dict:
+    try:
+        if classify:
+            prediction = classifier.classify(path, start=start, seconds=min(seconds, MAX_CLASSIFIED_SECONDS))
+            assert sum(prediction.probabilities.values()) > 0.999, "probabilities do not sum to one"
+            return {"outcome": "heard", "detail": f"{prediction.seconds:.3f} s"}
+        return {"outcome": "heard", "detail": f"{_decode(path, start, seconds):.3f} s"}
+    except genre.AudioError as error:
+        sentence = str(error)
+        fit = SENTENCE.fullmatch(sentence) and str(Path(path).parent) not in sentence
+        return {"outcome": "refused" if fit else "badly said", "detail": sentence}
+    except Exception:
+        return {"outcome": "escaped", "detail": traceback.format_exc()}
+
+
+def _decode(path: str, start: float, seconds: float) -> float:
+    """Seconds that were heard."""
+    samples = 0
+    for piece in audio.stream(path, RATE, start=start, seconds=seconds):
+        assert piece.dtype == np.float32 and piece.ndim == 1 and len(piece), "not a mono piece"
+        assert np.abs(piece).max() <= audio.FULL_SCALE_LIMIT, "not a number, or absurdly loud"
+        samples += len(piece)
+    assert 0 < samples <= seconds * RATE, "more than was asked for"
+    return samples / RATE
+
+
+def _state() -> dict:
+    """Memory in MB now and at its peak, and open files."""
+    status = Path("/proc/self/status").read_text()
+    now, peak = (int(re.search(rf"{key}:\s+(\d+)", status)[1]) / 1024 for key in ("VmRSS", "VmHWM"))
+    return {"memory": now, "peak": peak, "files": len(list(Path("/proc/self/fd").iterdir()))}
+
+
+if __name__ == "__main__":
+    main()
