@@ -1,7 +1,13 @@
+import ast
+import asyncio
+import base64
+
 import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 
 import genre
 from genre import views
@@ -26,6 +32,40 @@ def test_the_api_is_documented(client):
     assert list(endpoint) == ["/classify", "/classify_batch"]
     assert endpoint["/classify"]["parameters"][0]["parameter_name"] == "song"
     assert endpoint["/classify_batch"]["parameters"][0]["parameter_name"] == "songs"
+
+
+def test_programs_get_a_row_for_every_song(client, classifier, example, tmp_path):
+    (tmp_path / "list.mp3").write_text("not music")
+    job = client.submit([handle_file(example), handle_file(tmp_path / "list.mp3")], api_name="/classify_batch")
+    good, bad = job.result()
+    assert good == {"file": example.name} | client.predict(handle_file(example), api_name="/classify")
+    assert bad["file"] == "list.mp3" and bad["error"].startswith("This is not an audio file")
+    assert len(job.outputs()[0]) == 1  # handed over before the second one was read
+
+
+def test_assistants_find_two_tools_and_use_them(server, client, example):
+    """By MCP, as an agent would: a tool's text is all that it knows."""
+
+    async def talk():
+        async with (
+            streamablehttp_client(f"{server}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            songs = example.read_bytes(), b"milk, bread"
+            return tools, *[await session.call_tool("classify", {"song": data_address(song)}) for song in songs]
+
+    tools, good, bad = asyncio.run(talk())
+    assert set(tools) == {"classify", "classify_batch"}
+    assert tools["classify"].description.startswith("Tell the genre of a song.")
+    assert "plausible" in tools["classify"].description
+    assert ast.literal_eval(good.content[0].text) == client.predict(handle_file(example), api_name="/classify")
+    assert bad.isError and "This is not an audio file that can be read" in bad.content[0].text
+
+
+def data_address(content):
+    return f"data:audio/mpeg;base64,{base64.b64encode(content).decode()}"
 
 
 def test_programs_get_errors_as_sentences(client, tmp_path):
