@@ -2,22 +2,21 @@
 
     python -m benchmarks.genre_folders FOLDER [--checkpoint NAME] [--note]
 
-With --note the count is written into the notes of the checkpoint's metrics.json and card.
+With --note the count is written into the checkpoint's metrics.json and card.
 """
 
 import argparse
 from pathlib import Path
 
 import genre
-from genre.card import write_card
-from genre.checkpoint import SHIPPED, read_metrics
-from genre.files import write_json
+from genre.card import add_note
+from genre.checkpoint import DEFAULT, SHIPPED
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--checkpoint", default="fma-small", help="a name in checkpoints/")
+    parser.add_argument("--checkpoint", default=DEFAULT, help="a name in checkpoints/")
     parser.add_argument("--note", action="store_true", help="write the count into the checkpoint")
     arguments = parser.parse_args()
 
@@ -36,9 +35,7 @@ def main() -> None:
     )
     print(note)
     if arguments.note:
-        folder = SHIPPED / arguments.checkpoint
-        write_json(folder / "metrics.json", read_metrics(folder) | {"notes": [note + "."]})
-        write_card(folder)
+        add_note(SHIPPED / arguments.checkpoint, "python -m benchmarks.genre_folders SONGS --note", f"{note}.")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from genre.audio import stream
+from genre.card import add_note
 from genre.checkpoint import SHIPPED, load_checkpoint
 from genre.classify import cut_clips
 from genre.data import read_index
@@ -49,7 +50,7 @@ def fit_and_save(folder: Path, data: Path, material: Path) -> None:
 
 
 def measure(folder: Path, material: Path, songs: Path) -> None:
-    """Print how well held-back recordings are told from songs."""
+    """Print how well held-back recordings are told from songs, and write it into the checkpoint's metrics and card."""
     detector = load_music_detector(folder)
     if detector is None:
         raise GenreError(f"{folder} has no detector; make one with fit.")
@@ -59,13 +60,18 @@ def measure(folder: Path, material: Path, songs: Path) -> None:
         for kind in sorted((material / "held_back").iterdir())
     }
     others, paths = torch.cat(list(kinds.values())), sorted(songs.glob("*/*.mp3"))
-    parts = (("whole songs", None), (f"their first {CLIP_SECONDS:g} s", CLIP_SECONDS))
+    parts, notes = (("whole songs", None), (f"their first {CLIP_SECONDS:g} s", CLIP_SECONDS)), []
     print("| recordings | called not music | AUROC against all that is not music |\n| --- | --- | --- |")
     for part, seconds in parts:
         scores = score(detector, member, paths, seconds)
-        print(f"| {part} | {count(scores < detector.threshold)} | {area_under_curve(scores, others):.4f} |")
+        rejected, area = count(scores < detector.threshold), area_under_curve(scores, others)
+        print(f"| {part} | {rejected} | {area:.4f} |")
+        notes.append(f"of {part} {rejected} (AUROC {area:.3f})")
     for kind, scores in [*kinds.items(), ("all that is not music", others)]:
         print(f"| {kind} | {count(scores < detector.threshold)} | |")
+    notes.append(f"of held-back speech, noise, tones and rooms {count(others < detector.threshold)}")
+    command = "python -m benchmarks.not_music measure CHECKPOINT MATERIAL SONGS"
+    add_note(folder, command, f"Called not music: {'; '.join(notes)}.")
 
 
 def score(detector: MusicDetector, member: Member, paths: list[Path], seconds: float | None = None) -> Tensor:

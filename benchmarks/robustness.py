@@ -1,8 +1,9 @@
 """Does a song keep its genre when it is soft, muffled, squeezed or re-recorded?
 
-    python -m benchmarks.robustness SONGS [--checkpoint NAME]
+    python -m benchmarks.robustness SONGS [--checkpoint NAME] [--note]
 
 SONGS holds mp3 files in folders. The first four minutes of each are changed by sox and PyAV and classified again.
+With --note the counts are written into the checkpoint's metrics.json and card.
 """
 
 import argparse
@@ -17,6 +18,8 @@ import av
 
 import genre
 from genre.audio import decode
+from genre.card import add_note
+from genre.checkpoint import DEFAULT, SHIPPED
 
 LONGEST_SECONDS = 240
 RATE = 44100  # Hz
@@ -80,7 +83,8 @@ def encode_aac(source: Path, path: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path)
-    parser.add_argument("--checkpoint", help="the shipped one unless told")
+    parser.add_argument("--checkpoint", default=DEFAULT, help="a name in checkpoints/")
+    parser.add_argument("--note", action="store_true", help="write the counts into the checkpoint")
     arguments = parser.parse_args()
     if shutil.which("sox") is None:
         sys.exit("sox is missing: apt-get install sox libsox-fmt-mp3")
@@ -94,6 +98,9 @@ def main() -> None:
             outcomes[variant].append(outcome)
         print(song.name, {variant.split(" (")[0]: same[-1][0] for variant, same in outcomes.items()}, file=sys.stderr)
     print(table(outcomes))
+    if arguments.note:
+        command = "python -m benchmarks.robustness SONGS --note"
+        add_note(SHIPPED / arguments.checkpoint, command, in_words(outcomes, len(songs)))
 
 
 def compare(classifier: genre.Classifier, song: Path) -> dict[str, tuple[bool, float]]:
@@ -117,6 +124,13 @@ def table(outcomes: dict[str, list[tuple[bool, float]]]) -> str:
         moved = sum(moved for _, moved in results) / len(results)
         lines.append(f"| {variant} | {kept} of {len(results)}, {kept / len(results):.0%} | {moved:.3f} |")
     return "\n".join(lines)
+
+
+def in_words(outcomes: dict[str, list[tuple[bool, float]]], songs: int) -> str:
+    kept = {variant: sum(same for same, _ in results) for variant, results in outcomes.items()}
+    total = sum(len(results) for results in outcomes.values())
+    each = "; ".join(f"{variant}: {count}" for variant, count in kept.items())
+    return f"{songs} songs, changed, keep their genre in {sum(kept.values())} of {total} cases. {each}."
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from genre.checkpoint import LEVELS, read_metrics
-from genre.files import read_json
+from genre.files import read_json, write_json
 
 USE = (
     "For sorting, browsing and playing with a music collection, where a wrong genre does no harm. Not for deciding "
@@ -47,6 +47,13 @@ def write_card(folder: Path) -> None:
         'print(classifier.classify("song.mp3"))\n```',
     ]
     (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def add_note(folder: Path, command: str, text: str) -> None:
+    """Write what a command measured into a checkpoint's metrics.json and card, in place of what it measured before."""
+    metrics = read_metrics(folder)
+    write_json(folder / "metrics.json", metrics | {"notes": metrics.get("notes", {}) | {command: text}})
+    write_card(folder)
 
 
 def _weight(weights: dict[str, float], level: str) -> str:
@@ -93,8 +100,8 @@ def _certainty(figures: dict, split: str) -> str:
     )
 
 
-def _notes(notes: list[str]) -> str:
-    return "## Notes\n\n" + "\n".join(f"* {note}" for note in notes)
+def _notes(notes: dict[str, str]) -> str:
+    return "## Also measured\n\n" + "\n".join(f"* {text} (`{command}`)" for command, text in notes.items())
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
