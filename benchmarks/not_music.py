@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genre.audio import stream
 from genre.card import add_note
-from genre.checkpoint import SHIPPED, load_checkpoint
+from genre.checkpoint import SHIPPED, add_music_detector, load_checkpoint
 from genre.classify import cut_clips
 from genre.data import read_index
 from genre.errors import GenreError
@@ -31,7 +31,6 @@ from genre.music import (
     fit_examples,
     gather,
     load_music_detector,
-    save_music_detector,
 )
 
 
@@ -40,7 +39,7 @@ def fit_and_save(folder: Path, data: Path, material: Path) -> None:
     index = read_index(data)
     examples = gather(load_checkpoint(folder).members[MEMBER], index, material / "choose")
     detector = fit_examples(examples)
-    save_music_detector(detector, folder)
+    add_music_detector(folder, detector)
     rejected = torch.tensor([not detector.is_music(track) for track in examples.validation])
     labels = index.labels[index.of("validation")]
     print(f"A recording is music from a probability of {detector.threshold:.4f} on.\n")

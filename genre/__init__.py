@@ -6,9 +6,14 @@
 'Folk'
 """
 
-from genre.checkpoint import available
-from genre.classify import Classifier, Prediction, Window, load
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from genre.errors import AudioError, CheckpointError, DataError, GenreError
+
+if TYPE_CHECKING:
+    from genre.checkpoint import available
+    from genre.classify import Classifier, Prediction, Window, load
 
 __all__ = [
     "AudioError",
@@ -21,3 +26,10 @@ __all__ = [
     "available",
     "load",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """What needs torch comes when it is first used: processes that only decode do without its hundreds of megabytes."""
+    if name not in __all__:
+        raise AttributeError(f"module 'genre' has no attribute {name!r}")
+    return getattr(import_module("genre.checkpoint" if name == "available" else "genre.classify"), name)

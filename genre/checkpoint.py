@@ -1,33 +1,43 @@
 """Checkpoints: a folder with everything a verdict depends on.
 
     config.json     name, labels, window_seconds, members [{folder, weight {window, track}, sha256}], temperature
-                    {window, track}, certainty {sure_from, plausible_from}
+                    {window, track}, certainty {sure_from, plausible_from}, music (SHA-256 of the next one)
     music.safetensors  optional: tells music from other sound, see `genre.music`
     README.md       model card
     metrics.json    how it was trained and what it scores
     <member>/       one folder a member in timm's Hub layout, see `genre.model`
+
+Weights that are not the ones that were saved never load: their hashes are in config.json.
 
 One member is the ordinary case. Where there are several, their log-probabilities are added with weights, the same way
 for a window and for a track. A member that sees whole clips at once has no weight for a window.
 """
 
 import hashlib
+import math
+import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from httpx2 import TransportError
+from huggingface_hub import HfApi, RepoFile, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils import filter_repo_objects
 from torch import Tensor
 
 from genre.errors import CheckpointError
 from genre.files import read_json, write_json
 from genre.model import WEIGHTS_FILE, Member, load_member, save_member
-from genre.music import MusicDetector, load_music_detector
+from genre.music import MUSIC_FILE, MusicDetector, load_music_detector, save_music_detector
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT = "fma-small"
 HUB_PREFIX = "hf-hub:"
+HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # what is fetched from there: nothing that could be run
+HUB_FILE_BYTES = 2**20  # that a file counts for at least, since each costs a request
+MEMBER_NAME = re.compile(r"\w[\w.-]*")  # a stranger's config.json must not lead out of its folder
 LEVELS = ("window", "track")
 MIN_PROBABILITY = 1e-12  # so that its logarithm is a number
 
@@ -124,7 +134,7 @@ def save_checkpoint(
     track: Fusion,
     certainty: Certainty,
 ) -> None:
-    """Write a checkpoint's folder, without its metrics and card."""
+    """Write a checkpoint's folder, without its metrics and card; a music detector of former members goes."""
     weights = {name: {"track": weight} for name, weight in zip(members, track.weights.tolist(), strict=True)}
     for name, weight in zip(window_members(members), window.weights.tolist(), strict=True):
         weights[name]["window"] = weight
@@ -142,28 +152,34 @@ def save_checkpoint(
         "certainty": asdict(certainty),
     }
     write_json(folder / "config.json", config)
+    (folder / MUSIC_FILE).unlink(missing_ok=True)
 
 
-def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
+def add_music_detector(folder: Path, detector: MusicDetector) -> None:
+    """Give a checkpoint that was saved a music detector."""
+    save_music_detector(detector, folder)
+    write_json(folder / "config.json", read_json(folder / "config.json") | {"music": _digest(folder / MUSIC_FILE)})
+
+
+def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf) -> Checkpoint:
     """Read a checkpoint.
 
     Args:
         name: None for the shipped one, the name of a folder in `checkpoints/`, a path, or
             "hf-hub:user/repo@revision".
+        max_bytes: what is fetched from the Hub at most.
 
     Raises:
-        CheckpointError: there is none of that name, or it is incomplete or damaged.
+        CheckpointError: there is none of that name, it is too large, or it is incomplete or damaged.
     """
-    folder = _find(str(name or DEFAULT))
+    folder = _find(str(name or DEFAULT), max_bytes)
     try:
         config = read_json(folder / "config.json")
-        members = {}
-        for entry in config["members"]:
-            if _digest(folder / entry["folder"] / WEIGHTS_FILE) != entry["sha256"]:
-                raise CheckpointError(f"The weights of checkpoint {name or DEFAULT} are damaged; fetch them again.")
-            members[entry["folder"]] = load_member(folder / entry["folder"])
+        if any(_digest(path) != digest for path, digest in _digests(folder, config).items()):
+            raise CheckpointError(f"The weights of checkpoint {name or DEFAULT} are damaged; fetch them again.")
+        members = {entry["folder"]: load_member(folder / entry["folder"]) for entry in config["members"]}
         weights = {level: [m["weight"][level] for m in config["members"] if level in m["weight"]] for level in LEVELS}
-        window, track = (Fusion(torch.tensor(weights[level]), config["temperature"][level]) for level in LEVELS)
+        window, track = (Fusion(torch.tensor(weights[level]), float(config["temperature"][level])) for level in LEVELS)
         labels = config["labels"]
         if len(weights["window"]) != len(window_members(members)) or len(weights["track"]) != len(members):
             raise CheckpointError(f"The fusion weights of checkpoint {name or DEFAULT} do not fit its members.")
@@ -174,8 +190,18 @@ def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
         certainty = Certainty(**config["certainty"])
         music, metrics, card = load_music_detector(folder), read_metrics(folder), _read_card(folder)
         return Checkpoint(config["name"], labels, members, window, track, certainty, music, metrics, card)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
+
+
+def _digests(folder: Path, config: dict) -> dict[Path, str | None]:
+    """Files of weights and the hashes that config.json holds of them; None where it does not know a file."""
+    if not all(MEMBER_NAME.fullmatch(entry["folder"]) for entry in config["members"]):
+        raise ValueError("a member lies outside of the checkpoint")
+    digests = {folder / entry["folder"] / WEIGHTS_FILE: entry["sha256"] for entry in config["members"]}
+    if "music" in config or (folder / MUSIC_FILE).is_file():
+        digests[folder / MUSIC_FILE] = config.get("music")
+    return digests
 
 
 def available() -> list[str]:
@@ -195,9 +221,9 @@ def _read_card(folder: Path) -> str:
     return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
 
 
-def _find(name: str) -> Path:
+def _find(name: str, max_bytes: float) -> Path:
     if name.startswith(HUB_PREFIX):
-        return _download(name.removeprefix(HUB_PREFIX))
+        return _download(name.removeprefix(HUB_PREFIX), max_bytes)
     for folder in (SHIPPED / name, Path(name)):
         if (folder / "config.json").is_file():
             return folder
@@ -207,17 +233,28 @@ def _find(name: str) -> Path:
     )
 
 
-def _download(repository: str) -> Path:
+def _download(repository: str, max_bytes: float) -> Path:
     repo, _, revision = repository.partition("@")
     try:
-        return Path(
-            snapshot_download(repo, revision=revision or None, allow_patterns=["*.json", "*.safetensors", "README.md"])
-        )
+        with suppress(TransportError, OfflineModeIsEnabled, HfHubHTTPError):  # what was fetched before needs no Hub
+            if _size_on_hub(repo, revision or None) > max_bytes:
+                raise CheckpointError(
+                    f"{HUB_PREFIX}{repository} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched."
+                )
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{HUB_PREFIX}{repository} could not be had from the Hugging Face Hub: is the name right, is it public, "
             "and is there a network?"
         ) from error
+
+
+def _size_on_hub(repo: str, revision: str | None) -> int:
+    """Bytes of a repository that would be fetched."""
+    entries = HfApi().list_repo_tree(repo, recursive=True, revision=revision)
+    files = (entry for entry in entries if isinstance(entry, RepoFile))
+    wanted = filter_repo_objects(files, allow_patterns=HUB_FILES, key=lambda file: file.path)
+    return sum(max(file.size, HUB_FILE_BYTES) for file in wanted)
 
 
 def _digest(path: Path) -> str:

@@ -21,14 +21,7 @@ from genre.errors import AudioError
 
 PATIENCE_SECONDS = 30  # for a piece; an honest file takes a fraction of a second
 MAX_MEMORY = 2**30  # bytes of a worker
-# The package is entered by the side door: its front door loads torch, and a worker would take ten times the memory.
-PROGRAM = """
-import sys, types
-package = sys.modules["genre"] = types.ModuleType("genre")
-package.__path__ = [sys.argv[1]]
-from genre.worker import main
-main(int(sys.argv[2]))
-"""
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.worker import main; main(int(sys.argv[2]))"
 SOUND, END, ERROR = b"sound", b"end", b"error"  # what a worker says comes next
 
 _idle: list["_Worker"] = []
@@ -73,7 +66,7 @@ class _Worker:
         self.pipe, theirs = Pipe()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", PROGRAM, str(Path(__file__).parent), str(theirs.fileno())],
+                [sys.executable, "-P", "-c", PROGRAM, str(Path(__file__).parent.parent), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
             )

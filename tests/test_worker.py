@@ -1,5 +1,6 @@
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,15 @@ def test_a_file_that_would_take_hours_to_open_is_given_up(tmp_path, short_file, 
     assert process.returncode is not None
     monkeypatch.undo()
     assert _hear(short_file) is not process
+
+
+def test_a_worker_does_without_torch(short_file):
+    """Which would take ten times the memory."""
+    libraries = Path(f"/proc/{_hear(short_file).pid}/maps")
+    if not libraries.exists():
+        pytest.skip("this system does not say what a process has loaded")
+    assert "libav" in libraries.read_text()
+    assert "torch" not in libraries.read_text()
 
 
 def test_a_worker_that_died_while_idle_is_replaced(short_file):

@@ -2,15 +2,25 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+from gradio.utils import get_upload_folder
 
 from genre import worker
+from genre.errors import AudioError
+from genre.page import texts
 from genre.page.limits import JOB_SECONDS, MAX_SECONDS
 
 
 def read(path: str, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Iterator[np.ndarray]:
-    """As `genre.audio.stream`, but at most `MAX_SECONDS`, and no more than is used within `JOB_SECONDS`."""
+    """As `genre.audio.stream`, but at most `MAX_SECONDS`, and no more than is used within `JOB_SECONDS`.
+
+    Raises:
+        AudioError: also where the path leads out of the folder of uploads: a program may name any file of the server.
+    """
+    if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        raise AudioError(texts.NOT_SENT)
     deadline = time.monotonic() + JOB_SECONDS
     for piece in worker.stream(path, rate, start=start, seconds=min(seconds or MAX_SECONDS, MAX_SECONDS)):
         yield piece

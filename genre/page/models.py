@@ -9,6 +9,7 @@ from genre.checkpoint import DEFAULT, HUB_PREFIX, load_checkpoint
 from genre.classify import Classifier
 from genre.errors import CheckpointError
 from genre.page import hearing, texts
+from genre.page.limits import MAX_MODEL_SIZE
 
 KEPT = 3  # models in memory at most, besides the first one
 HUB_NAME = re.compile(rf"({HUB_PREFIX})?[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -53,4 +54,4 @@ class Models:
 
 
 def _load(name: str) -> Classifier:
-    return Classifier(load_checkpoint(name), hearing.read)
+    return Classifier(load_checkpoint(name, MAX_MODEL_SIZE), hearing.read)

@@ -1,0 +1,51 @@
+"""A visitor without a browser: sends files, and asks what the page asks."""
+
+import json
+import uuid
+from pathlib import Path
+
+import httpx
+
+
+class Visitor:
+    """Speaks to the app at an address."""
+
+    def __init__(self, address: str):
+        self.http = httpx.Client(base_url=f"{address}/gradio_api", timeout=120)
+        config = httpx.get(f"{address}/config", timeout=120).json()
+        self.functions = {one["api_name"]: one["id"] for one in config["dependencies"]}
+
+    def send(self, name: str, content: bytes) -> httpx.Response:
+        """Upload a file."""
+        return self.http.post("/upload", files={"files": (name, content)})
+
+    def upload(self, path: Path) -> dict:
+        """Upload a file that is taken; returns what the page hands to its functions."""
+        (stored,) = self.send(path.name, path.read_bytes()).raise_for_status().json()
+        return file(stored)
+
+    def ask(self, function: str, *data: object, event: object = None) -> str:
+        """Call one of the page's own functions; returns all that the server says, a line of JSON an event."""
+        session = uuid.uuid4().hex
+        question = {
+            "fn_index": self.functions[function],
+            "data": data,
+            "event_data": event,
+            "session_hash": session,
+        }
+        joined = self.http.post("/queue/join", json=question)
+        if joined.status_code != 200:
+            return joined.text
+        return self.http.get("/queue/data", params={"session_hash": session}).text
+
+    def classify(self, song: object) -> dict | str | None:
+        """Call `/classify`; returns the verdict, or why there is none."""
+        event = self.http.post("/call/classify", json={"data": [song]}).raise_for_status().json()["event_id"]
+        kind, data = self.http.get(f"/call/classify/{event}").text.strip().splitlines()[-2:]
+        answer = json.loads(data.removeprefix("data: "))
+        return answer[0] if kind == "event: complete" else answer["error"]
+
+
+def file(path: str) -> dict:
+    """A file on the server, as Gradio wants to be told of it."""
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
