@@ -4,13 +4,17 @@ import argparse
 import os
 import sys
 
+from genre.page import uploads  # before Gradio, see there
+from genre.page.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS
+
+# isort: split
 import gradio as gr
 import torch
+from starlette.middleware import Middleware
 
 import genre
 from genre import views
 from genre.page import HERE, api, calls, live, several, song, texts
-from genre.page.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS
 from genre.page.models import Models
 from genre.page.theme import THEME
 
@@ -76,7 +80,9 @@ def main() -> None:
     except genre.GenreError as error:
         sys.exit(f"app.py: {error}")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # so that jobs do not fight for cores
-    build_page(models).launch(
+    page = build_page(models)
+    uploads.keep_clean(page)
+    page.launch(
         theme=THEME,
         css_paths=HERE / "style.css",
         max_file_size=MAX_FILE_SIZE,
@@ -84,6 +90,7 @@ def main() -> None:
         footer_links=["api"],
         ssr_mode=False,
         mcp_server=True,
+        app_kwargs={"middleware": [Middleware(uploads.Room)]},
     )
 
 
