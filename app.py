@@ -10,11 +10,12 @@ from genre.page.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS
 # isort: split
 import gradio as gr
 import torch
+from gradio import processing_utils
 from starlette.middleware import Middleware
 
 import genre
 from genre import views
-from genre.page import HERE, api, calls, live, several, song, texts
+from genre.page import HERE, addresses, api, calls, live, several, song, texts
 from genre.page.models import Models
 from genre.page.theme import THEME
 
@@ -80,6 +81,7 @@ def main() -> None:
     except genre.GenreError as error:
         sys.exit(f"app.py: {error}")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # so that jobs do not fight for cores
+    processing_utils.async_transport = addresses.Bounded()
     page = build_page(models)
     uploads.keep_clean(page)
     page.launch(

@@ -36,6 +36,10 @@ def intro(labels: list[str]) -> str:
     )
 
 
+def too_large(megabytes: int) -> str:
+    return f"This file is too large: up to {megabytes} MB are fetched."
+
+
 def between(genres: list[str]) -> str:
     """Folk, Folk or Pop, or Folk, Pop or Rock."""
     return genres[0] if len(genres) == 1 else f"{', '.join(genres[:-1])} or {genres[-1]}"
