@@ -112,11 +112,6 @@ class Examples:
     other: list[Tensor]
 
 
-def fit(members: dict[str, Member], index: Index, material: Path, name: str = MEMBER) -> MusicDetector:
-    """Fit a detector for a checkpoint's members; see `gather` and `fit_examples`."""
-    return fit_examples(gather(members[name], index, material, name), name)
-
-
 def gather(member: Member, index: Index, material: Path, name: str = MEMBER) -> Examples:
     """Compute the features that a detector is fitted on.
 
