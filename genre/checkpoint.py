@@ -251,7 +251,9 @@ def _download(repository: str, max_bytes: float) -> Path:
 
 def _size_on_hub(repo: str, revision: str | None) -> int:
     """Bytes of a repository that would be fetched."""
-    entries = HfApi().list_repo_tree(repo, recursive=True, revision=revision)
+    hub = HfApi()
+    commit = hub.model_info(repo, revision=revision).sha  # without a network this fails at once, a listing only in time
+    entries = hub.list_repo_tree(repo, recursive=True, revision=commit)
     files = (entry for entry in entries if isinstance(entry, RepoFile))
     wanted = filter_repo_objects(files, allow_patterns=HUB_FILES, key=lambda file: file.path)
     return sum(max(file.size, HUB_FILE_BYTES) for file in wanted)

@@ -1,0 +1,275 @@
+"""What may go wrong around the server: it is killed, the disk is full, a checkpoint is damaged, the Hub is cut off."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import torch
+from gradio.route_utils import delete_files_created_by_app
+from safetensors.torch import save_file
+
+import app
+from genre.checkpoint import SHIPPED, add_music_detector, load_checkpoint
+from genre.errors import CheckpointError
+from genre.music import MusicDetector
+from genre.page import texts, uploads
+from genre.page.models import Models
+from tests.conftest import ROOT, music, running_app, write_audio
+from tests.test_publish import REPO, use_hub
+from tests.visitor import Visitor, file
+
+NOWHERE = "/proc/nowhere"  # a folder that nobody can make, not even root
+SHORT_LIVED = f"""
+import os, pathlib, runpy, sys
+pathlib.Path("pid").write_text(str(os.getpid()))
+sys.path.insert(0, {str(ROOT)!r})
+from genre.page import uploads
+uploads.LIFE_SECONDS = uploads.UNFINISHED_SECONDS = int(os.environ["LIFE"])
+uploads.CHECK_SECONDS = 1
+runpy.run_path({str(ROOT / "app.py")!r}, run_name="__main__")
+"""
+
+
+def test_a_server_that_was_killed_starts_again_and_leaves_nothing(tmp_path, example):
+    (tmp_path / "app.py").write_text(SHORT_LIVED)
+    song = write_audio(tmp_path / "long.mp3", [np.tile(music(10), 60)], "mp3")
+    with running_app(tmp_path, os.environ | {"LIFE": "3600"}, tmp_path) as address:
+        visitor = Visitor(address)
+        half_an_upload(address)
+        visitor.http.post("/call/classify", json={"data": [visitor.upload(song)]}).raise_for_status()
+        server = int((tmp_path / "pid").read_text())
+        until(lambda: children(server), "the song is being decoded")
+        decoders = children(server)
+        os.kill(server, signal.SIGKILL)
+        until(lambda: not any(map(lives, decoders)), "the decoders are gone, too")
+    assert len(files(tmp_path)) > 4
+
+    with running_app(tmp_path, os.environ | {"LIFE": "2"}, tmp_path) as address:
+        until(lambda: len(files(tmp_path)) == 3, "only the examples are left")
+        half_an_upload(address).close()
+        until(lambda: len(files(tmp_path)) == 4, "some of an upload has arrived")
+        until(lambda: len(files(tmp_path)) == 3, "it is gone")
+        visitor = Visitor(address)
+        chosen = re.search(r'"path":"([^"]+arpeggio.mp3)"', visitor.ask("load_example", 1))[1]
+        assert visitor.classify(file(chosen))["genre"] == "Electronic"
+
+
+def half_an_upload(address):
+    """Begin to send a file, and send no more."""
+    connection = socket.create_connection((urlsplit(address).hostname, urlsplit(address).port))
+    connection.sendall(
+        b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+        b"Content-Type: multipart/form-data; boundary=cut\r\n\r\n"
+        b'--cut\r\nContent-Disposition: form-data; name="files"; filename="half.mp3"\r\n\r\n' + bytes(100_000)
+    )
+    return connection
+
+
+def files(folder):
+    return [path for path in (folder / "uploads").rglob("*") if path.is_file()]
+
+
+def children(process):
+    return [
+        int(pid) for task in Path(f"/proc/{process}/task").iterdir() for pid in (task / "children").read_text().split()
+    ]
+
+
+def lives(process):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def until(true, what):
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"waited in vain until {what}")
+
+
+def test_examples_outlive_the_uploads(monkeypatch, tmp_path):
+    """Gradio deletes their copies together with what visitors sent, unless it is told not to."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(uploads, "FOLDER", tmp_path)
+    page = app.build_page(Models())
+    uploads.keep_clean(page)
+    delete_files_created_by_app(page, None)
+    assert {path.name for path in tmp_path.glob("*/*.mp3")} == {path.name for path in (ROOT / "examples").glob("*.mp3")}
+
+
+@pytest.fixture(scope="module")
+def poor(tmp_path_factory):
+    """An app without a home or a Hub, and with little room for uploads where the system permits to see to that."""
+    folder = tmp_path_factory.mktemp("poor")
+    room = folder / "uploads"
+    room.mkdir()
+    mounted = not subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(room)], check=False).returncode
+    nowhere = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME"), NOWHERE)
+    settings = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    try:
+        with running_app(ROOT, os.environ | nowhere | settings, folder) as address:
+            yield Visitor(address)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(room)], check=True)
+
+
+def test_it_runs_without_a_home_or_a_hub(poor, example):
+    song = poor.upload(example)
+    assert poor.classify(song)["genre"] == "Electronic"
+    assert f"hf-hub:{REPO} could not be had from the Hugging Face Hub" in poor.ask("show", song, REPO)
+
+
+def test_a_full_disk_is_said_and_the_server_goes_on(poor, example):
+    if shutil.disk_usage(poor.upload(example)["path"]).total > 2**23:
+        pytest.skip("mounting a small disk is not permitted here")
+    large = poor.send("large.mp3", bytes(2**23))
+    assert (large.status_code, large.text) == (507, texts.NO_ROOM)
+    song = poor.upload(example)
+    boundary = b'--cut\r\nContent-Disposition: form-data; name="files"; filename="large.mp3"\r\n\r\n'
+    unannounced = poor.http.post(
+        "/upload",
+        content=iter([boundary, *[bytes(2**16)] * 2**7, b"\r\n--cut--\r\n"]),
+        headers={"Content-Type": "multipart/form-data; boundary=cut"},
+    )
+    assert (unannounced.status_code, unannounced.text) == (507, texts.NO_ROOM)
+    assert poor.classify(song)["genre"] == "Electronic"
+
+
+def test_without_a_folder_for_uploads_it_does_not_start():
+    done = start({"GRADIO_TEMP_DIR": NOWHERE})
+    assert done.stderr == "Uploads have no folder: set GRADIO_TEMP_DIR to one that can be written to.\n"
+
+
+def start(settings):
+    """`python app.py` where it cannot start."""
+    command = [sys.executable, str(ROOT / "app.py")]
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    return done
+
+
+def flipped_bit(folder):
+    flip(next(folder.glob("*/model.safetensors")))
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def flipped_bit_of_the_music_detector(folder):
+    member = next(iter(load_checkpoint(folder).members))
+    add_music_detector(folder, MusicDetector(member, torch.ones(1280), 0.5))
+    assert load_checkpoint(folder).music.threshold == 0.5
+    flip(folder / "music.safetensors")
+
+
+def music_detector_of_another_checkpoint(folder):
+    flipped_bit_of_the_music_detector(folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["music"]
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def cut_config(folder):
+    path = folder / "config.json"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def cut_config_of_a_member(folder):
+    path = next(folder.glob("*/config.json"))
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def endless_config(folder):
+    (folder / "config.json").write_text("[" * 100_000)
+
+
+def weights_of_another_size(folder):
+    """With the right hash, as if somebody had mixed up two models."""
+    path = next(folder.glob("*/model.safetensors"))
+    save_file({"conv_stem.weight": torch.zeros(8, 1, 3, 3)}, path)
+    rewrite_config(folder, path.parent.name, {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+
+
+def member_outside_of_the_folder(folder):
+    member = next(folder.glob("*/model.safetensors")).parent.name
+    shutil.copytree(folder / member, folder.parent / member)
+    rewrite_config(folder, member, {"folder": f"../{member}"})
+
+
+def rewrite_config(folder, member, changes):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["members"] = [one | (changes if one["folder"] == member else {}) for one in config["members"]]
+    path.write_text(json.dumps(config))
+
+
+DAMAGE = [
+    flipped_bit,
+    flipped_bit_of_the_music_detector,
+    music_detector_of_another_checkpoint,
+    cut_config,
+    cut_config_of_a_member,
+    endless_config,
+    weights_of_another_size,
+    member_outside_of_the_folder,
+]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return shutil.copytree(SHIPPED / "fma-small", tmp_path / "copy")
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_refused_in_a_sentence(monkeypatch, copy, damage):
+    damage(copy)
+    assert re.fullmatch(
+        r"app\.py: .* (is|are) (incomplete or )?damaged; fetch (it|them) again\.", refusal(monkeypatch, copy)
+    )
+
+
+def refusal(monkeypatch, checkpoint):
+    """Why the app does not start on a checkpoint."""
+    monkeypatch.setattr(sys, "argv", ["app.py", "--checkpoint", str(checkpoint)])
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    return caught.value.code
+
+
+def test_no_checkpoint_is_said(monkeypatch, copy):
+    shutil.rmtree(copy)
+    assert re.fullmatch(r"app\.py: There is no checkpoint .*; there is .*fma-small.*\.", refusal(monkeypatch, copy))
+
+
+def test_the_shell_sees_a_sentence_and_no_more(copy):
+    flipped_bit(copy)
+    sentence = f"app.py: The weights of checkpoint {copy} are damaged; fetch them again.\n"
+    assert start({"GENRE_CHECKPOINT": str(copy)}).stderr == sentence
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_hub_that_is_cut_off_is_said(monkeypatch, tmp_path, offline):
+    use_hub(monkeypatch, "http://127.0.0.1:9", None, tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    said = f"hf-hub:{REPO} could not be had from the Hugging Face Hub: .* is there a network\\?"
+    assert re.fullmatch(f"app\\.py: {said}", refusal(monkeypatch, f"hf-hub:{REPO}"))
+    with pytest.raises(CheckpointError, match=said):
+        Models().get(REPO)
