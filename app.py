@@ -30,12 +30,12 @@ except ImportError:
 
 
 def build_page(models: Models) -> gr.Blocks:
-    def describe(name: str) -> tuple[str, str, str]:
+    def describe(name: str) -> tuple:
         """Introduction, facts and card of a model, or the sentence why there is none."""
         try:
             classifier = models.get(name)
         except genre.GenreError as error:
-            return views.error(str(error)), "", ""
+            return gr.skip(), views.alert(str(error)), ""
         return views.intro(classifier.labels), views.about(classifier.checkpoint), classifier.checkpoint.card
 
     intro, about, card = describe(models.first)
@@ -58,11 +58,11 @@ def build_page(models: Models) -> gr.Blocks:
                 live.build(models, model, player, tabs)
             with gr.Tab(texts.SEVERAL_TAB):
                 several.build(models, model, latest)
-        calls.build(page, player, latest)
         about = gr.HTML(about, elem_id="about")
         with gr.Accordion(texts.CARD, open=False):
             model.render()
-            card = gr.Markdown(card)
+            card = gr.Markdown(card, elem_id="card")
+        calls.build(page, player, latest)
         model.change(describe, model, [intro, about, card], api_visibility="private", show_progress="hidden")
         api.build(models)
     return page.queue(default_concurrency_limit=PARALLEL_JOBS, max_size=MAX_WAITING)

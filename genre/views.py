@@ -14,11 +14,10 @@ from genre.spectrogram import data_uri, mel_position
 
 # Eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey instead of black for the dark theme).
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00", "#56b4e9", "#c9b100"]
-NOTES = {"A3": 220, "A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}
+NOTES = {"A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}
 CLOSE = 0.10  # a runner-up within this of the winner is named with it
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 MOST_TICKS = 8
-
 MOST_NAMED = 3  # plausible genres in a headline
 
 
@@ -27,7 +26,8 @@ def _card(headline: str, more: str = "", kind: str = "empty", role: str = "statu
 
 
 EMPTY = _card(texts.EMPTY, texts.EMPTY_MORE)
-LISTENING = _card(texts.LISTENING)
+LISTENING = _card(texts.LISTENING, kind="empty busy")
+LOOKING = f'<div class="why busy" role="status"><p>{texts.LOOKING}</p></div>'
 
 
 def intro(labels: list[str]) -> str:
@@ -43,41 +43,50 @@ def about(checkpoint: Checkpoint) -> str:
     )
 
 
+def alert(message: str) -> str:
+    return f'<p class="alert" role="alert">{escape(message)}</p>'
+
+
 def error(message: str) -> str:
+    """An alert as a card, where a verdict was asked for."""
     return _card(texts.NO_VERDICT, message, "error", "alert")
 
 
-def verdict(prediction: Prediction, labels: list[str], heard: str) -> str:
+def verdict(prediction: Prediction, labels: list[str], heard: str, role: str = "status") -> str:
     """The genre in large type, how sure that is, the three likeliest as bars, and what it is about.
 
     Args:
         heard: the last line.
+        role: for screen readers, which read a "status" out whenever it changes.
     """
-    lead, headline, more = _headline(prediction)
-    bars = "".join(
-        f'<li style="--colour:{colour(genre, labels)};--part:{value:.4f}"><span>{escape(genre)}</span>'
-        f'<i aria-hidden="true"></i><b>{value:.0%}</b></li>'
-        for genre, value in list(prediction.probabilities.items())[:3]
-    )
-    kind = "" if prediction.is_music else " doubtful"
+    kind, lead, headline, more = _headline(prediction)
     return (
-        f'<div class="verdict{kind}" role="status" style="--colour:{colour(prediction.genre, labels)}"><p>{lead}</p>'
+        f'<div class="verdict {kind}" role="{role}" style="--colour:{colour(prediction.genre, labels)}"><p>{lead}</p>'
         f'<h2 class="genre">{escape(headline)}</h2><p class="confidence">{escape(more)}</p>'
-        f'<ol class="bars">{bars}</ol>'
+        f"{_bars(list(prediction.probabilities.items())[:3], labels)}"
         f'<p class="heard">{_course(prediction)}{escape(heard)}</p></div>'
     )
 
 
-def _headline(prediction: Prediction) -> tuple[str, str, str]:
-    """What stands above the large type, in it, and below."""
+def _headline(prediction: Prediction) -> tuple[str, str, str, str]:
+    """The kind of verdict, and what stands above the large type, in it, and below."""
     (first, p), *others = prediction.probabilities.items()
     if not prediction.is_music:
-        return texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
+        return "doubtful", texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
     if not prediction.sure and len(prediction.plausible) > 1:
         named, rest = prediction.plausible[:MOST_NAMED], prediction.plausible[MOST_NAMED:]
-        return texts.HARD_TO_SAY, texts.between(named), texts.doubt(first, p, rest)
+        return "doubtful", texts.HARD_TO_SAY, texts.between(named), texts.doubt(first, p, rest)
     close = others[0][0] if others and p - others[0][1] < CLOSE else None
-    return texts.SOUNDS_LIKE, first, texts.confidence(p, close)
+    return "clear", texts.SOUNDS_LIKE, first, texts.confidence(p, close)
+
+
+def _bars(items: list[tuple[str, float]], labels: list[str]) -> str:
+    bars = "".join(
+        f'<li style="--colour:{colour(genre, labels)};--part:{p:.4f}"><span>{escape(genre)}</span>'
+        f'<i aria-hidden="true"></i><b>{p:.0%}</b></li>'
+        for genre, p in items
+    )
+    return f'<ol class="bars">{bars}</ol>'
 
 
 def _course(prediction: Prediction) -> str:
@@ -96,18 +105,12 @@ def heard(prediction: Prediction) -> str:
 
 
 def why(explanation: Explanation, labels: list[str]) -> str:
-    """The map of one window, and its eight probabilities."""
-    bars = "".join(
-        f'<li style="--colour:{colour(genre, labels)};--part:{p:.4f}"><span>{escape(genre)}</span>'
-        f'<i aria-hidden="true"></i><b>{p:.0%}</b></li>'
-        for genre, p in explanation.probabilities.items()
-    )
-    name, at = escape(explanation.genre), f"{clock(explanation.start)} to {clock(explanation.end)}"
+    """The map of one window, and the probabilities of every genre."""
+    title = texts.why(explanation.genre, f"{clock(explanation.start)} to {clock(explanation.end)}")
     return (
         f'<div class="why" role="status"><figure><img alt="{escape(texts.WHY_ALT)}" '
         f'src="{data_uri(picture(explanation))}"><figcaption>{texts.WHY_METHOD}</figcaption></figure>'
-        f"<div><h3>{texts.why(name, at)}</h3>"
-        f'<ol class="bars">{bars}</ol></div></div>'
+        f"<div><h3>{escape(title)}</h3>{_bars(list(explanation.probabilities.items()), labels)}</div></div>"
     )
 
 
@@ -121,35 +124,61 @@ def timeline(prediction: Prediction, labels: list[str], picture: str, highest_hz
     """
     seconds = prediction.seconds
     genres = list(prediction.probabilities)
+    spectrogram = f'<img alt="Spectrogram, 0 to {highest_hz / 1000:.0f} kHz" src="{picture}">'
+    roll = (
+        f'<div class="plot roll" tabindex="0" role="slider" aria-label="{texts.POSITION}" aria-valuemin="0" '
+        f'aria-valuemax="{seconds:.0f}" aria-valuenow="0">{_roll(prediction, labels, genres)}</div>'
+    )
+    strip = _sections(sections(prediction), seconds, labels)
     return (
         f'<div class="timeline" data-seconds="{seconds:.3f}">'
         f'<audio preload="metadata" src="{escape(audio_url)}"></audio>'
-        '<div class="player"><button class="play" type="button" aria-label="Play">'
-        '<span aria-hidden="true"></span></button>'
-        f'<span class="clock"><b>0:00</b> / {clock(round(seconds))}</span>'
-        f'<span class="now">{texts.WHY_HINT}</span></div>'
-        '<div class="axes"><div class="scale">' + _notes(highest_hz) + "</div>"
-        f'<div class="plot spectrogram"><img alt="Spectrogram, 0 to {highest_hz / 1000:.0f} kHz" src="{picture}"></div>'
-        + _sections(sections(prediction), seconds, labels)
-        + '<div class="scale genres">'
-        + "".join(f'<span style="--colour:{colour(g, labels)}">{escape(g)}</span>' for g in genres)
-        + f'</div><div class="plot roll" tabindex="0" role="slider" aria-label="{texts.POSITION}" aria-valuemin="0" '
-        f'aria-valuemax="{seconds:.0f}" aria-valuenow="0">{_roll(prediction, labels, genres)}</div>'
-        f'<div class="scale"></div><div class="ticks">{_ticks(seconds)}</div>'
-        '<div class="cursor" aria-hidden="true"></div></div></div>'
+        + _player(clock(round(seconds)), texts.WHY_HINT)
+        + _axes(_notes(highest_hz), spectrogram, strip, _scale(genres, labels), roll, _ticks(seconds))
+        + "</div>"
     )
+
+
+def blank_timeline(labels: list[str]) -> str:
+    """What a timeline will look like, in its place until there is one."""
+    roll = f'<div class="plot roll"><p>{texts.BLANK_ROLL}</p></div>'
+    return (
+        '<div class="timeline blank">'
+        + _player("0:00", "", "disabled")
+        + _axes("", f"<p>{texts.BLANK_SPECTROGRAM}</p>", "", _scale(labels, labels), roll, "")
+        + "</div>"
+    )
+
+
+def _player(length: str, hint: str, state: str = "") -> str:
+    return (
+        f'<div class="player"><button class="play" type="button" aria-label="Play" {state}>'
+        f'<span aria-hidden="true"></span></button><span class="clock"><b>0:00</b> / {length}</span>'
+        f'<span class="now">{hint}</span></div>'
+    )
+
+
+def _axes(notes: str, spectrogram: str, strip: str, genres: str, roll: str, ticks: str) -> str:
+    """Rows over one time axis, each with its scale on the left."""
+    return (
+        f'<div class="axes"><div class="scale">{notes}</div><div class="plot spectrogram">{spectrogram}</div>'
+        f'<div class="plot sections">{strip}</div>'
+        f'<div class="scale genres">{genres}</div>{roll}<div class="ticks">{ticks}</div>'
+        '<div class="cursor" aria-hidden="true"></div></div>'
+    )
+
+
+def _scale(genres: list[str], labels: list[str]) -> str:
+    return "".join(f'<span style="--colour:{colour(genre, labels)}">{escape(genre)}</span>' for genre in genres)
 
 
 def _sections(found: list[Section], seconds: float, labels: list[str]) -> str:
-    """A strip with a named piece a section; nothing where the genre stays."""
-    if len(found) < 2:
-        return ""
-    pieces = "".join(
+    """A named piece a section."""
+    return "".join(
         f'<span style="--colour:{colour(s.genre, labels)};left:{s.start / seconds:.3%};'
-        f'width:{(s.end - s.start) / seconds:.3%}">{escape(s.genre)}</span>'
+        f'width:{(s.end - s.start) / seconds:.3%}" title="{escape(s.genre)}"><b>{escape(s.genre)}</b></span>'
         for s in found
     )
-    return f'<div class="scale"></div><div class="plot sections">{pieces}</div>'
 
 
 def _notes(highest_hz: float) -> str:
@@ -188,7 +217,7 @@ def _roll(prediction: Prediction, labels: list[str], genres: list[str]) -> str:
 def _ticks(seconds: float) -> str:
     step = next((s for s in TICK_SECONDS if seconds / s <= MOST_TICKS), TICK_SECONDS[-1])
     marks = [i * step for i in range(int(seconds / step) + 1)]
-    return "".join(f'<span style="left:{at / seconds:.3%}">{clock(at)}</span>' for at in marks)
+    return "".join(f'<span style="--at:{at / seconds:.3%}">{clock(at)}</span>' for at in marks)
 
 
 def colour(genre: str, labels: list[str]) -> str:

@@ -3,3 +3,4 @@
 from pathlib import Path
 
 HERE = Path(__file__).parent  # of the style sheet and the scripts
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}  # events that are the page's own business

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.route_utils import get_root_url
 
-from genre.page import texts
+from genre.page import QUIET, texts
 
 QUEUE = "/gradio_api/queue/join"  # where the page's own questions arrive
 ANY_SONG = ["song.mp3"]
@@ -36,9 +36,8 @@ def build(page: gr.Blocks, song: gr.Audio, latest: gr.State) -> None:
         with gr.Tab("MCP"):
             gr.Markdown(texts.MCP_MORE)
             in_mcp = _code("json")
-    quiet = {"api_visibility": "private", "show_progress": "hidden"}
-    song.change(one, song, latest, **quiet)
-    gr.on([page.load, latest.change], fill, latest, [in_python, in_curl, in_mcp], **quiet)
+    song.change(one, song, latest, queue=False, **QUIET)
+    gr.on([page.load, latest.change], fill, latest, [in_python, in_curl, in_mcp], queue=False, **QUIET)
 
 
 def _code(language: str) -> gr.Code:

@@ -5,6 +5,7 @@ const SEND_MS = 1000;
 const METER_MS = 100;
 const LOWEST = -80; // dBFS, the left end of the meter
 const FALL = 2; // dB that the meter falls at most between two readings, so that it does not flicker
+const BUSY_MS = 5000; // between two attempts while the server is too busy
 const SHORTEST_SECONDS = 0.5; // that are worth a verdict
 
 const find = (selector) => element.querySelector(selector);
@@ -94,12 +95,14 @@ function send() {
   session.sent = session.blocks.length;
 }
 
-// The page says so when an answer, or the news that there is none, has come.
+// The page says so when an answer, or a refusal, has come.
 window.addEventListener("live-heard", () => {
   waiting = false;
   const genre = document.querySelector("#live-verdict h2")?.textContent ?? "";
   if (session && find(".said").textContent !== genre) find(".said").textContent = genre;
 });
+
+window.addEventListener("live-refused", () => setTimeout(() => (waiting = false), BUSY_MS));
 
 function measure() {
   const fresh = session.blocks.slice(session.measured);

@@ -11,7 +11,7 @@ import numpy as np
 import genre
 from genre import views
 from genre.live import TOO_QUIET, Heard, Listener
-from genre.page import HERE, texts
+from genre.page import HERE, QUIET, texts
 from genre.page.models import Models
 
 MOST_SECONDS = 10 * 60  # that a visitor's browser keeps; then it stops by itself
@@ -49,11 +49,11 @@ def build(models: Models, model: gr.Dropdown, song: gr.Audio, tabs: gr.Tabs) -> 
             )
         with gr.Column(elem_id="live-verdict"):
             verdict = gr.HTML(NOTHING_YET)
-    quietly = {"api_visibility": "private", "show_progress": "hidden"}
-    live.hear(hear, [listener, model], [listener, verdict], **quietly).then(
-        None, js="() => window.dispatchEvent(new Event('live-heard'))", **quietly
-    )
-    live.stop(hand_over, None, [listener, verdict, song, tabs], **quietly)
+    heard = live.hear(hear, [listener, model], [listener, verdict], **QUIET)
+    heard.then(None, js="() => window.dispatchEvent(new Event('live-heard'))", **QUIET)
+    refused = heard.failure(lambda: views.error(texts.BUSY), None, verdict, queue=False, **QUIET)
+    refused.then(None, js="() => window.dispatchEvent(new Event('live-refused'))", **QUIET)
+    live.stop(hand_over, None, [listener, verdict, song, tabs], **QUIET)
 
 
 def samples(sound: str) -> np.ndarray:
@@ -82,10 +82,8 @@ def uploaded(path: str, folder: str) -> str:
 def card(heard: Heard, labels: list[str]) -> str:
     """Verdict, or why there is none yet."""
     if heard.prediction:
-        verdict = views.verdict(
-            heard.prediction, labels, texts.live_heard(views.clock(round(heard.prediction.seconds)))
-        )
-        return verdict.replace('role="status"', 'role="group"', 1)  # it would be read out every second
+        said = texts.live_heard(views.clock(round(heard.prediction.seconds)))
+        return views.verdict(heard.prediction, labels, said, "group")  # a status would be read out every second
     if heard.too_quiet:
         return note(texts.LIVE_QUIET, texts.LIVE_QUIET_MORE)
     return note(texts.LISTENING, texts.LIVE_SOON)

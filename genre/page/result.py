@@ -10,16 +10,12 @@ import genre
 from genre import views
 from genre.classify import Classifier
 from genre.explain import explain
-from genre.page import HERE, texts
+from genre.page import HERE, QUIET, texts
 from genre.page.limits import JOB_SECONDS, MAX_SECONDS
 from genre.page.models import Models
 from genre.spectrogram import Spectrogram
 
 UPDATE_SECONDS = 0.7  # between two verdicts while a long file is read
-
-
-def verdict_card() -> gr.HTML:
-    return gr.HTML(views.EMPTY, elem_classes="verdict-card")
 
 
 def timeline_and_why(models: Models, model: gr.Dropdown, recording: gr.components.Component) -> tuple[gr.HTML, gr.HTML]:
@@ -29,29 +25,24 @@ def timeline_and_why(models: Models, model: gr.Dropdown, recording: gr.component
         recording: holds the file that the timeline shows.
     """
 
-    def why(path: str | None, name: str, click: gr.EventData) -> str:
+    def why(path: str | None, name: str, click: gr.EventData) -> Iterator[str]:
         if not path:
-            return ""
+            return
         try:
             classifier = models.get(name)
             if click.genre not in classifier.labels:  # the page asks about what it shows, others may ask for anything
-                return ""
-            return views.why(explain(classifier, path, float(click.start), click.genre), classifier.labels)
+                return
+            yield views.LOOKING
+            yield views.why(explain(classifier, path, float(click.start), click.genre), classifier.labels)
         except genre.GenreError as error:
-            return views.error(str(error))
+            yield views.error(str(error))
 
     timeline = gr.HTML(
-        elem_classes="timeline-box", js_on_load=(HERE / "timeline.js").read_text(encoding="utf-8"), min_height=0
+        js_on_load=(HERE / "timeline.js").read_text(encoding="utf-8"), min_height=0, unplayable=texts.UNPLAYABLE
     )
-    map_ = gr.HTML(elem_classes="why-box")
-    timeline.click(
-        why,
-        [recording, model],
-        map_,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",
-    )
+    map_ = gr.HTML(js_on_load=(HERE / "why.js").read_text(encoding="utf-8"), min_height=0)
+    clicked = timeline.click(why, [recording, model], map_, trigger_mode="always_last", **QUIET)
+    clicked.failure(lambda: views.error(texts.BUSY), None, map_, queue=False, **QUIET)
     return timeline, map_
 
 
@@ -66,7 +57,7 @@ def listen(classifier: Classifier, path: str) -> Iterator[tuple[str, str]]:
     for prediction, clip in classifier.listen(classifier.read(path, classifier.sample_rate)):
         spectrogram.add(clip)
         if prediction and time.monotonic() - shown > UPDATE_SECONDS:
-            yield _render(classifier, prediction, spectrogram, path, texts.STILL_LISTENING)
+            yield _render(classifier, prediction, spectrogram, path, texts.STILL_LISTENING, "group")
             shown = time.monotonic()
     out_of_time = time.monotonic() - started > JOB_SECONDS
     yield _render(classifier, prediction, spectrogram, path, texts.OUT_OF_TIME if out_of_time else end(prediction))
@@ -78,11 +69,16 @@ def end(prediction: genre.Prediction) -> str:
 
 
 def _render(
-    classifier: Classifier, prediction: genre.Prediction, spectrogram: Spectrogram, path: str, ending: str
+    classifier: Classifier,
+    prediction: genre.Prediction,
+    spectrogram: Spectrogram,
+    path: str,
+    ending: str,
+    role: str = "status",
 ) -> tuple[str, str]:
     picture = spectrogram.data_uri()
     url = f"gradio_api/file={quote(path)}"
     return (
-        views.verdict(prediction, classifier.labels, views.heard(prediction) + ending),
+        views.verdict(prediction, classifier.labels, views.heard(prediction) + ending, role),
         views.timeline(prediction, classifier.labels, picture, spectrogram.highest_hz, url),
     )

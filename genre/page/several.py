@@ -10,7 +10,7 @@ from gradio.data_classes import ListFiles
 import genre
 from genre import audio, report, views
 from genre.errors import AudioError
-from genre.page import HERE, table, texts
+from genre.page import HERE, QUIET, table, texts
 from genre.page.batch import Batch, Song
 from genre.page.limits import MAX_SECONDS, MAX_SONGS
 from genre.page.models import Models
@@ -76,7 +76,9 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> None:
             yield {timeline: table.alert(texts.DELETED)}
             return
         try:
-            for _, timeline_html in listen(models.get(batch.model), song.path):
+            classifier = models.get(batch.model)
+            yield {timeline: views.blank_timeline(classifier.labels)}
+            for _, timeline_html in listen(classifier, song.path):
                 if batch.opened is not song:  # another row was chosen meanwhile
                     return
                 yield {timeline: timeline_html}
@@ -88,6 +90,13 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> None:
             return {state: None}
         batch.start_over(name)
         return {status: table.status(batch), stop: gr.Button(visible=batch.working)}
+
+    def give_up(batch: Batch) -> dict:
+        """Where there was no place in the queue, unless another job has the songs in hand."""
+        if batch.now:
+            return {stop: gr.skip()}
+        batch.stop()
+        return show(batch) | {status: table.alert(texts.BUSY)}
 
     def halt(batch: Batch) -> dict:
         batch.stop()
@@ -123,19 +132,28 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> None:
             timeline, why = timeline_and_why(models, used, path)
 
     shown = [status, rows, stop, results, detail, *downloads, clear]
-    quiet = {"api_visibility": "private", "show_progress": "hidden"}
     added = uploads.upload(
-        add, [uploads, state, model], [uploads, state, latest, *shown], trigger_mode="multiple", **quiet
+        add, [uploads, state, model], [uploads, state, latest, *shown], trigger_mode="multiple", queue=False, **QUIET
     )
-    changed = model.change(again, [state, model], [state, *shown], queue=False, **quiet)
+    changed = model.change(again, [state, model], [state, *shown], queue=False, **QUIET)
     for event in (added, changed):
-        event.then(hear, state, shown, trigger_mode="multiple", **quiet)
-    stop.click(halt, state, stop, queue=False, **quiet)
+        hearing = event.then(
+            hear,
+            state,
+            shown,
+            trigger_mode="multiple",
+            api_visibility="private",
+            show_progress="minimal",
+            show_progress_on=status,
+        )
+        hearing.failure(give_up, state, shown, queue=False, **QUIET)
+    stop.click(halt, state, stop, queue=False, **QUIET)
     clear.click(
-        empty, state, [state, path, status, rows, results, detail, verdict, timeline, why], queue=False, **quiet
+        empty, state, [state, path, status, rows, results, detail, verdict, timeline, why], queue=False, **QUIET
     )
-    chosen = rows.click(choose, state, queue=False, trigger_mode="multiple", **quiet)
-    chosen.then(open_chosen, state, [path, used, verdict, timeline, why], trigger_mode="always_last", **quiet)
+    chosen = rows.click(choose, state, queue=False, trigger_mode="multiple", **QUIET)
+    opened = chosen.then(open_chosen, state, [path, used, verdict, timeline, why], trigger_mode="always_last", **QUIET)
+    opened.failure(lambda: views.error(texts.BUSY), None, verdict, queue=False, **QUIET)
 
 
 def _with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:

@@ -7,9 +7,9 @@ import gradio as gr
 import genre
 from genre import views
 from genre.checkpoint import SHIPPED
-from genre.page import texts
+from genre.page import HERE, QUIET, texts
 from genre.page.models import Models
-from genre.page.result import listen, timeline_and_why, verdict_card
+from genre.page.result import listen, timeline_and_why
 
 EXAMPLES = {
     "Drum loop": "drum_loop.mp3",
@@ -22,39 +22,47 @@ EXAMPLES_FOLDER = SHIPPED.parent / "examples"
 def build(models: Models, model: gr.Dropdown) -> gr.Audio:
     """The tab; returns the player, which other tabs may hand a recording to."""
 
+    def waiting(path: str | None) -> str:
+        """What the card says at once, before there is a place in the queue."""
+        return views.LISTENING if path else views.EMPTY
+
     def show(path: str | None, name: str) -> Iterator[tuple[str, str, str]]:
         """Verdict, timeline and an empty map."""
-        if not path:
-            yield views.EMPTY, "", ""
-            return
-        yield views.LISTENING, "", ""
+        labels = []
         try:
-            for verdict_html, timeline_html in listen(models.get(name), path):
+            classifier = models.get(name)
+            labels = classifier.labels
+            yield waiting(path), views.blank_timeline(labels), ""
+            for verdict_html, timeline_html in listen(classifier, path) if path else []:
                 yield verdict_html, timeline_html, ""
         except genre.GenreError as error:
-            yield views.error(str(error)), "", ""
+            yield views.error(str(error)), views.blank_timeline(labels), ""
 
-    with gr.Row():
+    with gr.Row(equal_height=True, elem_id="ask"):
         with gr.Column():
             song = gr.Audio(label="Song", type="filepath", format=None, elem_id="song", buttons=[], editable=False)
-            gr.Examples(
-                [[str(EXAMPLES_FOLDER / file)] for file in EXAMPLES.values()],
-                song,
-                example_labels=list(EXAMPLES),
-                cache_examples=False,
-                label=texts.EXAMPLES,
-            )
         with gr.Column(elem_id="verdict"):
-            verdict = verdict_card()
+            verdict = gr.HTML(views.EMPTY, js_on_load=(HERE / "films.js").read_text(encoding="utf-8"))
+    gr.Examples(
+        [[str(EXAMPLES_FOLDER / file)] for file in EXAMPLES.values()],
+        song,
+        example_labels=list(EXAMPLES),
+        cache_examples=False,
+        label=texts.EXAMPLES,
+        elem_id="examples",
+    )
     with gr.Column(elem_id="timeline"):
         timeline, why = timeline_and_why(models, model, song)
-    gr.on(
-        [song.change, model.change],
+        timeline.value = views.blank_timeline(models.get(models.first).labels)
+    asked = gr.on([song.change, model.change], waiting, song, verdict, queue=False, **QUIET)
+    heard = asked.then(
         show,
         [song, model],
         [verdict, timeline, why],
         api_visibility="private",
-        show_progress="hidden",
+        show_progress="minimal",
+        show_progress_on=verdict,
         trigger_mode="always_last",
     )
+    heard.failure(lambda: views.error(texts.BUSY), None, verdict, queue=False, **QUIET)
     return song

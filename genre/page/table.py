@@ -35,7 +35,7 @@ def status(batch: Batch, seconds: float = 0.0) -> str:
 
 
 def alert(message: str) -> str:
-    return f'<div class="progress"><p role="alert"><b>{escape(message)}</b></p></div>'
+    return f'<div class="progress">{views.alert(message)}</div>'
 
 
 def rows(batch: Batch, labels: list[str]) -> str:

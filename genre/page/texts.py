@@ -2,9 +2,12 @@
 
 TITLE = "What genre is this?"
 EMPTY = "Drop a song, record a few seconds, or try an example."
-EMPTY_MORE = "The genre appears here, with the spectrogram and the verdict of every 3-second window."
+EMPTY_MORE = "The genre appears here; below, the spectrogram and the verdict of every window."
+BLANK_SPECTROGRAM = "The spectrogram"
+BLANK_ROLL = "The genre of every window"
 LISTENING = "Listening …"
 NO_VERDICT = "No verdict"
+BUSY = "The server is too busy for this just now. Come back in a minute and try again."
 SOUNDS_LIKE = "This sounds like"
 HARD_TO_SAY = "Hard to say: it may be"
 NOT_MUSIC_LEAD = "Listen again"
@@ -23,6 +26,7 @@ MODEL = "Model"
 MODEL_MORE = "One that is here, or user/repo from the Hugging Face Hub"
 NO_SUCH_MODEL = "There is no model of that name here; a model on the Hugging Face Hub is named user/repo."
 POSITION = "Position; arrow keys go from window to window, space plays, enter tells why"
+LOOKING = "Looking for what spoke for it …"
 WHY_HINT = "Click a window to hear it and to see why."
 WHY_ALT = "Spectrogram of the window; what spoke for the genre is orange"
 WHY_METHOD = "Orange: parts of the spectrogram that spoke for the genre (integrated gradients)."
@@ -31,8 +35,8 @@ PRIVACY = "Recordings are used for the verdict only and deleted within the hour.
 
 def intro(labels: list[str]) -> str:
     return (
-        f"Drop a song or record a few seconds. It is heard in 3-second windows and placed among {len(labels)} genres: "
-        f"{', '.join(labels)}."
+        f"A song is heard in 3-second windows and placed among {len(labels)} genres: {', '.join(labels[:-1])} "
+        f"and {labels[-1]}."
     )
 
 

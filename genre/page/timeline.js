@@ -58,7 +58,7 @@ function step(by) {
 
 function unplayable() {
   const now = find(".now");
-  if (now) now.textContent = "This browser cannot play this file; the verdict stands all the same.";
+  if (now) now.textContent = props.unplayable;
 }
 
 function follow() {
@@ -73,7 +73,7 @@ element.addEventListener("click", (event) => {
     toggle();
     return;
   }
-  const plot = event.target.closest(".plot");
+  const plot = event.target.closest("[data-seconds] .plot");
   if (!plot) return;
   const box = plot.getBoundingClientRect();
   const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));

@@ -3,11 +3,11 @@
 import shutil
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.conftest import music, write_audio
+from genre.audio import decode
+from tests.conftest import write_audio
 
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream
@@ -15,10 +15,10 @@ FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
 
 
 @pytest.fixture(scope="session")
-def microphone_file(tmp_path_factory):
-    """What the fake microphone hears."""
-    sound = np.tile(music(5, 48000), 4)
-    return write_audio(tmp_path_factory.mktemp("microphone") / "music.wav", [sound], "pcm_s16le", rate=48000)
+def microphone_file(tmp_path_factory, example):
+    """What the fake microphone hears: an example, again and again."""
+    song = decode(example, 48000).numpy()
+    return write_audio(tmp_path_factory.mktemp("microphone") / "music.wav", [song], "pcm_s16le", rate=48000)
 
 
 @pytest.fixture(scope="session")

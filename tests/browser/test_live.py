@@ -29,7 +29,7 @@ def level(page):
 
 def replace_microphone(page, body):
     """Answer what asks for the microphone with a function body of JavaScript."""
-    page.evaluate(f"navigator.mediaDevices.getUserMedia = async () => {{ {body} }}")
+    page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = async () => {{ {body} }} }}")
 
 
 def test_the_verdict_follows_the_music_and_the_recording_becomes_a_song(live):

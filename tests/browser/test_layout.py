@@ -1,0 +1,87 @@
+"""Where things are: nothing overlaps, nothing jumps, nothing is wider than the screen."""
+
+from itertools import combinations
+
+import pytest
+from playwright.sync_api import expect
+
+from genre.page import texts
+from tests.browser.test_page import SECONDS, UPLOAD, box, wait_for_verdict
+
+APART = [  # what must not overlap, by groups
+    "#intro h1, #intro p, #song, #verdict .verdict, #examples, #timeline .timeline, .why, #about, .label-wrap",
+    "#verdict .verdict > *",
+    "#verdict .bars li > *",
+    "#timeline .player > *",
+    "#timeline .plot, #timeline .scale.genres span, #timeline .ticks",
+    "#timeline .plot, #timeline .scale:not(.genres) span",
+    "#timeline .ticks span",
+    ".why img, .why figcaption, .why h3, .why .bars li",
+]
+BOXES = """(selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility()).map((one) => {
+    const { left, top, right, bottom } = one.getBoundingClientRect();
+    return { what: `${one.tagName}.${one.className} ${one.innerText?.slice(0, 20)}`, left, top, right, bottom };
+})"""
+PARTS = ["#song", "#verdict .verdict", "#examples", "#timeline .timeline", "#timeline .roll", "#about"]
+
+
+def overlap(one, other):
+    """Whether two boxes share more than a line of a pixel."""
+    return (
+        min(one["right"], other["right"]) - max(one["left"], other["left"]) > 1
+        and min(one["bottom"], other["bottom"]) - max(one["top"], other["top"]) > 1
+    )
+
+
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_overlaps_in_a_result(page, example, size, theme):
+    page.goto(f"{page.url}?__theme={theme}")
+    page.set_input_files(UPLOAD, example)
+    wait_for_verdict(page)
+    page.locator("#timeline .roll").click(position={"x": 20, "y": 20})
+    page.locator(".why h3").wait_for(timeout=SECONDS)
+    page.wait_for_function("document.querySelector('.why img').complete")
+    for group in APART:
+        boxes = page.evaluate(BOXES, group)
+        assert len(boxes) > 1
+        assert [(one["what"], other["what"]) for one, other in combinations(boxes, 2) if overlap(one, other)] == []
+        assert [one["what"] for one in boxes if one["left"] < 0 or one["right"] > size["width"]] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_tab_is_wider_than_the_screen(page, example, theme):
+    page.goto(f"{page.url}?__theme={theme}")
+    page.set_input_files(UPLOAD, example)
+    wait_for_verdict(page)
+    assert fits(page)
+    for tab in (texts.LIVE_TAB, texts.SEVERAL_TAB):
+        page.get_by_role("tab", name=tab).click()
+        assert fits(page)
+    page.get_by_role("button", name=texts.CARD).click()
+    page.get_by_role("button", name=texts.CALLS).click()
+    for tab in ("Python", "curl", "MCP"):
+        page.get_by_role("tab", name=tab).click()
+        page.locator("#calls .cm-content:visible").wait_for()
+        assert fits(page)
+
+
+def test_nothing_jumps_from_the_empty_page_to_the_result_and_back(page, example, tmp_path):
+    def places():
+        return {part: box(page, part) for part in PARTS}
+
+    empty = places()
+    page.set_input_files(UPLOAD, example)
+    page.get_by_text(texts.LISTENING).wait_for()
+    assert places() == empty
+    wait_for_verdict(page)
+    assert places() == empty
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_text(texts.EMPTY).wait_for()
+    (tmp_path / "list.mp3").write_text("milk, bread")
+    page.set_input_files(UPLOAD, tmp_path / "list.mp3")
+    expect(page.locator("#verdict [role=alert]")).to_be_visible(timeout=SECONDS)
+    assert places() == empty
