@@ -69,10 +69,11 @@ RECIPES = {
     ),
     "whole": Recipe(
         "whole",
-        input_size=(128, 128),
+        input_size=(192, 192),
         windows_per_track=1,
         epochs=8,
         augmentation=Augmentation(roll=0.5, excerpt=0.3),
+        seed=2,
     ),
     "dense": Recipe("dense", input_size=(128, 130), epochs=20),
 }
