@@ -20,6 +20,7 @@ from genre.page.models import Models
 from genre.page.theme import THEME
 
 UPLOAD_CHECK_SECONDS, UPLOAD_LIFE_SECONDS = 300, 3000  # so that uploads are gone within the hour
+SESSIONS = 1000  # of visitors and programs that are remembered, those used last; each takes 0.1 MB
 
 try:  # ZeroGPU Spaces only start apps that mark a function; the network is quick on a CPU, so nothing is moved
     import spaces
@@ -92,6 +93,7 @@ def main() -> None:
         footer_links=["api"],
         ssr_mode=False,
         mcp_server=True,
+        state_session_capacity=SESSIONS,
         app_kwargs={"middleware": [Middleware(uploads.Room)]},
     )
 

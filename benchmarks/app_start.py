@@ -33,8 +33,8 @@ class App:
 
 
 @contextmanager
-def running_app(environment: dict[str, str] | None = None) -> Iterator[App]:
-    """`python app.py` on a free port, with settings of its environment; it answers, and ends with the block."""
+def running_app(environment: dict[str, str] | None = None, program: Path = ROOT / "app.py") -> Iterator[App]:
+    """The app on a free port, with settings of its environment; it answers, and ends with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -45,7 +45,7 @@ def running_app(environment: dict[str, str] | None = None) -> Iterator[App]:
             "GRADIO_ANALYTICS_ENABLED": "False",
         }
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")],
+            [sys.executable, str(program)],
             env=os.environ | settings | (environment or {}),
             stdout=subprocess.DEVNULL,
         )

@@ -30,32 +30,24 @@ from tests.test_publish import REPO, use_hub
 from tests.visitor import Visitor, file
 
 NOWHERE = "/proc/nowhere"  # a folder that nobody can make, not even root
-SHORT_LIVED = f"""
-import os, pathlib, runpy, sys
-pathlib.Path("pid").write_text(str(os.getpid()))
-sys.path.insert(0, {str(ROOT)!r})
-from genre.page import uploads
-uploads.LIFE_SECONDS = uploads.UNFINISHED_SECONDS = int(os.environ["LIFE"])
-uploads.CHECK_SECONDS = 1
-runpy.run_path({str(ROOT / "app.py")!r}, run_name="__main__")
-"""
+SHORT_LIVED = ROOT / "tests" / "short_lived"
 
 
 def test_a_server_that_was_killed_starts_again_and_leaves_nothing(tmp_path, example):
-    (tmp_path / "app.py").write_text(SHORT_LIVED)
+    before = children(os.getpid())
     song = write_audio(tmp_path / "long.mp3", [np.tile(music(10), 60)], "mp3")
-    with running_app(tmp_path, os.environ | {"LIFE": "3600"}, tmp_path) as address:
+    with running_app(SHORT_LIVED, os.environ | {"LIFE": "3600"}, tmp_path) as address:
         visitor = Visitor(address)
         half_an_upload(address)
         visitor.http.post("/call/classify", json={"data": [visitor.upload(song)]}).raise_for_status()
-        server = int((tmp_path / "pid").read_text())
+        (server,) = set(children(os.getpid())) - set(before)
         until(lambda: children(server), "the song is being decoded")
         decoders = children(server)
         os.kill(server, signal.SIGKILL)
         until(lambda: not any(map(lives, decoders)), "the decoders are gone, too")
     assert len(files(tmp_path)) > 4
 
-    with running_app(tmp_path, os.environ | {"LIFE": "2"}, tmp_path) as address:
+    with running_app(SHORT_LIVED, os.environ | {"LIFE": "2"}, tmp_path) as address:
         until(lambda: len(files(tmp_path)) == 3, "only the examples are left")
         half_an_upload(address).close()
         until(lambda: len(files(tmp_path)) == 4, "some of an upload has arrived")

@@ -13,6 +13,7 @@ class Visitor:
     def __init__(self, address: str):
         self.http = httpx.Client(base_url=f"{address}/gradio_api", timeout=120)
         config = httpx.get(f"{address}/config", timeout=120).json()
+        self.session = uuid.uuid4().hex
         self.functions = {one["api_name"]: one["id"] for one in config["dependencies"]}
 
     def send(self, name: str, content: bytes) -> httpx.Response:
@@ -26,17 +27,16 @@ class Visitor:
 
     def ask(self, function: str, *data: object, event: object = None) -> str:
         """Call one of the page's own functions; returns all that the server says, a line of JSON an event."""
-        session = uuid.uuid4().hex
         question = {
             "fn_index": self.functions[function],
             "data": data,
             "event_data": event,
-            "session_hash": session,
+            "session_hash": self.session,
         }
         joined = self.http.post("/queue/join", json=question)
         if joined.status_code != 200:
             return joined.text
-        return self.http.get("/queue/data", params={"session_hash": session}).text
+        return self.http.get("/queue/data", params={"session_hash": self.session}).text
 
     def classify(self, song: object) -> dict | str | None:
         """Call `/classify`; returns the verdict, or why there is none."""

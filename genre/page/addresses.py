@@ -28,7 +28,7 @@ class Bounded(httpx.AsyncBaseTransport):
             async for piece in answer.stream:
                 content += piece
                 if len(content) > MAX_FILE_SIZE:
-                    raise gr.Error(texts.too_large(MAX_FILE_SIZE // 2**20))
+                    raise gr.Error(texts.too_large(MAX_FILE_SIZE // 2**20), print_exception=False)
         return httpx.Response(answer.status_code, headers=_as_it_came(answer.headers), content=bytes(content))
 
 

@@ -27,7 +27,7 @@ def build(models: Models) -> None:
         try:
             return classifier.classify(song["path"]).to_dict()
         except genre.GenreError as error:
-            raise gr.Error(str(error)) from error
+            raise gr.Error(str(error), print_exception=False) from error
 
     def classify_batch(songs: list[gr.FileData]) -> Iterator[list[dict]]:
         """Tell the genres of several songs.
@@ -40,7 +40,7 @@ def build(models: Models) -> None:
             could not be heard. The list is handed over after every song, and is complete at the end.
         """
         if len(songs) > MAX_SONGS:
-            raise gr.Error(texts.too_many(MAX_SONGS))
+            raise gr.Error(texts.too_many(MAX_SONGS), print_exception=False)
         rows = []
         for song in songs:
             row = {"file": song.get("orig_name") or "song"}

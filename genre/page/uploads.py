@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -90,7 +90,8 @@ class Room:
                 pass
             return await refusal(scope, receive, send)
         try:
-            await self.app(scope, receive, send)
+            with suppress(ClientDisconnect):  # nobody is left to answer
+                await self.app(scope, receive, send)
         except OSError as error:  # several uploads at once may fill it all the same
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise

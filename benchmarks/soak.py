@@ -1,0 +1,129 @@
+"""Many requests one after the other: python -m benchmarks.soak [--requests 3000]
+
+A few visitors send short clips to the page and to `/classify`, and now and then a file that cannot be heard or half an
+upload. Prints the server's memory on the way, answers that are not as expected, and the files that are left when all
+should be deleted; that is after a minute here instead of an hour.
+"""
+
+import argparse
+import socket
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.app_start import ROOT, App, running_app
+from benchmarks.load import resident
+from tests.conftest import music, write_audio
+from tests.visitor import Visitor
+
+PROGRAM = ROOT / "tests" / "short_lived" / "app.py"
+LIFE_SECONDS = 60
+VISITORS = 3
+WARM_UP = 20  # requests until workers run and caches are filled
+STEPS = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=3000, help="in all (3000)")
+    total = parser.parse_args().requests
+    with tempfile.TemporaryDirectory() as folder, running_app({"LIFE": str(LIFE_SECONDS)}, PROGRAM) as app:
+        kept = count_files(app)
+        soak = Soak(app, Path(folder))
+        soak.run(range(WARM_UP))
+        print(f"| requests | memory of the server |\n| --- | --- |\n| {WARM_UP} | {resident(app):.0f} MB |")
+        for step in range(STEPS):
+            soak.run(range(WARM_UP + total * step // STEPS, WARM_UP + total * (step + 1) // STEPS))
+            print(f"| {WARM_UP + total * (step + 1) // STEPS} | {resident(app):.0f} MB |", flush=True)
+        print(f"\nanswers: {dict(soak.answers.most_common())}")
+        print(f"files of visitors: {count_files(app) - kept} at the end,", end=" ", flush=True)
+        time.sleep(2 * LIFE_SECONDS)
+        print(f"{count_files(app) - kept} after {2 * LIFE_SECONDS} s")
+
+
+class Soak:
+    """Visitors and what they send; `answers` counts what came of it."""
+
+    def __init__(self, app: App, folder: Path):
+        self.visitors = [Visitor(app.address) for _ in range(VISITORS)]
+        self.address = urlsplit(app.address)
+        self.answers, self._lock = Counter(), threading.Lock()
+        self.clip = write_audio(folder / "clip.mp3", [music(8)], "mp3").read_bytes()
+
+    def run(self, numbers: range) -> None:
+        """Each visitor takes the next request when the one before is answered."""
+        with ThreadPoolExecutor(VISITORS) as pool:
+            list(pool.map(self._request, numbers))
+
+    def _request(self, number: int) -> None:
+        with self._lock:
+            visitor = self.visitors.pop()
+        kind = KINDS[number % len(KINDS)]
+        try:
+            answer = kind(self, visitor, number)
+        finally:
+            with self._lock:
+                self.visitors.append(visitor)
+        with self._lock:
+            self.answers[f"{kind.__name__}: {answer}"] += 1
+
+    def call(self, visitor: Visitor, number: int) -> str:
+        verdict = visitor.classify(self._sent(visitor, self.clip, number))
+        return "a verdict" if isinstance(verdict, dict) else str(verdict)
+
+    def page(self, visitor: Visitor, number: int) -> str:
+        return _shown(visitor.ask("show", self._sent(visitor, self.clip, number), None))
+
+    def no_music(self, visitor: Visitor, number: int) -> str:
+        return _shown(visitor.ask("show", self._sent(visitor, b"a shopping list", number), None))
+
+    def damaged(self, visitor: Visitor, number: int) -> str:
+        verdict = visitor.classify(self._sent(visitor, self.clip[: len(self.clip) // 2] + bytes(5000), number))
+        return "a verdict" if isinstance(verdict, dict) else str(verdict)
+
+    def half(self, visitor: Visitor, number: int) -> str:
+        """An upload that breaks off."""
+        with socket.create_connection((self.address.hostname, self.address.port)) as connection:
+            connection.sendall(
+                b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+                b"Content-Type: multipart/form-data; boundary=cut\r\n\r\n"
+                b'--cut\r\nContent-Disposition: form-data; name="files"; filename="half.mp3"\r\n\r\n' + self.clip
+            )
+        return "left"
+
+    def _sent(self, visitor: Visitor, content: bytes, number: int) -> dict:
+        """A file of its own for every request: a number at the end does not change the music."""
+        (path,) = visitor.send("clip.mp3", content + str(number).encode()).raise_for_status().json()
+        return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+KINDS = (
+    Soak.call,
+    Soak.page,
+    Soak.call,
+    Soak.page,
+    Soak.no_music,
+    Soak.call,
+    Soak.page,
+    Soak.damaged,
+    Soak.page,
+    Soak.half,
+)
+
+
+def _shown(answer: str) -> str:
+    if '"success":true' not in answer:
+        return answer[-200:]
+    return "no verdict" if "No verdict" in answer else "a verdict"
+
+
+def count_files(app: App) -> int:
+    return sum(path.is_file() for path in app.uploads.rglob("*"))
+
+
+if __name__ == "__main__":
+    main()
