@@ -42,7 +42,7 @@ def squeezed(song: Path) -> Path:
 
 def phoned(song: Path) -> Path:
     """Recorded by a phone across a room, with the noise of both."""
-    room = sox(song, song.with_name("room.wav"), "gain -6 remix - reverb 50 50 60")
+    room = sox(song, song.with_name("room.wav"), f"gain -6 remix - reverb 50 50 60 rate {RATE}")
     noise = sox("-n", "-r", RATE, song.with_name("noise.wav"), f"synth {LONGEST_SECONDS} pinknoise")
     heard, hiss = decode(room, RATE), decode(noise, RATE)
     level = heard.square().mean().sqrt() / hiss.square().mean().sqrt() * 10 ** (-NOISE_BELOW / 20)

@@ -16,6 +16,7 @@ from genre.errors import AudioError
 from genre.frontend import CLIP_SECONDS, TAIL_SECONDS, window_starts
 
 SILENCE = 1e-4  # a recording that never passes -80 dB of full scale is silent
+MIN_LEVEL = 0.1  # root mean square of a clip, -20 dB of full scale; most masters are louder
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,12 @@ class Clip:
     start: float
     window_starts: list[float]
     end: float
+
+    @property
+    def raised(self) -> Tensor:
+        """The waveform as members hear it: not below `MIN_LEVEL`, since they know masters and visitors have phones."""
+        level = self.waveform.square().mean().sqrt()
+        return self.waveform * (MIN_LEVEL / level).clamp(min=1) if level > 0 else self.waveform
 
 
 class Classifier:
@@ -187,11 +194,11 @@ class Classifier:
         """
         starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
         detector = self.checkpoint.music
-        results, spectra, music = {}, {}, None
+        waveform, results, spectra, music = clip.raised, {}, {}, None
         for name, member in self.checkpoint.members.items():
             log_mel = member.log_mel
             if (key := log_mel.config.spectrum) not in spectra:  # members may look at the same one
-                spectra[key] = log_mel.spectrum(clip.waveform)
+                spectra[key] = log_mel.spectrum(waveform)
             sees_all = log_mel.config.window_seconds > self.window_seconds
             windows = log_mel.windows(spectra[key], torch.zeros(1) if sees_all else starts)
             features = member.embed(windows)

@@ -98,6 +98,7 @@ def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> tuple[dict, Te
                 "first_window_top1": _top(one[:, 0], labels, 1),
                 "all_windows_top1": _top(one.flatten(0, 1), labels.repeat_interleave(one.shape[1]), 1),
                 "track_top1": _top(average_windows(one), labels, 1),
+                "track_negative_log_likelihood": _loss(average_windows(one), labels),
             }
             for name, one in log_probabilities.items()
         },
@@ -125,7 +126,7 @@ def _figures(probabilities: Tensor, labels: Tensor) -> dict:
         "top3": _top(probabilities, labels, 3),
         "top1_of_surest_half": _round(correct[surest]),
         "calibration_error": round(calibration_error(confidence, correct), 4),
-        "negative_log_likelihood": round(torch.nn.functional.nll_loss(probabilities.log(), labels).item(), 4),
+        "negative_log_likelihood": _loss(probabilities.log(), labels),
     }
 
 
@@ -174,6 +175,10 @@ def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATI
 def _top(scores: Tensor, labels: Tensor, k: int) -> float:
     k = min(k, scores.shape[-1])
     return _round((scores.topk(k, dim=-1).indices == labels[:, None]).any(-1))
+
+
+def _loss(log_probabilities: Tensor, labels: Tensor) -> float:
+    return round(torch.nn.functional.nll_loss(log_probabilities, labels).item(), 4)
 
 
 def _round(correct: Tensor) -> float:

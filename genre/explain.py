@@ -101,7 +101,7 @@ def picture(explanation: Explanation) -> Image.Image:
 def windows_seen(checkpoint: Checkpoint, clip: Clip, at: float) -> dict[str, Tensor]:
     """What each member that judges windows sees of the one at `at` seconds, in dB, shape (1, bands, columns)."""
     start = torch.tensor([at - clip.start], dtype=torch.float64)
-    return {name: checkpoint.members[name].log_mel(clip.waveform, start) for name in window_members(checkpoint.members)}
+    return {name: checkpoint.members[name].log_mel(clip.raised, start) for name in window_members(checkpoint.members)}
 
 
 def verdicts(checkpoint: Checkpoint, seen: dict[str, Tensor]) -> Tensor:

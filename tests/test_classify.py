@@ -121,3 +121,15 @@ def test_the_dictionary_holds_what_programs_need(classifier, example):
 def test_an_impossible_overlap_is_refused(classifier, example, overlap):
     with pytest.raises(ValueError, match="overlap"):
         classifier.classify(example, overlap=overlap)
+
+
+def test_a_soft_recording_gets_the_verdict_of_a_loud_one(classifier, tmp_path):
+    """A phone across the room is 30 dB below a master; the level says nothing about the genre then."""
+    sound, verdicts = music(9), []
+    for level in (0.3, 0.01):
+        path = write_audio(tmp_path / f"{level}.wav", [level * sound / np.sqrt(np.mean(sound**2))], "pcm_f32le")
+        verdicts.append(list(dict(sorted(classifier.classify(path).probabilities.items())).values()))
+    louder = write_audio(tmp_path / "low.wav", [0.1 * sound / np.sqrt(np.mean(sound**2))], "pcm_f32le")
+    expected = list(dict(sorted(classifier.classify(louder).probabilities.items())).values())
+    assert verdicts[1] == pytest.approx(expected, abs=1e-3)
+    assert verdicts[0] != pytest.approx(expected, abs=1e-3)  # between masters the level does say something
