@@ -8,7 +8,7 @@ from pathlib import Path
 from genre import report
 from genre.audio import SUFFIXES
 from genre.classify import Classifier, Prediction, load
-from genre.errors import AudioError, CheckpointError
+from genre.errors import AudioError, GenreError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,10 +19,16 @@ def main(argv: list[str] | None = None) -> int:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print a list with an object a file, with every window")
     output.add_argument("--csv", action="store_true", help="print a line a file")
+    output.add_argument("--out", type=Path, help="of --cluster: takes a line of JSON a file, and goes on there")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="classify on a Dask cluster; 'local' is all cores")
     arguments = parser.parse_args(argv)
+    if (arguments.cluster is None) != (arguments.out is None):
+        parser.error("--cluster and --out go together")
     try:
+        if arguments.cluster:
+            return _label(arguments)
         classifier = load(arguments.checkpoint)
-    except CheckpointError as error:
+    except GenreError as error:
         print(error, file=sys.stderr)
         return 2
     results = _classify_all(classifier, arguments.files, arguments.overlap)
@@ -40,6 +46,22 @@ def _overlap(text: str) -> float:
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError("must be at least 0 and below 1")
     return value
+
+
+def _label(arguments: argparse.Namespace) -> int:
+    """Classify on a cluster; returns the exit status."""
+    try:
+        from genre import cluster  # here, since it needs packages that nothing else does
+    except ModuleNotFoundError:
+        print("--cluster needs Dask: pip install -r requirements-cluster.txt", file=sys.stderr)
+        return 2
+    files = _expand(arguments.files)
+    try:
+        failed = cluster.label(files, arguments.out, arguments.cluster, arguments.checkpoint, arguments.overlap)
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 1 if failed else 0
 
 
 def _classify_all(

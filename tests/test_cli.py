@@ -6,7 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from distributed import LocalCluster
 
+import genre
+from genre import cluster
 from genre.__main__ import main
 from tests.conftest import ROOT
 
@@ -51,6 +54,41 @@ def test_an_unknown_checkpoint_is_one_line(example, capsys):
 def test_an_empty_folder_is_said(tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
     assert "no audio files" in capsys.readouterr().err
+
+
+def test_without_dask_a_cluster_is_one_line(example, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "genre.cluster", raising=False)
+    monkeypatch.delattr(genre, "cluster", raising=False)
+    assert main([str(example), "--cluster", "local", "--out", str(tmp_path / "genres.jsonl")]) == 2
+    assert capsys.readouterr().err == "--cluster needs Dask: pip install -r requirements-cluster.txt\n"
+    assert main([str(example)]) == 0
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:99999", "nonsense://here"])
+def test_a_scheduler_that_does_not_answer_is_one_line(example, tmp_path, monkeypatch, capsys, address):
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
+    assert main([str(example), "--cluster", address, "--out", str(tmp_path / "genres.jsonl")]) == 2
+    assert f"No Dask scheduler answers at '{address}'." in capsys.readouterr().err
+
+
+def test_a_scheduler_without_workers_is_one_line(example, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
+    with LocalCluster(n_workers=0, dashboard_address=":0") as empty:
+        assert main([str(example), "--cluster", empty.scheduler_address, "--out", str(tmp_path / "genres.jsonl")]) == 2
+    assert f"The scheduler at {empty.scheduler_address} has no workers." in capsys.readouterr().err
+
+
+def test_rows_that_cannot_be_written_are_one_line(example, tmp_path, capsys):
+    assert main([str(example), "--cluster", "local", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"{tmp_path} cannot be written: Is a directory.\n"
+
+
+@pytest.mark.parametrize("half", [["--cluster", "local"], ["--out", "genres.jsonl"]])
+def test_a_cluster_and_its_file_go_together(example, half, capsys):
+    with pytest.raises(SystemExit):
+        main([str(example), *half])
+    assert "--cluster and --out go together" in capsys.readouterr().err
 
 
 def test_it_runs_as_a_module_anywhere(example, tmp_path):

@@ -1,0 +1,94 @@
+import os
+import resource
+
+import pytest
+
+from genre.lines import Lines, LinesError
+
+SONG = {"file": "song.mp3", "genre": "Folk", "checkpoint": "fma-small"}
+BROKEN = {"file": "broken.mp3", "error": "This file is empty."}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "genres.jsonl"
+
+
+def write(path, *rows):
+    with Lines(path, "fma-small") as lines:
+        for row in rows:
+            lines.write(row)
+
+
+def test_a_later_run_knows_what_is_there(path):
+    write(path, SONG, BROKEN)
+    before = path.read_bytes()
+    with Lines(path, "fma-small") as lines:
+        assert lines.files == {"song.mp3", "broken.mp3"}
+        assert lines.failed == 1
+    assert path.read_bytes() == before
+
+
+def test_wherever_the_last_line_breaks_off_the_others_stay(path):
+    write(path, SONG, BROKEN)
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for length in range(first, len(whole)):
+        path.write_bytes(whole[:length])
+        with Lines(path, "fma-small") as lines:
+            assert lines.files == {"song.mp3"}
+            lines.write(BROKEN)
+        assert path.read_bytes() == whole
+
+
+def test_names_that_are_not_text_are_told_apart(path):
+    names = {os.fsdecode(name) for name in (b"caf\xe8.mp3", b"caf\xe9.mp3", "café.mp3".encode())}
+    write(path, *(SONG | {"file": name} for name in names))
+    with Lines(path, "fma-small") as lines:
+        assert lines.files == names
+
+
+@pytest.mark.parametrize("content", ["no music", "no music\n", '{"file": "a.mp3"}\n[1]\n', '{"files": []}\n', "\0\0\0"])
+def test_a_file_that_holds_something_else_is_left_alone(path, content):
+    path.write_text(content)
+    with pytest.raises(LinesError, match="holds something else in line"):
+        Lines(path, "fma-small")
+    assert path.read_text() == content
+
+
+def test_verdicts_of_two_models_are_not_mixed(path):
+    write(path, BROKEN, SONG)
+    with pytest.raises(LinesError, match="holds verdicts of fma-small, not of mine"):
+        Lines(path, "mine")
+
+
+def test_two_runs_do_not_write_at_once(path):
+    with Lines(path, "fma-small"), pytest.raises(LinesError, match="Another process is writing"):
+        Lines(path, "fma-small")
+    write(path, SONG)
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path):
+    with pytest.raises(LinesError, match="cannot be written: No such file or directory"):
+        Lines(tmp_path / "nowhere" / "genres.jsonl", "fma-small")
+    with pytest.raises(LinesError, match="cannot be written: Is a directory"):
+        Lines(tmp_path, "fma-small")
+
+
+@pytest.fixture
+def disk():
+    """Sets how many bytes a file may have, as a disk does that fills up."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_is_said_and_leaves_the_rows_that_it_took(path, disk):
+    write(path, SONG)
+    disk(path.stat().st_size + 10)
+    with pytest.raises(LinesError, match="cannot be written: File too large"):
+        write(path, BROKEN)
+    assert path.read_bytes().endswith(b'"}\n{"file": "')
+    disk(10_000)
+    with Lines(path, "fma-small") as lines:
+        assert lines.files == {"song.mp3"}
