@@ -1,8 +1,8 @@
 """How quickly a cluster labels an archive, and what FMA would cost: python -m benchmarks.cluster SONGS
 
-Prints Markdown tables. The workers are processes of this machine with a core each, warm before they are timed; their
-clients run beside them. Clips are cut out of the songs in SONGS, and whole songs are those, several times. The whole
-commands are timed with their start.
+Prints Markdown tables. The workers are processes of this machine, warm before they are timed. Their decoders and the
+client take what cores they leave, so core hours are told from as many workers as there are cores. Clips are cut out of
+the songs in SONGS, and whole songs are those, several times. The whole commands are timed with their start.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Rate:
 
     @property
     def speed(self) -> float:
-        """Seconds of audio a second of a core."""
+        """Seconds of audio a second of a worker."""
         return self.audio_seconds / self.seconds / self.workers
 
 
@@ -74,7 +74,7 @@ def rates(clips: Path, songs: Path) -> tuple[Rate, Rate]:
     for workers in sorted({min(2**i, cores) for i in range(cores.bit_length() + 1)}):
         with LocalCluster(workers, threads_per_worker=1, memory_limit=0, dashboard_address=":0") as local:
             both = [rate(folder, local.scheduler_address, workers) for folder in (clips, songs)]
-        cells = [f"{r.files_a_second:.1f} files/s | {r.speed:.0f} s of audio a core second" for r in both]
+        cells = [f"{r.files_a_second:.1f} files/s | {r.speed:.0f} times real time a worker" for r in both]
         print(f"| {workers} | {' | '.join(cells)} |", flush=True)
     return both
 
