@@ -58,12 +58,12 @@ def build_page(models: Models) -> gr.Blocks:
             with gr.Tab(texts.LIVE_TAB):
                 live.build(models, model, player, tabs)
             with gr.Tab(texts.SEVERAL_TAB):
-                several.build(models, model, latest)
+                added = several.build(models, model, latest)
         about = gr.HTML(about, elem_id="about")
         with gr.Accordion(texts.CARD, open=False):
             model.render()
             card = gr.Markdown(card, elem_id="card")
-        calls.build(page, player, latest)
+        calls.build(page, player, added, latest)
         model.change(describe, model, [intro, about, card], api_visibility="private", show_progress="hidden")
         api.build(models)
     return page.queue(default_concurrency_limit=PARALLEL_JOBS, max_size=MAX_WAITING)

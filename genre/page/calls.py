@@ -5,24 +5,26 @@ import shlex
 from pathlib import Path
 
 import gradio as gr
+from gradio.events import Dependency
 from gradio.route_utils import get_root_url
 
 from genre.page import QUIET, texts
 
-QUEUE = "/gradio_api/queue/join"  # where the page's own questions arrive
+ROUTE = "/gradio_api/run/predict"  # where the page asks what is not queued
 ANY_SONG = ["song.mp3"]
 
 
-def build(page: gr.Blocks, song: gr.Audio, latest: gr.State) -> None:
+def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State) -> None:
     """The accordion.
 
     Args:
         song: the player of the tab with one song.
+        added: the event that hands in several songs.
         latest: names of the files that were heard last.
     """
 
     def fill(names: list[str], request: gr.Request) -> tuple[str, str, str]:
-        address, names = get_root_url(request.request, QUEUE, None), names or ANY_SONG
+        address, names = get_root_url(request.request, ROUTE, None), names or ANY_SONG
         return python(address, names), curl(address, names), mcp(address)
 
     def one(path: str | None) -> list[str]:
@@ -36,8 +38,9 @@ def build(page: gr.Blocks, song: gr.Audio, latest: gr.State) -> None:
         with gr.Tab("MCP"):
             gr.Markdown(texts.MCP_MORE)
             in_mcp = _code("json")
-    song.change(one, song, latest, queue=False, **QUIET)
-    gr.on([page.load, latest.change], fill, latest, [in_python, in_curl, in_mcp], queue=False, **QUIET)
+    chosen = song.change(one, song, latest, queue=False, **QUIET)
+    for event in (page.load, chosen.then, added.then):
+        event(fill, latest, [in_python, in_curl, in_mcp], queue=False, **QUIET)
 
 
 def _code(language: str) -> gr.Code:

@@ -26,11 +26,10 @@ def timeline_and_why(models: Models, model: gr.Dropdown, recording: gr.component
     """
 
     def why(path: str | None, name: str, click: gr.EventData) -> Iterator[str]:
-        if not path:
-            return
         try:
             classifier = models.get(name)
-            if click.genre not in classifier.labels:  # the page asks about what it shows, others may ask for anything
+            if not path or click.genre not in classifier.labels:  # the page asks about what it shows, others about all
+                yield ""
                 return
             yield views.LOOKING
             yield views.why(explain(classifier, path, float(click.start), click.genre), classifier.labels)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.data_classes import ListFiles
+from gradio.events import Dependency
 
 import genre
 from genre import audio, report, views
@@ -20,8 +21,8 @@ FILES = "genres.csv", "windows.csv", "genres.json"
 SPREADSHEET = "utf-8-sig"  # without the mark in front, Excel takes UTF-8 for something else
 
 
-def build(models: Models, model: gr.Dropdown, latest: gr.State) -> None:
-    """The tab.
+def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
+    """The tab; returns the event that hands in songs.
 
     Args:
         latest: takes the names of the files that were handed in.
@@ -47,6 +48,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> None:
 
     def hear(batch: Batch | None) -> Iterator[dict]:
         if batch is None:
+            yield {stop: gr.skip()}  # without an answer Gradio would empty everything
             return
         try:
             for song in batch.take():
@@ -67,6 +69,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> None:
 
     def open_chosen(batch: Batch | None) -> Iterator[dict]:
         if not (batch and batch.opened):
+            yield {verdict: gr.skip()}
             return
         song = batch.opened
         yield {path: song.path, used: batch.model, verdict: _card(models, song, batch.model), timeline: "", why: ""}
@@ -154,6 +157,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> None:
     chosen = rows.click(choose, state, queue=False, trigger_mode="multiple", **QUIET)
     opened = chosen.then(open_chosen, state, [path, used, verdict, timeline, why], trigger_mode="always_last", **QUIET)
     opened.failure(lambda: views.error(texts.BUSY), None, verdict, queue=False, **QUIET)
+    return added
 
 
 def _with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:

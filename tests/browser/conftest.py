@@ -4,10 +4,12 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from genre.audio import decode
 from tests.conftest import write_audio
+
+expect.set_options(timeout=30_000)  # milliseconds; a machine may be slow
 
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream

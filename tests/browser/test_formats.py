@@ -1,4 +1,5 @@
 import re
+from base64 import b64encode
 
 import pytest
 from playwright.sync_api import expect
@@ -30,6 +31,13 @@ CODECS = {
 CONTAINERS = {".m4b": "ipod", ".wma": "asf"}
 FILMS = {".mkv": "mpeg4", ".mov": "mpeg4", ".mp4": "mpeg4", ".webm": "libvpx"}
 UNWRITTEN = {".amr", ".ape"}  # which PyAV reads only
+DROP = """([name, type, content]) => {
+    const dataTransfer = new DataTransfer();
+    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+    dataTransfer.items.add(new File([bytes], name, { type }));
+    const drop = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
+    document.querySelector("#song .upload-container").dispatchEvent(drop);
+}"""
 
 
 def test_the_list_is_whole():
@@ -45,3 +53,20 @@ def test_a_song_of_every_format_is_heard(page, tmp_path, suffix):
     page.set_input_files(UPLOAD, path)
     wait_for_verdict(page)
     expect(page.locator("#verdict .heard")).to_have_text(re.compile("^Heard 0:07 in 3 windows"))
+
+
+@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@pytest.mark.parametrize(("name", "kind"), [("song.mp3", "audio/mpeg"), ("song.mp4", "video/mp4")])
+def test_songs_and_films_may_be_dropped(page, tmp_path, name, kind):
+    codec, film = ("aac", "mpeg4") if name.endswith("mp4") else ("libmp3lame", None)
+    path = write_audio(tmp_path / name, [music(4, 48000)], codec, rate=48000, video=film)
+    page.evaluate(DROP, [name, kind, b64encode(path.read_bytes()).decode()])
+    wait_for_verdict(page)
+    expect(page.locator("#timeline .window")).to_have_count(2)
+
+
+@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+def test_the_dialog_offers_films(page):
+    with page.expect_file_chooser() as dialog:
+        page.locator("#song .upload-container").click()
+    assert dialog.value.element.get_attribute("accept") == "audio/*,video/*"
