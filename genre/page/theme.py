@@ -12,6 +12,7 @@ THEME = gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], f
     block_label_background_fill_dark="transparent",
     block_label_border_width="0px",
     block_label_shadow="none",
+    block_title_padding="0",
     body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_300",
     block_label_text_color="*body_text_color",

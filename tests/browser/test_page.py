@@ -46,6 +46,8 @@ def test_a_click_plays_from_there_and_names_the_window(page, example):
     page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
     roll.click(position={"x": width * 0.5, "y": 30})
     page.wait_for_function("document.querySelector('#timeline audio').currentTime > 7.6")
+    expect(page.locator("#timeline .why h3")).to_have_text(re.compile("^Why .+, 0:06 to 0:09$"))
+    expect(page.locator("#timeline .why h3")).to_be_in_viewport()
     page.get_by_role("button", name="Pause").click()
     page.get_by_role("button", name="Play", exact=True).wait_for()
     audio = page.locator("#timeline audio")
