@@ -60,6 +60,7 @@ def test_assistants_find_two_tools_and_use_them(server, client, example):
     assert set(tools) == {"classify", "classify_batch"}
     assert tools["classify"].description.startswith("Tell the genre of a song.")
     assert "plausible" in tools["classify"].description
+    assert not good.isError, good.content[0].text
     assert ast.literal_eval(good.content[0].text) == client.predict(handle_file(example), api_name="/classify")
     assert bad.isError and "This is not an audio file that can be read" in bad.content[0].text
 

@@ -1,5 +1,6 @@
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -75,20 +76,24 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
         Lines(tmp_path, "fma-small")
 
 
-@pytest.fixture
-def disk():
-    """Sets how many bytes a file may have, as a disk does that fills up."""
+@contextmanager
+def small_disk(room):
+    """Files may have so many bytes, as on a disk that fills up; over before pytest writes again."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_is_said_and_leaves_the_rows_that_it_took(path, disk):
+def test_a_full_disk_is_said_and_leaves_the_rows_that_it_took(path):
     write(path, SONG)
-    disk(path.stat().st_size + 10)
-    with pytest.raises(LinesError, match="cannot be written: File too large"):
+    with (
+        pytest.raises(LinesError, match="cannot be written: File too large"),
+        small_disk(path.stat().st_size + 10),
+    ):
         write(path, BROKEN)
     assert path.read_bytes().endswith(b'"}\n{"file": "')
-    disk(10_000)
     with Lines(path, "fma-small") as lines:
         assert lines.files == {"song.mp3"}
