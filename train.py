@@ -39,6 +39,7 @@ from genre.sources import fma_small, genre_folders, is_fma_small
 from genre.training import RECIPES, Recipe, train_member
 
 PREPARED_MEMBERS = ["sparse", "smooth", "whole"]
+DATA_NAMES = {"fma_small": "FMA-small"}  # of folders, as people write them
 RUNS = Path("runs")  # archives, what training needs to go on, TensorBoard's logs
 
 
@@ -180,11 +181,12 @@ def publish(arguments: argparse.Namespace) -> None:
 
 
 def describe(arguments: argparse.Namespace, index: Index) -> dict:
+    name = arguments.data.resolve().name
     start = "random weights" if arguments.from_scratch else arguments.start_from or "ImageNet weights"
     return {
         "command": "python train.py " + shlex.join(_without_folders(argument) for argument in sys.argv[1:]),
         "start": start,
-        "data": f"{arguments.data.resolve().name}, {len(index.genres)} genres",
+        "data": f"{DATA_NAMES.get(name, name)}, {len(index.genres)} genres",
         "tracks": {split: len(index.of(split)) for split in ("training", "validation", "test")},
         "left_out": index.dropped,
         "members": {name: repr(recipe_for(arguments, name)) for name in arguments.members},
