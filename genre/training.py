@@ -235,7 +235,7 @@ class _Run:
     def validate(self, validation: Windows) -> tuple[float, float]:
         """Top-1 of first windows and of tracks under the averaged weights, which are kept if they are the best."""
         first, track = _accuracies(track_log_probabilities(self.average.module, validation), validation.labels)
-        if track > self.best_accuracy:
+        if track >= self.best_accuracy:  # of equals the later one: few tracks to validate with say little
             self.best_accuracy, self.best = track, _cpu_state(self.average.module)
         return first, track
 

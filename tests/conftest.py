@@ -1,12 +1,14 @@
 """Real audio where there is some, tones and noise made here where there is none."""
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,6 +102,12 @@ def server(tmp_path_factory) -> Iterator[str]:
     """The address of the app as people start it, on the shipped checkpoint."""
     with running_app(ROOT, dict(os.environ), tmp_path_factory.mktemp("server")) as address:
         yield address
+
+
+def run_async(coroutine: Coroutine) -> object:
+    """What a coroutine returns, by a thread of its own: Playwright keeps an event loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 @contextmanager

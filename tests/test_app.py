@@ -1,5 +1,4 @@
 import ast
-import asyncio
 import base64
 
 import httpx
@@ -11,7 +10,7 @@ from mcp.client.streamable_http import streamablehttp_client
 
 import genre
 from genre import views
-from tests.conftest import music, write_audio
+from tests.conftest import music, run_async, write_audio
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def test_assistants_find_two_tools_and_use_them(server, client, example):
             songs = example.read_bytes(), b"milk, bread"
             return tools, *[await session.call_tool("classify", {"song": data_address(song)}) for song in songs]
 
-    tools, good, bad = asyncio.run(talk())
+    tools, good, bad = run_async(talk())
     assert set(tools) == {"classify", "classify_batch"}
     assert tools["classify"].description.startswith("Tell the genre of a song.")
     assert "plausible" in tools["classify"].description

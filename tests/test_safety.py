@@ -1,6 +1,5 @@
 """Paths, other programs' addresses, stack traces and other visitors' files stay where they are."""
 
-import asyncio
 import hashlib
 import http.client
 import threading
@@ -17,7 +16,7 @@ from mcp.client.streamable_http import streamablehttp_client
 
 from genre.checkpoint import SHIPPED
 from genre.page import addresses, texts
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_async
 from tests.visitor import Visitor, file
 
 ROUTES = "/gradio_api/file=", "/file=", "/static/", "/gradio_api/static/", "/assets/", "/custom_component/"
@@ -146,7 +145,7 @@ def test_the_server_visits_no_neighbour(server, visitor):
             address = f"http://{host}:{neighbour.server_port}/song.mp3"
             assert not isinstance(visitor.classify(file(address)), dict)
             assert get(server, f"/gradio_api/file={address}")[0] in (403, 502)
-            assert asyncio.run(by_mcp(server, address)).isError
+            assert run_async(by_mcp(server, address)).isError
         assert neighbour.visits == []
 
 

@@ -140,7 +140,7 @@ def run_train(folder, out, *arguments, cwd):
 
 def test_the_command_trains_fuses_measures_and_saves(folder, tmp_path):
     out = tmp_path / "two"
-    options = ["--from-scratch", "--backbone", "test_efficientnet", "--epochs", "6", "--batch-size", "8"]
+    options = ["--from-scratch", "--backbone", "test_efficientnet", "--epochs", "3", "--batch-size", "8"]
     done = run_train(folder, out, *options, "--test", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((out / "metrics.json").read_text())
@@ -189,7 +189,7 @@ def test_a_folder_of_songs_becomes_a_model(genre_folder, tmp_path):
 
 def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
     out = tmp_path / "checkpoint"
-    options = ["--from", "fma-small", "--members", "sparse", "--epochs", "2", "--batch-size", "8"]
+    options = ["--from", "fma-small", "--members", "sparse", "--epochs", "3", "--batch-size", "8"]
     done = run_train(genre_folder, out, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "its head for 8 labels gives way to one for 2" in done.stdout
