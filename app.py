@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 
 import genre
 from genre import views
+from genre.memory import keep_memory
 from genre.page import HERE, addresses, api, calls, live, several, song, texts
 from genre.page.models import Models
 from genre.page.theme import THEME
@@ -81,6 +82,7 @@ def main() -> None:
         models = Models(arguments.checkpoint)
     except genre.GenreError as error:
         sys.exit(f"app.py: {error}")
+    keep_memory()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # so that jobs do not fight for cores
     processing_utils.async_transport = addresses.Bounded()
     page = build_page(models)

@@ -15,14 +15,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Ours:
-    """`genre.load().classify(path)`."""
+    """`genre.load().classify(path)`, in a process that holds on to its memory as the page and the command do."""
 
     NEEDS = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
 
     def __init__(self):
         import genre
         from genre import audio
+        from genre.memory import keep_memory
 
+        keep_memory()
         self.classifier = genre.load()
         self.stream = audio.stream
 

@@ -9,6 +9,7 @@ from genre import report
 from genre.audio import SUFFIXES
 from genre.classify import Classifier, Prediction, load
 from genre.errors import AudioError, GenreError
+from genre.memory import keep_memory
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.cluster:
             return _label(arguments)
+        keep_memory()
         classifier = load(arguments.checkpoint)
     except GenreError as error:
         print(error, file=sys.stderr)

@@ -24,6 +24,7 @@ FORMATS = (
 SUFFIXES = set(
     ".aac .aif .aiff .amr .ape .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .webm .wma .wv".split()
 )  # of the files that are taken from folders; a file that is named is read whatever it is called
+BLOCK_SECONDS = 0.5  # mixed down at once
 PRE_ROLL_SECONDS = 0.5  # decoded and thrown away before a wanted start
 FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is damage that would drown everything else
 MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; a second at 1 Hz would be blown up to tens of thousands of samples
@@ -114,7 +115,7 @@ def _reason(error: Exception) -> str:
 
 
 def _mono_blocks(container: av.container.InputContainer, rate: int, start: float) -> Iterator[np.ndarray]:
-    """Decoded frames as mono float32 at `rate`, shape (samples,) each, from `start` seconds on."""
+    """Mono float32 at `rate`, shape (samples,) each, from `start` seconds on."""
     track = container.streams.audio[0]
     origin = float((track.start_time or 0) * track.time_base)
     if start > 0:
@@ -122,21 +123,29 @@ def _mono_blocks(container: av.container.InputContainer, rate: int, start: float
         # Where a jump fails, or the file says it begins in a million years, all that is before the start is decoded.
         with suppress(av.FFmpegError, OSError, OverflowError):
             container.seek(int((origin + max(0.0, start - PRE_ROLL_SECONDS)) * av.time_base), backward=True)
-    resampler, made_for, skip = None, None, None
-    for frame in _frames(container, track):
-        if skip is None:  # the first frame says where decoding really began
-            began = start if frame.time is None else frame.time - origin
-            skip = max(0, round((start - began) * rate))
+    frames = _frames(container, track)
+    first = next(frames, None)
+    if first is None:
+        return
+    began = start if first.time is None else first.time - origin  # the first frame says where decoding really began
+    skip = max(0, round((start - began) * rate))
+    for block in _resampled(itertools.chain([first], frames), rate):
+        yield block[skip:]
+        skip = max(0, skip - len(block))
+
+
+def _resampled(frames: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
+    """Mono blocks at `rate`, larger than a decoder's frames, since what is done for each of those adds up."""
+    resampler, made_for = None, None
+    for frame in frames:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != made_for:  # at the first frame, and where a broadcast changes its format on the way
             _check(frame)
-            resampler, made_for = av.AudioResampler(format="flt", rate=rate), shape
-        for converted in resampler.resample(frame):
-            block = _mono(converted)
-            yield block[skip:]
-            skip = max(0, skip - len(block))
-    for converted in resampler.resample(None) if resampler else ():
-        yield _mono(converted)[skip:]
+            yield from map(_mono, resampler.resample(None) if resampler else ())
+            resampler = av.AudioResampler(format="flt", rate=rate, frame_size=round(BLOCK_SECONDS * rate))
+            made_for = shape
+        yield from map(_mono, resampler.resample(frame))
+    yield from map(_mono, resampler.resample(None))
 
 
 def _check(frame: av.AudioFrame) -> None:

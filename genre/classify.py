@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from genre.audio import stream
 from genre.checkpoint import Checkpoint, load_checkpoint
 from genre.errors import AudioError
+from genre.fold import folded
 from genre.frontend import CLIP_SECONDS, TAIL_SECONDS, window_starts
 
 SILENCE = 1e-4  # a recording that never passes -80 dB of full scale is silent
@@ -114,7 +115,8 @@ class Classifier:
     """
 
     def __init__(self, checkpoint: Checkpoint, read: Callable[..., Iterator[np.ndarray]] = stream):
-        self.checkpoint, self.read = checkpoint, read
+        self.checkpoint = replace(checkpoint, members={name: folded(m) for name, m in checkpoint.members.items()})
+        self.read = read
         self.labels = checkpoint.labels
         self.window_seconds = checkpoint.window_seconds
         self.sample_rate = checkpoint.sample_rate

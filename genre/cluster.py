@@ -5,12 +5,11 @@ flight, so memory does not grow with the archive. Workers read the files themsel
 place on every machine, and decode them in processes apart (see `genre.worker`), so that a hostile file takes none down.
 """
 
-import ctypes
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -24,13 +23,11 @@ from genre.checkpoint import HUB_PREFIX, available, load_checkpoint
 from genre.classify import Classifier, Prediction
 from genre.errors import AudioError, GenreError
 from genre.lines import Lines
+from genre.memory import keep_memory
 
 LOCAL = "local"
 PATIENCE_SECONDS = 10  # for a scheduler to answer, and for its first worker
 AHEAD = 4  # files in flight a thread: one that is heard, and some for the time that a message takes
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
-KEPT_BYTES, LARGEST_KEPT_BYTES = 2**28, 2**25  # in all, and a piece, where malloc.h allows no more
 
 
 class ClusterError(GenreError):
@@ -209,17 +206,5 @@ def classify(name: str, folder: str, checkpoint: str | None, overlap: float) -> 
 def _classifier(checkpoint: str | None) -> Classifier:
     """Loaded once in a worker, which has a core to itself."""
     torch.set_num_threads(1)
-    _keep_memory()
+    keep_memory()
     return Classifier(load_checkpoint(checkpoint), worker.stream)
-
-
-def _keep_memory() -> None:
-    """Have malloc hold on to what tensors leave behind, where it is glibc's.
-
-    Dask's workers start with a malloc that gives all of it back to the system, which then clears it again for the next
-    tensor: a third of the time that a file takes.
-    """
-    with suppress(AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)

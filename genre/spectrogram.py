@@ -2,13 +2,13 @@
 
 import base64
 import io
+import math
 
 import numpy as np
-import torchaudio
 from PIL import Image
 
 from genre.classify import Clip
-from genre.frontend import MIN_POWER
+from genre.frontend import MIN_POWER, MelPower
 
 FRAME_SECONDS = 0.093  # long enough to part neighbouring notes, short enough to show a beat
 HOPS_PER_FRAME = 4
@@ -30,17 +30,8 @@ class Spectrogram:
     def __init__(self, rate: int):
         self.rate = rate
         self.highest_hz = min(HIGHEST_HZ, rate / 2)
-        n_fft = round(FRAME_SECONDS * rate)
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            rate,
-            n_fft,
-            hop_length=n_fft // HOPS_PER_FRAME,
-            n_mels=BANDS,
-            f_max=self.highest_hz,
-            norm="slaney",
-            mel_scale="slaney",
-            pad_mode="constant",  # mirrored ends would need more sound than a very short clip has
-        )
+        n_fft = 2 ** round(math.log2(FRAME_SECONDS * rate))  # other lengths take several times as long
+        self.mel = MelPower(rate, n_fft, n_fft // HOPS_PER_FRAME, BANDS, self.highest_hz)
         self.seconds = 0.0
         self._columns: list[np.ndarray] = []  # dB as float16, (bands, frames) a clip
 

@@ -41,10 +41,10 @@ def test_audio_becomes_arrays_that_training_reads(tmp_path, sources, front_end, 
     assert every.shape == (3, len(windows.starts), config.bands, config.columns)
     assert every.isfinite().all()
     if config.n_mfcc is None:  # the tone is where it belongs, and the short clip is repeated rather than padded
-        filters = windows.log_mel.mel.mel_scale.fb
+        filters = windows.log_mel.mel.filters
         for window in (0, -1):
             loudest = every[1, window].mean(dim=1).argmax().item()
-            peak = filters[:, loudest].argmax().item() * config.sample_rate / config.n_fft
+            peak = filters[loudest].argmax().item() * config.sample_rate / config.n_fft
             assert peak == pytest.approx(440, abs=config.sample_rate / config.n_fft + 1)
 
 
