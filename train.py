@@ -33,6 +33,7 @@ from genre.errors import CheckpointError, DataError, GenreError
 from genre.evaluate import evaluate, fit_certainty, fit_fusions, member_log_probabilities, write_predictions
 from genre.files import write_json
 from genre.frontend import FRONT_ENDS
+from genre.memory import keep_all_memory
 from genre.model import RANDOM, Member, create_backbone, replace_head
 from genre.publish import push_checkpoint, push_space
 from genre.sources import fma_small, genre_folders, is_fma_small
@@ -45,6 +46,7 @@ RUNS = Path("runs")  # archives, what training needs to go on, TensorBoard's log
 
 def main() -> None:
     arguments = parse_arguments()
+    keep_all_memory()
     precision = "bf16" if torch.cuda.is_available() else "no"
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
