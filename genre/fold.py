@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: the same numbers from fewer steps, for use but not for training."""
+"""Batch norms folded into the convolutions before them: the same numbers from fewer steps, for use after training."""
 
 import copy
 from collections.abc import Callable
