@@ -26,7 +26,7 @@ from accelerate import Accelerator
 
 from genre.archive import build_archive
 from genre.card import write_card
-from genre.checkpoint import average_windows, load_checkpoint, save_checkpoint
+from genre.checkpoint import Checkpoint, average_windows, load_checkpoint, save_checkpoint
 from genre.data import Index, Windows, read_index, stored_as
 from genre.download import fetch_fma_small
 from genre.errors import CheckpointError, DataError, GenreError
@@ -113,17 +113,31 @@ def measure(arguments: argparse.Namespace, index: Index) -> None:
 
 
 def train(accelerator: Accelerator, arguments: argparse.Namespace, index: Index) -> None:
-    members = {name: train_one(accelerator, arguments, index, name) for name in arguments.members}
+    kept = find_kept(arguments, index)
+    members = {
+        name: kept[name].members[name] if name in kept else train_one(accelerator, arguments, index, name)
+        for name in arguments.members
+    }
     if accelerator.is_main_process:
-        fuse(arguments, index, members)
+        fuse(arguments, index, members, kept)
 
 
-def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member]) -> None:
+def find_kept(arguments: argparse.Namespace, index: Index) -> dict[str, Checkpoint]:
+    """The checkpoint that each member that need not be trained is taken from; the first that has it."""
+    kept = {}
+    for checkpoint in map(load_checkpoint, arguments.keep):
+        if checkpoint.labels != index.genres:
+            raise CheckpointError(f"{checkpoint.name} is for other genres than this data; --from gives it new heads.")
+        kept = dict.fromkeys(set(checkpoint.members) & set(arguments.members), checkpoint) | kept
+    return kept
+
+
+def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member], kept: dict[str, Checkpoint]) -> None:
     """Fit fusion and calibration on validation, save the checkpoint, measure it, write its card."""
-    log_probabilities, labels = member_log_probabilities(members, index, "validation")
-    window, track = fit_fusions(members, log_probabilities, labels)
-    averages = torch.stack([average_windows(one) for one in log_probabilities.values()])
-    save_checkpoint(arguments.out, index.genres, members, window, track, fit_certainty(track(averages), labels))
+    window, track = fit_fusions(members, index)
+    heard, labels = member_log_probabilities(members, index, "validation")
+    probabilities = track(torch.stack([average_windows(one) for one in heard.values()]))
+    save_checkpoint(arguments.out, index.genres, members, window, track, fit_certainty(probabilities, labels))
 
     checkpoint = load_checkpoint(arguments.out.resolve())  # what is measured is what was stored
     splits = ("validation", "test") if arguments.test else ("validation",)
@@ -132,7 +146,7 @@ def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member]
         figures[split], probabilities = evaluate(checkpoint, index, split)
         show(figures[split], split)
         write_predictions(arguments.out / f"predictions-{split}.csv", index, split, probabilities)
-    write_json(arguments.out / "metrics.json", {"training": describe(arguments, index), **figures})
+    write_json(arguments.out / "metrics.json", {"training": describe(arguments, index, kept), **figures})
     write_card(arguments.out)
 
 
@@ -142,7 +156,7 @@ def train_one(accelerator: Accelerator, arguments: argparse.Namespace, index: In
     training, validation = (Windows(index, split, recipe.front_end) for split in ("training", "validation"))
     accelerator.print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs")
     torch.manual_seed(recipe.seed)
-    member = start_member(arguments, recipe, name, training, len(index.genres))
+    member = start_member(arguments, recipe, name, training, index.genres)
     accelerator.init_trackers(f"{arguments.out.name}/{name}")
     state_file = RUNS / arguments.out.name / f"{name}.pt"
     train_member(accelerator, member, training, validation, recipe, state_file, arguments.resume)
@@ -150,16 +164,23 @@ def train_one(accelerator: Accelerator, arguments: argparse.Namespace, index: In
     return member
 
 
-def start_member(arguments: argparse.Namespace, recipe: Recipe, name: str, training: Windows, labels: int) -> Member:
+def start_member(
+    arguments: argparse.Namespace, recipe: Recipe, name: str, training: Windows, genres: list[str]
+) -> Member:
     """A member before its training: from a checkpoint, from ImageNet weights, or from nothing."""
     if arguments.start_from:
         trained = load_checkpoint(arguments.start_from)
         if name not in trained.members:
             raise CheckpointError(f"{arguments.start_from} has no {name} member, only {', '.join(trained.members)}.")
-        print(f"{name}: from {trained.name}, its head for {len(trained.labels)} labels gives way to one for {labels}")
-        return replace_head(trained.members[name], labels)
+        member = trained.members[name]
+        if trained.labels == genres:
+            return member
+        print(
+            f"{name}: from {trained.name}, with a new head for {len(genres)} genres in place of {len(trained.labels)}"
+        )
+        return replace_head(member, len(genres))
     weights = RANDOM if arguments.from_scratch else arguments.weights
-    backbone = create_backbone(recipe.backbone, labels, weights)
+    backbone = create_backbone(recipe.backbone, len(genres), weights)
     return Member(backbone, FRONT_ENDS[recipe.front_end], *training.statistics(), recipe.input_size)
 
 
@@ -182,7 +203,7 @@ def publish(arguments: argparse.Namespace) -> None:
         print(push_space(arguments.push, arguments.space, published.tag, public=arguments.public))
 
 
-def describe(arguments: argparse.Namespace, index: Index) -> dict:
+def describe(arguments: argparse.Namespace, index: Index, kept: dict[str, Checkpoint]) -> dict:
     name = arguments.data.resolve().name
     start = "random weights" if arguments.from_scratch else arguments.start_from or "ImageNet weights"
     return {
@@ -191,8 +212,16 @@ def describe(arguments: argparse.Namespace, index: Index) -> dict:
         "data": f"{DATA_NAMES.get(name, name)}, {len(index.genres)} genres",
         "tracks": {split: len(index.of(split)) for split in ("training", "validation", "test")},
         "left_out": index.dropped,
-        "members": {name: repr(recipe_for(arguments, name)) for name in arguments.members},
+        "members": {name: describe_member(arguments, name, kept.get(name)) for name in arguments.members},
     }
+
+
+def describe_member(arguments: argparse.Namespace, name: str, source: Checkpoint | None) -> str:
+    """A member's recipe; that of a member that was kept comes with the command that trained it."""
+    if source is None:
+        return repr(recipe_for(arguments, name))
+    training = source.metrics.get("training", {"command": f"from {source.name}", "members": {}})
+    return f"{training['members'].get(name, '')} by `{training['command']}`"
 
 
 def _without_folders(argument: str) -> str:
@@ -223,11 +252,21 @@ def parse_arguments() -> argparse.Namespace:
         choices=list(RECIPES),
         help=f"networks to train and fuse (dense on audio, {' '.join(PREPARED_MEMBERS)} on prepared arrays)",
     )
+    parser.add_argument(
+        "--keep",
+        nargs="+",
+        default=[],
+        metavar="CHECKPOINT",
+        help="take the members that these have from there; only the others are trained",
+    )
     parser.add_argument("--backbone", help="any timm image model (tf_efficientnet_lite0)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--weights", type=Path, help="ImageNet weights from a file instead of the Hub")
     start.add_argument(
-        "--from", dest="start_from", metavar="CHECKPOINT", help="go on from a trained one, for the labels of this data"
+        "--from",
+        dest="start_from",
+        metavar="CHECKPOINT",
+        help="go on from a trained one, with a new head for other genres",
     )
     start.add_argument("--from-scratch", action="store_true", help="random weights, to see what ImageNet is worth")
     for name, kind, meaning in (

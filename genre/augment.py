@@ -1,16 +1,24 @@
 """Augmentation of log-mel windows in batches, on whatever device the batch is.
 
 Besides mixup and SpecAugment (Park et al., 2019), it varies what differs between masters of a song and not between
-genres: level, dynamic range, spectral tilt and bandwidth.
+genres: level, dynamic range, spectral tilt and bandwidth; and what a phone across a room does to a song.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchaudio.functional import mask_along_axis_iid
 
 SHORTEST_EXCERPT = 13  # columns: 3 s of the *sparse* kind
+EQUALISER_KNOTS = 7
+PHONE_NOISE = (20.0, 60.0)  # dB below the loudest cell at the lowest band, and PINK dB lower at the highest
+PINK = 18.0
+PHONE_EDGES = (0.15, 0.6)  # a phone begins to hear below the first part of the bands and stops above the second
+NEPERS = math.log(10) / 10  # a dB, so that powers are added without leaving the scale
+PHONE_SLOPE = (1.5, 20.0)  # dB a band beyond an edge, of 128
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,8 @@ class Augmentation:
         tilt: level change between the lowest and the highest band, in dB, at most either way.
         dynamic_range: factor on the distance in dB from the loudest cell, from 1 - this to 1 + this.
         low_pass: part of the windows that lose everything above a random band in the upper half.
+        equaliser: standard deviation of a random curve over the bands, in dB.
+        phone: part of the windows that lose both ends of the spectrum and drown in noise.
         roll: part of the columns that each window is rotated by in time, at most either way.
         excerpt: part of the windows that become a shorter stretch of themselves, repeated as short recordings are.
     """
@@ -36,12 +46,14 @@ class Augmentation:
     tilt: float = 10.0
     dynamic_range: float = 0.25
     low_pass: float = 0.1
+    equaliser: float = 3.0
+    phone: float = 0.3
     roll: float = 0.0
     excerpt: float = 0.0
 
     def __call__(self, windows: Tensor) -> Tensor:
         """Everything but mixup: windows in dB, shape (batch, bands, columns), to the same shape."""
-        return self._mask(self._rearrange(self._remaster(windows)))
+        return self._mask(self._rearrange(self._remaster(self._phone(self._equalise(windows)))))
 
     def _rearrange(self, windows: Tensor) -> Tensor:
         """Roll and excerpt: the column that each column is taken from."""
@@ -55,6 +67,34 @@ class Augmentation:
         shift = torch.randint(-reach, reach + 1, each, device=device)
         source = (torch.arange(columns, device=device) % length + shift) % columns
         return windows.gather(2, source[:, None].expand(-1, bands, -1))
+
+    def _equalise(self, windows: Tensor) -> Tensor:
+        if not self.equaliser:
+            return windows
+        knots = torch.randn(len(windows), 1, EQUALISER_KNOTS, device=windows.device) * self.equaliser
+        curve = interpolate(knots, windows.shape[1], mode="linear", align_corners=True)
+        floor = windows.amin(dim=(1, 2), keepdim=True)
+        return torch.maximum(windows + curve.mT, floor)
+
+    def _phone(self, windows: Tensor) -> Tensor:
+        """The level of the loudest cell stays, as it does where recordings are raised to the level of masters."""
+        if not self.phone:
+            return windows
+        batch, bands, _ = windows.shape
+        loudest = windows.amax(dim=(1, 2), keepdim=True)
+        low, high, slope, noise = windows.new_empty(4, batch, 1, 1).uniform_(0, 1)
+        low = low * PHONE_EDGES[0]
+        high = PHONE_EDGES[1] + high * (1 - PHONE_EDGES[1])
+        slope = PHONE_SLOPE[0] * (PHONE_SLOPE[1] / PHONE_SLOPE[0]) ** slope
+        band = torch.linspace(0, 1, bands, device=windows.device)[:, None]
+        beyond = torch.maximum(low - band, band - high).clamp(min=0) * 128
+        heard = windows - slope * beyond
+        hiss = torch.randn_like(windows) * 3 + heard.amax(dim=(1, 2), keepdim=True)
+        hiss = hiss - (PHONE_NOISE[0] + noise * (PHONE_NOISE[1] - PHONE_NOISE[0])) - PINK * band - slope * beyond
+        heard = torch.logaddexp(heard * NEPERS, hiss * NEPERS) / NEPERS
+        heard = heard - heard.amax(dim=(1, 2), keepdim=True) + loudest
+        heard = torch.maximum(heard, windows.amin(dim=(1, 2), keepdim=True))
+        return torch.where(torch.rand(batch, 1, 1, device=windows.device) < self.phone, heard, windows)
 
     def _remaster(self, windows: Tensor) -> Tensor:
         batch, bands, _ = windows.shape
@@ -89,3 +129,8 @@ class Augmentation:
             tensor * (w := weight.view(-1, *[1] * (tensor.dim() - 1))) + tensor[other] * (1 - w)
             for tensor in (windows, *targets)
         )
+
+
+NO_CHANGE = Augmentation(
+    mixup=0, band_mask=0, column_mask=0, gain=0, tilt=0, dynamic_range=0, low_pass=0, equaliser=0, phone=0
+)

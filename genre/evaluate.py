@@ -2,11 +2,14 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from genre.augment import NO_CHANGE, Augmentation
 from genre.checkpoint import Certainty, Checkpoint, Fusion, average_windows, window_members
 from genre.data import Index, Windows, front_end_name
 from genre.training import track_log_probabilities
@@ -14,6 +17,7 @@ from genre.training import track_log_probabilities
 CALIBRATION_BINS = 15
 COVERAGE = 0.9  # of the conformal set: how often it holds the true genre
 SURE = 2 / 3  # how often a genre is right where it is named alone
+BY_PHONE = replace(NO_CHANGE, phone=1.0)
 
 
 def fit_fusion(log_probabilities: Tensor, labels: Tensor) -> Fusion:
@@ -38,20 +42,52 @@ def fit_fusion(log_probabilities: Tensor, labels: Tensor) -> Fusion:
     return Fusion(scale / scale.sum(), (1 / scale.sum()).item())
 
 
-def member_log_probabilities(members: dict, index: Index, split: str) -> tuple[dict[str, Tensor], Tensor]:
-    """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,)."""
+class ChangedWindows(Windows):
+    """Windows of a split as they are after an augmentation, the same every time."""
+
+    def __init__(self, index: Index, split: str, front_end: str, change: Augmentation):
+        super().__init__(index, split, front_end)
+        self.change = change
+
+    def all(self, tracks: np.ndarray) -> Tensor:
+        """A track is changed in one way, all of its windows alike."""
+        torch.manual_seed(int(tracks[0]))
+        windows = super().all(tracks).movedim(1, 2)  # bands first
+        return self.change(windows.flatten(2)).unflatten(2, windows.shape[2:]).movedim(1, 2)
+
+
+def member_log_probabilities(
+    members: dict, index: Index, split: str, change: Augmentation | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,).
+
+    With a change, those of the tracks as they are after it.
+    """
     results = {}
     for name, member in members.items():
-        windows = Windows(index, split, front_end_name(member.log_mel.config))
+        front_end = front_end_name(member.log_mel.config)
+        windows = ChangedWindows(index, split, front_end, change) if change else Windows(index, split, front_end)
         results[name] = track_log_probabilities(member, windows)
     return results, windows.labels
 
 
-def fit_fusions(members: dict, log_probabilities: dict[str, Tensor], labels: Tensor) -> tuple[Fusion, Fusion]:
-    """Fusion of the members for a window, by the first one of each track, and for a track."""
-    window = fit_fusion(torch.stack([log_probabilities[name][:, 0] for name in window_members(members)]), labels)
-    track = fit_fusion(torch.stack([average_windows(log_probabilities[name]) for name in members]), labels)
-    return window, track
+def fit_fusions(members: dict, index: Index) -> tuple[Fusion, Fusion]:
+    """Fusion of the members for a window, by the first one of each track, and for a track.
+
+    Weights are fitted on the validation tracks as they are and as a phone hears them, since people play songs to their
+    phones; the temperature on the tracks as they are.
+    """
+    by_member, labels = member_log_probabilities(members, index, "validation")
+    by_phone, _ = member_log_probabilities(members, index, "validation", BY_PHONE)
+    window = [torch.stack([heard[n][:, 0] for n in window_members(members)]) for heard in (by_member, by_phone)]
+    track = [torch.stack([average_windows(heard[n]) for n in members]) for heard in (by_member, by_phone)]
+    return _fit_on_both(*window, labels), _fit_on_both(*track, labels)
+
+
+def _fit_on_both(as_it_is: Tensor, by_phone: Tensor, labels: Tensor) -> Fusion:
+    """Weights for both, temperature for the first, from log-probabilities (members, tracks, labels)."""
+    weights = fit_fusion(torch.cat([as_it_is, by_phone], dim=1), labels.repeat(2)).weights
+    return Fusion(weights, fit_fusion(torch.tensordot(weights, as_it_is, dims=1)[None], labels).temperature)
 
 
 def fit_certainty(probabilities: Tensor, labels: Tensor) -> Certainty:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from genre.audio import decode
-from genre.augment import Augmentation
+from genre.augment import NO_CHANGE
 from genre.data import Index, Windows
 from genre.errors import CheckpointError, DataError
 from genre.frontend import CLIP_SECONDS, window_starts
@@ -29,7 +29,7 @@ VALIDATION_EVERY = 5  # one file in five of the material chooses the penalty
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 FALSE_ALARMS = 0.02  # part of the validation tracks that are called not music
 BATCH = 64
-MUFFLED = Augmentation(0.0, 0, 0.0, gain=0.0, tilt=0.0, dynamic_range=0.0, low_pass=1.0)
+MUFFLED = replace(NO_CHANGE, low_pass=1.0)
 
 
 @dataclass(frozen=True)

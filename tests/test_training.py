@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 import genre
 from genre.audio import decode
-from genre.augment import Augmentation
+from genre.augment import NO_CHANGE, Augmentation
 from genre.data import FORMATS, Windows, read_index
 from genre.errors import GenreError
 from genre.frontend import FRONT_ENDS
@@ -118,9 +118,30 @@ def test_augmentation_changes_levels_but_not_shapes():
     assert changed.shape == windows.shape
     assert changed.isfinite().all()
     assert not torch.allclose(changed, windows)
-    off = Augmentation(mixup=0, band_mask=0, column_mask=0, gain=0, tilt=0, dynamic_range=0, low_pass=0, roll=0)
-    torch.testing.assert_close(off(windows), windows)
-    assert off.mix(windows)[0] is windows
+    torch.testing.assert_close(NO_CHANGE(windows), windows)
+    assert NO_CHANGE.mix(windows)[0] is windows
+
+
+def test_a_phone_hears_neither_end_of_the_spectrum_but_the_same_level():
+    torch.manual_seed(0)
+    windows = -40 - 20 * torch.rand(16, 128, 13)
+    windows[:, :, 0] = -80  # a pause
+    heard = Augmentation(phone=1.0)._phone(windows)
+    torch.testing.assert_close(heard.amax(dim=(1, 2)), windows.amax(dim=(1, 2)))
+    assert heard.amin() >= -80
+    level = heard[:, :, 1:].mean(dim=(0, 2))
+    assert level[-8:].mean() < level[40:80].mean() - 10
+    assert level[:4].mean() < level[40:80].mean()
+    assert (heard[:, 60, 0] > -80).any()  # noise fills the pauses
+
+
+def test_an_equaliser_lifts_whole_bands():
+    torch.manual_seed(0)
+    windows = torch.full((4, 128, 13), -40.0)
+    windows[:, :, 0] = -80
+    changed = Augmentation(equaliser=6.0)._equalise(windows)[:, :, 1:]
+    assert changed.std(dim=2).max() < 1e-4
+    assert (changed[:, :, 0].std(dim=1) > 1).all()
 
 
 def test_mixup_blends_targets_as_it_blends_windows():
@@ -152,6 +173,22 @@ def test_the_command_trains_fuses_measures_and_saves(folder, tmp_path):
     again = run_train(folder, out, "--evaluate", str(out), "--split", "test", cwd=tmp_path)
     printed = re.findall(r"^ +test .*$", done.stdout, re.MULTILINE)
     assert printed and printed == re.findall(r"^ +test .*$", again.stdout, re.MULTILINE)
+
+
+def test_members_of_a_checkpoint_are_kept_as_they_are(folder, tmp_path):
+    options = ["--from-scratch", "--backbone", "test_efficientnet", "--epochs", "1", "--batch-size", "8"]
+    for out, more in (("one", ["sparse"]), ("two", ["sparse", "smooth", "--keep", str(tmp_path / "one")])):
+        done = run_train(folder, tmp_path / out, *options, "--members", *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    before, after = (tmp_path / out / "sparse" / "model.safetensors" for out in ("one", "two"))
+    assert before.read_bytes() == after.read_bytes()
+    two = genre.load(tmp_path / "two").checkpoint
+    assert list(two.members) == ["sparse", "smooth"]
+    assert "--members sparse --" not in two.metrics["training"]["command"]
+    assert two.metrics["training"]["members"]["sparse"].endswith("--members sparse`")
+    done = run_train(folder, tmp_path / "three", "--keep", "fma-small", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "fma-small is for other genres than this data" in done.stderr
 
 
 def test_the_command_says_what_is_missing(tmp_path):
@@ -192,7 +229,7 @@ def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
     options = ["--from", "fma-small", "--members", "sparse", "--epochs", "3", "--batch-size", "8"]
     done = run_train(genre_folder, out, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "its head for 8 labels gives way to one for 2" in done.stdout
+    assert "with a new head for 2 genres in place of 8" in done.stdout
     classifier = genre.load(out)
     paths = sorted(genre_folder.glob("*/*.flac"))
     right = [classifier.classify(path).genre == path.parent.name for path in paths]

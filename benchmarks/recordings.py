@@ -1,0 +1,45 @@
+"""Does a checkpoint withstand what phones and other masters do to a song? On validation, where that may be chosen by:
+
+    python -m benchmarks.recordings DATA [--checkpoint NAME]
+
+DATA holds prepared arrays, see genre/data.py; `genre.augment` changes the windows as it does while training, stronger
+and all of them. Prints the top-1 of every member over a track, and of all of them together for a window and a track.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from genre.augment import NO_CHANGE
+from genre.checkpoint import DEFAULT, average_windows, load_checkpoint
+from genre.data import read_index
+from genre.evaluate import BY_PHONE, member_log_probabilities
+
+CHANGES = {
+    "as they are": None,
+    "equalised by 6 dB": replace(NO_CHANGE, equaliser=6.0),
+    "another dynamic range, tilt and level": replace(NO_CHANGE, dynamic_range=0.3, tilt=15.0, gain=10.0),
+    "nothing above a band": replace(NO_CHANGE, low_pass=1.0),
+    "by a phone": BY_PHONE,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--checkpoint", default=DEFAULT)
+    arguments = parser.parse_args()
+    checkpoint, index = load_checkpoint(arguments.checkpoint), read_index(arguments.data)
+    print(f"| recordings | {' | '.join(checkpoint.members)} | first window | track |")
+    print("| --- |" + " --- |" * (len(checkpoint.members) + 2))
+    for title, change in CHANGES.items():
+        heard, labels = member_log_probabilities(checkpoint.members, index, "validation", change)
+        results = [average_windows(one) for one in heard.values()]
+        results += [checkpoint.window_probabilities({name: one[:, 0] for name, one in heard.items()})]
+        results += [checkpoint.track_probabilities(heard)]
+        top1 = [f"{(one.argmax(-1) == labels).float().mean():.1%}" for one in results]
+        print(f"| {title} | {' | '.join(top1)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
