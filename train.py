@@ -14,6 +14,7 @@ is made on the validation split; the test split is read only with --test, at the
 """
 
 import argparse
+import copy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ from genre.evaluate import evaluate, fit_certainty, fit_fusions, member_log_prob
 from genre.files import write_json
 from genre.frontend import FRONT_ENDS
 from genre.memory import keep_all_memory
-from genre.model import RANDOM, Member, create_backbone, replace_head
+from genre.model import RANDOM, Member, create_backbone, interpolate, replace_head
 from genre.publish import push_checkpoint, push_space
 from genre.sources import fma_small, genre_folders, is_fma_small
 from genre.training import RECIPES, Recipe, train_member
@@ -159,9 +160,10 @@ def train_one(accelerator: Accelerator, arguments: argparse.Namespace, index: In
     member = start_member(arguments, recipe, name, training, index.genres)
     accelerator.init_trackers(f"{arguments.out.name}/{name}")
     state_file = RUNS / arguments.out.name / f"{name}.pt"
+    start = copy.deepcopy(member)
     train_member(accelerator, member, training, validation, recipe, state_file, arguments.resume)
     accelerator.end_training()
-    return member
+    return interpolate(start, member, arguments.part) if arguments.part else member
 
 
 def start_member(
@@ -268,6 +270,12 @@ def parse_arguments() -> argparse.Namespace:
         metavar="CHECKPOINT",
         help="go on from a trained one, with a new head for other genres",
     )
+    parser.add_argument(
+        "--part",
+        type=float,
+        metavar="P",
+        help="with --from on the same genres: end this part of the way to the new weights, such as 0.5",
+    )
     start.add_argument("--from-scratch", action="store_true", help="random weights, to see what ImageNet is worth")
     for name, kind, meaning in (
         ("epochs", int, "passes over the training tracks"),
@@ -294,6 +302,8 @@ def parse_arguments() -> argparse.Namespace:
     hub.add_argument("--public", action="store_true", help="what is new is for everybody to see (private)")
     hub.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
     arguments = parser.parse_args()
+    if arguments.part and not (arguments.start_from and 0 < arguments.part <= 1):
+        parser.error("--part is a number from 0 to 1, and goes with --from")
     if not arguments.data and not arguments.push:
         parser.error("give --data to train or to measure, or --push to publish")
     return arguments

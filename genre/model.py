@@ -95,6 +95,22 @@ def replace_head(member: Member, labels: int) -> Member:
     return Member(backbone, member.log_mel.config, member.mean, member.std, member.input_size)
 
 
+def interpolate(start: Member, tuned: Member, part: float) -> Member:
+    """A member whose weights lie `part` of the way from where a training started to where it ended.
+
+    Half-way, what was learned new is there and what was known before is not lost (Wortsman et al., 2022, "Robust
+    fine-tuning of zero-shot models").
+    """
+    between, ends = copy.deepcopy(tuned), tuned.state_dict()
+    between.load_state_dict(
+        {
+            name: torch.lerp(value, ends[name], part) if value.is_floating_point() else ends[name]
+            for name, value in start.state_dict().items()
+        }
+    )
+    return between
+
+
 def _with_fresh_head(backbone: nn.Module, labels: int) -> nn.Module:
     backbone.reset_classifier(labels)
     head = backbone.get_classifier()
