@@ -129,6 +129,8 @@ def find_kept(arguments: argparse.Namespace, index: Index) -> dict[str, Checkpoi
     for checkpoint in map(load_checkpoint, arguments.keep):
         if checkpoint.labels != index.genres:
             raise CheckpointError(f"{checkpoint.name} is for other genres than this data; --from gives it new heads.")
+        if "training" not in checkpoint.metrics:
+            raise CheckpointError(f"{checkpoint.name} has no metrics.json that tells how it was trained.")
         kept = dict.fromkeys(set(checkpoint.members) & set(arguments.members), checkpoint) | kept
     return kept
 
@@ -214,16 +216,12 @@ def describe(arguments: argparse.Namespace, index: Index, kept: dict[str, Checkp
         "data": f"{DATA_NAMES.get(name, name)}, {len(index.genres)} genres",
         "tracks": {split: len(index.of(split)) for split in ("training", "validation", "test")},
         "left_out": index.dropped,
-        "members": {name: describe_member(arguments, name, kept.get(name)) for name in arguments.members},
+        "members": {
+            name: kept[name].metrics["training"]["members"][name] if name in kept else repr(recipe_for(arguments, name))
+            for name in arguments.members
+        },
+        "kept": {name: source.metrics["training"]["command"] for name, source in kept.items()},
     }
-
-
-def describe_member(arguments: argparse.Namespace, name: str, source: Checkpoint | None) -> str:
-    """A member's recipe; that of a member that was kept comes with the command that trained it."""
-    if source is None:
-        return repr(recipe_for(arguments, name))
-    training = source.metrics.get("training", {"command": f"from {source.name}", "members": {}})
-    return f"{training['members'].get(name, '')} by `{training['command']}`"
 
 
 def _without_folders(argument: str) -> str:

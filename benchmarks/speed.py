@@ -25,7 +25,7 @@ from benchmarks.material import cut_clips, cut_file
 from benchmarks.peers import ROOT, SYSTEMS
 
 OURS = "ours"
-FOLDER_SECONDS = 300  # after which a peer stops going through the folder; its speed is known by then
+FOLDER_SECONDS = 60  # after which a peer stops going through the folder; its speed is known by then
 
 
 class Bench:

@@ -37,7 +37,8 @@ def write_card(folder: Path) -> None:
         ),
         f"## Training\n\nStarted from {training['start']}, trained on {training['data']} "
         f"({training['tracks']['training']} tracks). Best epoch, fusion weights and temperature were chosen on "
-        f"validation ({training['tracks']['validation']} tracks).\n\n    {training['command']}",
+        f"validation ({training['tracks']['validation']} tracks).\n\n    {training['command']}"
+        + _kept(training.get("kept", {})),
         "## Results\n\n" + _results(metrics),
         *([_notes(metrics["notes"])] if metrics.get("notes") else []),
         f"## Intended use\n\n{USE}",
@@ -58,6 +59,12 @@ def add_note(folder: Path, command: str, text: str) -> None:
 
 def _weight(weights: dict[str, float], level: str) -> str:
     return f"{weights[level]:.2f}" if level in weights else "sees more than a window"
+
+
+def _kept(commands: dict[str, str]) -> str:
+    """How members were trained that the command only put together."""
+    lines = "".join(f"\n    {command}" for command in commands.values())
+    return f"\n\nThe members that it keeps were trained before:\n{lines}" if commands else ""
 
 
 def _results(metrics: dict) -> str:

@@ -184,8 +184,8 @@ def test_members_of_a_checkpoint_are_kept_as_they_are(folder, tmp_path):
     assert before.read_bytes() == after.read_bytes()
     two = genre.load(tmp_path / "two").checkpoint
     assert list(two.members) == ["sparse", "smooth"]
-    assert "--members sparse --" not in two.metrics["training"]["command"]
-    assert two.metrics["training"]["members"]["sparse"].endswith("--members sparse`")
+    assert two.metrics["training"]["kept"]["sparse"].endswith("--members sparse")
+    assert two.metrics["training"]["kept"]["sparse"] in two.card
     done = run_train(folder, tmp_path / "three", "--keep", "fma-small", cwd=tmp_path)
     assert done.returncode == 1
     assert "fma-small is for other genres than this data" in done.stderr
