@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import QueueError
 
 from benchmarks.app_start import App, running_app
 from benchmarks.material import cut_clips
@@ -68,7 +69,7 @@ def storm(app: App, clips: list[Path], expected: list[dict], visitors: int, seco
             started = time.monotonic()
             try:
                 answer = ask(clients[number], clip)
-            except AppError as error:
+            except (AppError, QueueError) as error:
                 with lock:
                     tally.errors.append(str(error))
             else:
@@ -93,7 +94,7 @@ def turned_away(app: App, clip: Path, wanted: dict, crowd: int) -> None:
     def visit(client: Client) -> str | None:
         try:
             ask(client, clip)
-        except AppError as error:
+        except (AppError, QueueError) as error:
             return str(error)
 
     with ThreadPoolExecutor(crowd) as pool:
