@@ -23,7 +23,8 @@ from genre.model import Member
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a member is trained. The defaults are those that won on FMA-small's validation split.
+    """How a member is trained. The defaults are those that won on FMA-small's validation split, but for the equaliser
+    and the phone of the augmentation, which give up a point there for songs that phones record (docs/experiments.md).
 
     Attributes:
         front_end: a name in `FRONT_ENDS`.
