@@ -31,7 +31,7 @@ from genre.checkpoint import Checkpoint, average_windows, load_checkpoint, save_
 from genre.data import Index, Windows, read_index, stored_as
 from genre.download import fetch_fma_small
 from genre.errors import CheckpointError, DataError, GenreError
-from genre.evaluate import evaluate, fit_certainty, fit_fusions, member_log_probabilities, write_predictions
+from genre.evaluate import BY_PHONE, evaluate, fit_certainty, fit_fusions, member_log_probabilities, write_predictions
 from genre.files import write_json
 from genre.frontend import FRONT_ENDS
 from genre.memory import keep_all_memory
@@ -137,10 +137,11 @@ def find_kept(arguments: argparse.Namespace, index: Index) -> dict[str, Checkpoi
 
 def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member], kept: dict[str, Checkpoint]) -> None:
     """Fit fusion and calibration on validation, save the checkpoint, measure it, write its card."""
-    window, track = fit_fusions(members, index)
     heard, labels = member_log_probabilities(members, index, "validation")
-    probabilities = track(torch.stack([average_windows(one) for one in heard.values()]))
-    save_checkpoint(arguments.out, index.genres, members, window, track, fit_certainty(probabilities, labels))
+    by_phone, _ = member_log_probabilities(members, index, "validation", BY_PHONE)
+    window, track = fit_fusions(members, heard, by_phone, labels)
+    averages = torch.stack([average_windows(one) for one in heard.values()])
+    save_checkpoint(arguments.out, index.genres, members, window, track, fit_certainty(track(averages), labels))
 
     checkpoint = load_checkpoint(arguments.out.resolve())  # what is measured is what was stored
     splits = ("validation", "test") if arguments.test else ("validation",)

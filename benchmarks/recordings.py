@@ -3,12 +3,15 @@
     python -m benchmarks.recordings DATA [--checkpoint NAME]
 
 DATA holds prepared arrays, see genre/data.py; `genre.augment` changes the windows as it does while training, stronger
-and all of them. Prints the top-1 of every member over a track, and of all of them together for a window and a track.
+and all of them. Prints top-1 and negative log-likelihood of every member over a track, and of all of them together for
+a window and a track.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
+
+from torch.nn.functional import nll_loss
 
 from genre.augment import NO_CHANGE
 from genre.checkpoint import DEFAULT, average_windows, load_checkpoint
@@ -35,10 +38,10 @@ def main() -> None:
     for title, change in CHANGES.items():
         heard, labels = member_log_probabilities(checkpoint.members, index, "validation", change)
         results = [average_windows(one) for one in heard.values()]
-        results += [checkpoint.window_probabilities({name: one[:, 0] for name, one in heard.items()})]
-        results += [checkpoint.track_probabilities(heard)]
-        top1 = [f"{(one.argmax(-1) == labels).float().mean():.1%}" for one in results]
-        print(f"| {title} | {' | '.join(top1)} |", flush=True)
+        results += [checkpoint.window_probabilities({name: one[:, 0] for name, one in heard.items()}).log()]
+        results += [checkpoint.track_probabilities(heard).log()]
+        cells = [f"{(one.argmax(-1) == labels).float().mean():.1%}, {nll_loss(one, labels):.3f}" for one in results]
+        print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

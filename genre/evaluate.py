@@ -71,16 +71,21 @@ def member_log_probabilities(
     return results, windows.labels
 
 
-def fit_fusions(members: dict, index: Index) -> tuple[Fusion, Fusion]:
+def fit_fusions(
+    members: dict, as_it_is: dict[str, Tensor], by_phone: dict[str, Tensor], labels: Tensor
+) -> tuple[Fusion, Fusion]:
     """Fusion of the members for a window, by the first one of each track, and for a track.
 
-    Weights are fitted on the validation tracks as they are and as a phone hears them, since people play songs to their
-    phones; the temperature on the tracks as they are.
+    Weights are fitted on tracks as they are and as a phone hears them, since people play songs to their phones; the
+    temperature on the tracks as they are.
+
+    Args:
+        as_it_is, by_phone: log-probabilities of the same tracks, as `member_log_probabilities` gives them.
+        labels: true ones, shape (tracks,).
     """
-    by_member, labels = member_log_probabilities(members, index, "validation")
-    by_phone, _ = member_log_probabilities(members, index, "validation", BY_PHONE)
-    window = [torch.stack([heard[n][:, 0] for n in window_members(members)]) for heard in (by_member, by_phone)]
-    track = [torch.stack([average_windows(heard[n]) for n in members]) for heard in (by_member, by_phone)]
+    both = as_it_is, by_phone
+    window = [torch.stack([heard[name][:, 0] for name in window_members(members)]) for heard in both]
+    track = [torch.stack([average_windows(heard[name]) for name in members]) for heard in both]
     return _fit_on_both(*window, labels), _fit_on_both(*track, labels)
 
 

@@ -1,8 +1,8 @@
 """Have malloc hold on to what tensors leave behind, where it is glibc's.
 
 It gives freed tensors of megabytes back to the system, which then clears every page again for the next ones: a fifth of
-the time that a clip takes, a quarter to a third of that of a training step, and a third in Dask's workers, which start
-with a malloc that gives back more.
+the time that a clip takes, a third in Dask's workers, which start with a malloc that gives back more, and a good part
+of a training step.
 
 Called by programs, since a library should leave that to whoever imports it; it holds from then on, for the process.
 """

@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from genre.evaluate import calibration_error, fit_certainty, fit_fusion, wilson_interval
+from genre.evaluate import calibration_error, fit_certainty, fit_fusion, fit_fusions, wilson_interval
+from genre.frontend import FRONT_ENDS
 
 
 def noisy_opinions(strength, labels, seed):
@@ -16,6 +19,16 @@ def test_fusion_trusts_the_member_that_knows_more():
     fusion = fit_fusion(torch.stack([good, poor]), labels)
     assert fusion.weights.sum().item() == pytest.approx(1)
     assert fusion.weights[0] > 3 * fusion.weights[1]
+
+
+def test_a_member_that_a_phone_deafens_counts_less():
+    labels = torch.arange(4000) % 4
+    members = dict.fromkeys(("keen", "deaf"), SimpleNamespace(log_mel=SimpleNamespace(config=FRONT_ENDS["sparse"])))
+    heard = {name: noisy_opinions(1.5, labels, seed)[:, None] for seed, name in enumerate(members)}
+    by_phone = heard | {"deaf": noisy_opinions(0.0, labels, 2)[:, None]}
+    (before, _), (after, _) = (fit_fusions(members, heard, phone, labels) for phone in (heard, by_phone))
+    assert before.weights[1].item() == pytest.approx(0.5, abs=0.05)
+    assert after.weights[1] < 0.4
 
 
 def test_the_temperature_undoes_overconfidence():
