@@ -158,8 +158,6 @@ def train_one(accelerator: Accelerator, arguments: argparse.Namespace, index: In
     """Train one member; its state after each epoch and TensorBoard's logs are kept in runs/."""
     recipe = recipe_for(arguments, name)
     training, validation = (Windows(index, split, recipe.front_end) for split in ("training", "validation"))
-    if recipe.left_out:
-        training.leave_out(recipe.left_out)
     accelerator.print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs")
     torch.manual_seed(recipe.seed)
     member = start_member(arguments, recipe, name, training, index.genres)
@@ -187,7 +185,7 @@ def start_member(
         )
         return replace_head(member, len(genres))
     weights = RANDOM if arguments.from_scratch else arguments.weights
-    backbone = create_backbone(recipe.backbone, len(genres), weights, recipe.channels)
+    backbone = create_backbone(recipe.backbone, len(genres), weights)
     return Member(backbone, FRONT_ENDS[recipe.front_end], *training.statistics(), recipe.input_size)
 
 

@@ -138,18 +138,6 @@ class Windows:
         stored = np.stack([self.array[r, :, s : s + self.config.columns] for r, s in zip(rows, starts, strict=True)])
         return self.log_mel.to_bands(self.format.restore(stored))
 
-    def leave_out(self, part: float) -> None:
-        """Drop the tracks whose label a softmax regression on VGGish finds least likely, out of fold."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import cross_val_predict
-
-        labels = self.labels.numpy()
-        model = LogisticRegression(C=0.01, max_iter=500)
-        likely = cross_val_predict(model, self.teacher.numpy(), labels, cv=5, method="predict_proba")
-        kept = np.sort(np.argsort(likely[np.arange(len(labels)), labels])[int(part * len(labels)) :])
-        print("out of fold", (likely.argmax(1) == labels).mean(), "kept", len(kept), np.bincount(labels[kept]))
-        self.rows, self.labels, self.teacher = self.rows[kept], self.labels[kept], self.teacher[kept]
-
     def statistics(self, tracks: int = 512) -> tuple[float, float]:
         """Mean and standard deviation in dB over evenly chosen tracks, for normalisation."""
         chosen = np.linspace(0, len(self) - 1, min(tracks, len(self))).astype(int)

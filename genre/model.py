@@ -9,7 +9,6 @@ from pathlib import Path
 
 import timm
 import torch
-import torchaudio
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -38,14 +37,10 @@ class Member(nn.Module):
         self.backbone = backbone
         self.log_mel = LogMel(front_end)
         self.mean, self.std, self.input_size = mean, std, tuple(input_size)
-        self.channels = next(backbone.parameters()).shape[1]
 
     def picture(self, windows: Tensor) -> Tensor:
         """Windows in dB (batch, bands, columns) to normalised pictures (batch, 1, height, width)."""
         pictures = ((windows - self.mean) / self.std)[:, None]
-        if self.channels == 3:
-            deltas = torchaudio.functional.compute_deltas(pictures)
-            pictures = torch.cat([pictures, deltas * 3, torchaudio.functional.compute_deltas(deltas) * 9], dim=1)
         if pictures.shape[-2:] != self.input_size:
             pictures = nn.functional.interpolate(pictures, self.input_size, mode="bilinear", align_corners=False)
         return pictures.contiguous(memory_format=torch.channels_last)
@@ -64,7 +59,7 @@ class Member(nn.Module):
         return self.judge(self.embed(windows))
 
 
-def create_backbone(name: str, labels: int, weights: Path | str | None = None, channels: int = 1) -> nn.Module:
+def create_backbone(name: str, labels: int, weights: Path | str | None = None) -> nn.Module:
     """A timm backbone with one input channel and a fresh head.
 
     Args:
@@ -88,7 +83,7 @@ def create_backbone(name: str, labels: int, weights: Path | str | None = None, c
     except (OSError, RuntimeError, KeyError, AssertionError) as error:
         hint = "pass --weights FILE where there is no network" if weights is None else "is it of this backbone?"
         raise CheckpointError(f"The ImageNet weights of {name} could not be loaded ({hint}).") from error
-    backbone = timm.create_model(name, in_chans=channels, num_classes=labels)
+    backbone = timm.create_model(name, in_chans=1, num_classes=labels)
     if source is not None:
         _copy_features(source, backbone)
     return _with_fresh_head(backbone, labels)
@@ -129,7 +124,7 @@ def _copy_features(source: nn.Module, backbone: nn.Module) -> None:
     config = backbone.pretrained_cfg
     state = {k: v for k, v in source.state_dict().items() if not k.startswith(config["classifier"] + ".")}
     first = config["first_conv"] + ".weight"
-    state[first] = timm.models.adapt_input_conv(backbone.state_dict()[first].shape[1], state[first])
+    state[first] = timm.models.adapt_input_conv(1, state[first])
     missing, unexpected = backbone.load_state_dict(state, strict=False)
     if unexpected or any(not k.startswith(config["classifier"] + ".") for k in missing):
         raise CheckpointError(f"{config['architecture']} cannot take its ImageNet weights on one channel.")
@@ -145,12 +140,8 @@ def save_member(member: Member, folder: Path, labels: list[str]) -> None:
             "front_end": member.log_mel.config.to_dict(),
             "normalisation": {"mean": member.mean, "std": member.std},
         },
-        model_args={"in_chans": member.channels},
-        data_config={
-            "input_size": (member.channels, *member.input_size),
-            "mean": (member.mean,) * member.channels,
-            "std": (member.std,) * member.channels,
-        },
+        model_args={"in_chans": 1},
+        data_config={"input_size": (1, *member.input_size), "mean": (member.mean,), "std": (member.std,)},
         safe_serialization=True,
     )
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -57,28 +57,9 @@ class Recipe:
     teacher_weight: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
-    channels: int = 1
-    bootstrap: float = 0.0
-    left_out: float = 0.0
 
 
-S = Recipe(
-    "smooth",
-    input_size=(64, 130),
-    windows_per_track=1,
-    epochs=6,
-    augmentation=Augmentation(roll=0.5, column_mask=0.2),
-    seed=31,
-)
 RECIPES = {
-    "base": S,
-    "deltas": replace(S, channels=3),
-    "bootstrap": replace(S, bootstrap=0.2),
-    "left_out": replace(S, left_out=0.1),
-    "small": replace(S, input_size=(20, 130)),
-    "large": replace(S, input_size=(128, 130)),
-    "lite1": replace(S, backbone="tf_efficientnet_lite1"),
-    "mobilenet": replace(S, backbone="mobilenetv2_100"),
     "sparse": Recipe("sparse"),
     "smooth": Recipe(
         "smooth",
@@ -240,7 +221,6 @@ class _Run:
         windows, labels, teacher = recipe.augmentation.mix(recipe.augmentation(windows), labels, teacher)
         with self.accelerator.autocast():
             logits, guess = self.student(windows)
-        labels = labels.lerp(logits.detach().softmax(-1), recipe.bootstrap)
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         if guess is not None:
             loss = loss + recipe.teacher_weight * functional.mse_loss(guess, teacher)
