@@ -190,9 +190,11 @@ def start_member(
 
 
 def recipe_for(arguments: argparse.Namespace, name: str) -> Recipe:
-    """A member's recipe with what the command line changes."""
+    """A member's recipe with what the command line changes, and with the network that it goes on from."""
     fields = ("backbone", "epochs", "windows_per_track", "batch_size", "learning_rate", "seed")
     changes = {field: value for field in fields if (value := getattr(arguments, field)) is not None}
+    if arguments.start_from and (member := load_checkpoint(arguments.start_from).members.get(name)):
+        changes |= {"backbone": member.backbone.pretrained_cfg["architecture"], "input_size": member.input_size}
     return replace(RECIPES[name], **changes)
 
 
@@ -260,7 +262,8 @@ def parse_arguments() -> argparse.Namespace:
         metavar="CHECKPOINT",
         help="take the members that these have from there; only the others are trained",
     )
-    parser.add_argument("--backbone", help="any timm image model (tf_efficientnet_lite0)")
+    backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
+    parser.add_argument("--backbone", help=f"any timm image model ({backbones})")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--weights", type=Path, help="ImageNet weights from a file instead of the Hub")
     start.add_argument(
@@ -303,6 +306,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.part and not (arguments.start_from and 0 < arguments.part <= 1):
         parser.error("--part is a number from 0 to 1, and goes with --from")
+    if arguments.backbone and arguments.start_from:
+        parser.error("--from goes on with the network of that checkpoint, so there is no --backbone to choose")
     if not arguments.data and not arguments.push:
         parser.error("give --data to train or to measure, or --push to publish")
     return arguments

@@ -63,9 +63,10 @@ RECIPES = {
     "sparse": Recipe("sparse"),
     "smooth": Recipe(
         "smooth",
+        "mobilenetv2_100",
         input_size=(64, 130),
         windows_per_track=1,
-        epochs=20,
+        epochs=12,
         augmentation=Augmentation(roll=0.5, column_mask=0.2),
     ),
     "whole": Recipe(

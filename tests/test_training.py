@@ -191,6 +191,19 @@ def test_members_of_a_checkpoint_are_kept_as_they_are(folder, tmp_path):
     assert "fma-small is for other genres than this data" in done.stderr
 
 
+def test_training_goes_on_with_the_network_it_started_from(folder, tmp_path):
+    new = ["--from-scratch", "--backbone", "test_efficientnet", "--members", "sparse", "--epochs", "1"]
+    more = ["--from", str(tmp_path / "start"), "--epochs", "1", "--part", "0.5"]
+    for out, options in (("start", new), ("end", more)):
+        done = run_train(folder, tmp_path / out, *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "sparse: test_efficientnet" in done.stdout
+    end = genre.load(tmp_path / "end").checkpoint
+    assert "backbone='test_efficientnet'" in end.metrics["training"]["members"]["sparse"]
+    done = run_train(folder, tmp_path / "other", *more, "--backbone", "test_resnet", cwd=tmp_path)
+    assert done.returncode == 2 and "no --backbone to choose" in done.stderr
+
+
 def test_the_command_says_what_is_missing(tmp_path):
     for folder, said in ((tmp_path / "nowhere", "There is no folder"), (tmp_path, "needs at least two sub-folders")):
         done = run_train(folder, tmp_path / "out", cwd=tmp_path)
