@@ -43,9 +43,9 @@ class Recipe:
     """
 
     front_end: str
-    backbone: str = "tf_efficientnet_lite0"
+    backbone: str = "mobilenetv2_100"
     input_size: tuple[int, int] = (128, 64)
-    epochs: int = 10
+    epochs: int = 8
     windows_per_track: int = 2
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -54,7 +54,7 @@ class Recipe:
     label_smoothing: float = 0.1
     dropout: float = 0.2
     ema_decay: float = 0.995
-    teacher_weight: float = 0.5
+    teacher_weight: float = 3.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
 
@@ -63,19 +63,16 @@ RECIPES = {
     "sparse": Recipe("sparse"),
     "smooth": Recipe(
         "smooth",
-        "mobilenetv2_100",
         input_size=(64, 130),
         windows_per_track=1,
-        epochs=12,
+        epochs=16,
         augmentation=Augmentation(roll=0.5, column_mask=0.2),
     ),
     "whole": Recipe(
         "whole",
         input_size=(192, 192),
         windows_per_track=1,
-        epochs=8,
         augmentation=Augmentation(roll=0.5, excerpt=0.3),
-        seed=2,
     ),
     "dense": Recipe("dense", input_size=(128, 130), epochs=20),
 }
