@@ -5,23 +5,21 @@ bootstrapped over tracks (Efron, 1979): resampled with replacement, again and ag
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from genre.card import add_note
 from genre.checkpoint import SHIPPED
+from genre.evaluate import read_predictions
 
 RESAMPLES = 10_000
 
 
 def read(path: Path) -> dict[str, bool]:
     """Whether each track's likeliest genre is the true one, by track id."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    genres = list(rows[0])[2:]
-    return {row["track_id"]: max(genres, key=lambda genre: float(row[genre])) == row["genre"] for row in rows}
+    tracks, probabilities, labels = read_predictions(path)
+    return dict(zip(tracks, (probabilities.argmax(-1) == labels).tolist(), strict=True))
 
 
 def main() -> None:

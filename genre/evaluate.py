@@ -148,13 +148,22 @@ def evaluate(checkpoint: Checkpoint, index: Index, split: str) -> tuple[dict, Te
 
 
 def write_predictions(file: Path, index: Index, split: str, probabilities: Tensor) -> None:
-    """Each track's id, true genre and probabilities as CSV, for `benchmarks.compare` and whoever checks the figures."""
+    """Each track's id, true genre and probabilities as CSV, for `read_predictions` and whoever checks the figures."""
     tracks = index.of(split)
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["track_id", "genre", *index.genres])
         for track, row in zip(tracks, probabilities.tolist(), strict=True):
             writer.writerow([index.ids[track], index.genres[index.labels[track]], *(f"{p:.4f}" for p in row)])
+
+
+def read_predictions(file: Path) -> tuple[list[str], Tensor, Tensor]:
+    """What `write_predictions` wrote: track ids, probabilities (tracks, labels) and true labels (tracks,)."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    genres = list(rows[0])[2:]
+    probabilities = torch.tensor([[float(row[genre]) for genre in genres] for row in rows])
+    return [row["track_id"] for row in rows], probabilities, torch.tensor([genres.index(row["genre"]) for row in rows])
 
 
 def _figures(probabilities: Tensor, labels: Tensor) -> dict:

@@ -3,7 +3,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from genre.evaluate import calibration_error, fit_certainty, fit_fusion, fit_fusions, wilson_interval
+from genre.checkpoint import SHIPPED
+from genre.evaluate import (
+    calibration_error,
+    fit_certainty,
+    fit_fusion,
+    fit_fusions,
+    read_predictions,
+    wilson_interval,
+)
+from genre.files import read_json
 from genre.frontend import FRONT_ENDS
 
 
@@ -71,3 +80,14 @@ def test_certainty_keeps_its_promises():
 def test_with_nothing_to_go_by_no_genre_is_named_alone():
     labels = torch.arange(400) % 4
     assert fit_certainty(torch.full((400, 4), 0.25), labels).sure_from == 1.0
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_predictions_that_ship_give_the_figures_that_ship(split):
+    tracks, probabilities, labels = read_predictions(SHIPPED / "fma-small" / f"predictions-{split}.csv")
+    confidence, likeliest = probabilities.max(-1)
+    correct = likeliest == labels
+    figures = read_json(SHIPPED / "fma-small" / "metrics.json")[split]["track"]
+    assert len(set(tracks)) == 800
+    assert correct.float().mean().item() == pytest.approx(figures["top1"], abs=1e-4)
+    assert calibration_error(confidence, correct) == pytest.approx(figures["calibration_error"], abs=2e-3)
