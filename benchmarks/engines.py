@@ -1,9 +1,9 @@
 """A verdict by other engines than PyTorch: python -m benchmarks.engines SONGS
 
-Prints a Markdown table: milliseconds of each member's network on a clip of 30 s, seconds of the whole verdict on a clip
-and on a song of 4 minutes with the engine in PyTorch's place, the largest change of a probability, and what the engine
-costs beside. Then what it would save to judge the clips of several visitors in one batch. Engines that are not
-installed are left out; requirements-bench.txt has them.
+Prints a Markdown table: milliseconds of each member's network on a clip of 30 s, and of the whole verdict on a clip and
+on a song of 4 minutes with the engine in PyTorch's place; the largest change of a probability; how long making it
+takes. Then what it would save to judge the clips of several visitors in one batch. Engines that are not installed are
+left out; requirements-bench.txt has them.
 """
 
 import argparse
@@ -27,7 +27,7 @@ Network = Callable[[Tensor], Tensor]  # pictures (batch, 1, height, width) to po
 
 
 class Embedding(nn.Module):
-    """All of a member's network but its last layer, which the music detector needs what comes before of."""
+    """A member's network without its last layer: what `Member.embed` gives, which the music detector needs, too."""
 
     def __init__(self, backbone: nn.Module):
         super().__init__()
