@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.page import texts
-from tests.browser.test_page import SECONDS, UPLOAD, box, wait_for_verdict
+from tests.browser.test_page import SECONDS, UPLOAD, wait_for_verdict
 
 APART = [  # what must not overlap, by groups
     "#intro h1, #intro p, #song, #verdict .verdict, #examples, #timeline .timeline, .why, #about, .label-wrap",
@@ -21,6 +21,10 @@ APART = [  # what must not overlap, by groups
 BOXES = """(selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility()).map((one) => {
     const { left, top, right, bottom } = one.getBoundingClientRect();
     return { what: `${one.tagName}.${one.className} ${one.innerText?.slice(0, 20)}`, left, top, right, bottom };
+})"""
+PLACES = """(selectors) => selectors.map((selector) => {
+    const { x, y, width, height } = document.querySelector(selector).getBoundingClientRect();
+    return { selector, x, y, width, height };
 })"""
 PARTS = ["#song", "#verdict .verdict", "#examples", "#timeline .timeline", "#timeline .roll", "#about"]
 
@@ -71,7 +75,10 @@ def test_no_tab_is_wider_than_the_screen(page, example, theme):
 
 def test_nothing_jumps_from_the_empty_page_to_the_result_and_back(page, example, tmp_path):
     def places():
-        return {part: box(page, part) for part in PARTS}
+        for part in PARTS:
+            page.locator(part).wait_for()
+        # All at one moment: an element may be drawn anew between two questions.
+        return page.evaluate(PLACES, PARTS)
 
     empty = places()
     page.set_input_files(UPLOAD, example)
