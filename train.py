@@ -35,7 +35,7 @@ from genre.evaluate import BY_PHONE, evaluate, fit_certainty, fit_fusions, membe
 from genre.files import write_json
 from genre.frontend import FRONT_ENDS
 from genre.memory import keep_all_memory
-from genre.model import RANDOM, Member, create_backbone, interpolate, replace_head
+from genre.model import RANDOM, Member, average_weights, create_backbone, replace_head
 from genre.publish import push_checkpoint, push_space
 from genre.sources import fma_small, genre_folders, is_fma_small
 from genre.training import RECIPES, Recipe, train_member
@@ -155,18 +155,26 @@ def fuse(arguments: argparse.Namespace, index: Index, members: dict[str, Member]
 
 
 def train_one(accelerator: Accelerator, arguments: argparse.Namespace, index: Index, name: str) -> Member:
-    """Train one member; its state after each epoch and TensorBoard's logs are kept in runs/."""
+    """Train one member, anew from the same start with every seed; their mean is the member.
+
+    The state after each epoch and TensorBoard's logs are kept in runs/.
+    """
     recipe = recipe_for(arguments, name)
     training, validation = (Windows(index, split, recipe.front_end) for split in ("training", "validation"))
-    accelerator.print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs")
     torch.manual_seed(recipe.seed)
-    member = start_member(arguments, recipe, name, training, index.genres)
-    accelerator.init_trackers(f"{arguments.out.name}/{name}")
-    state_file = RUNS / arguments.out.name / f"{name}.pt"
-    start = copy.deepcopy(member)
-    train_member(accelerator, member, training, validation, recipe, state_file, arguments.resume)
-    accelerator.end_training()
-    return interpolate(start, member, arguments.part) if arguments.part else member
+    start = start_member(arguments, recipe, name, training, index.genres)
+    ends = []
+    for seed in arguments.seed:
+        member = copy.deepcopy(start)
+        accelerator.print(f"{name}: {recipe.backbone} on {len(training)} tracks, {recipe.epochs} epochs, seed {seed}")
+        accelerator.init_trackers(f"{arguments.out.name}/{name}-{seed}")
+        state_file = RUNS / arguments.out.name / f"{name}-{seed}.pt"
+        train_member(
+            accelerator, member, training, validation, replace(recipe, seed=seed), state_file, arguments.resume
+        )
+        accelerator.end_training()
+        ends.append(member)
+    return average_weights([start, *ends], [1 - arguments.part, *[arguments.part / len(ends)] * len(ends)])
 
 
 def start_member(
@@ -191,8 +199,9 @@ def start_member(
 
 def recipe_for(arguments: argparse.Namespace, name: str) -> Recipe:
     """A member's recipe with what the command line changes, and with the network that it goes on from."""
-    fields = ("backbone", "epochs", "windows_per_track", "batch_size", "learning_rate", "seed")
+    fields = ("backbone", "epochs", "windows_per_track", "batch_size", "learning_rate")
     changes = {field: value for field in fields if (value := getattr(arguments, field)) is not None}
+    changes["seed"] = arguments.seed[0]
     if arguments.start_from and (member := load_checkpoint(arguments.start_from).members.get(name)):
         changes |= {"backbone": member.backbone.pretrained_cfg["architecture"], "input_size": member.input_size}
     return replace(RECIPES[name], **changes)
@@ -219,6 +228,7 @@ def describe(arguments: argparse.Namespace, index: Index, kept: dict[str, Checkp
         "data": f"{DATA_NAMES.get(name, name)}, {len(index.genres)} genres",
         "tracks": {split: len(index.of(split)) for split in ("training", "validation", "test")},
         "left_out": index.dropped,
+        "seeds": arguments.seed,
         "members": {
             name: kept[name].metrics["training"]["members"][name] if name in kept else repr(recipe_for(arguments, name))
             for name in arguments.members
@@ -275,6 +285,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--part",
         type=float,
+        default=1.0,
         metavar="P",
         help="with --from on the same genres: end this part of the way to the new weights, such as 0.5",
     )
@@ -287,7 +298,14 @@ def parse_arguments() -> argparse.Namespace:
     ):
         defaults = ", ".join(f"{recipe} {getattr(r, name.replace('-', '_'))}" for recipe, r in RECIPES.items())
         parser.add_argument(f"--{name}", type=kind, metavar="N", help=f"{meaning} ({defaults})")
-    parser.add_argument("--seed", type=int, help="of everything random (0)")
+    parser.add_argument(
+        "--seed",
+        nargs="+",
+        type=int,
+        default=[0],
+        metavar="N",
+        help="of everything random (0); with several, each member is trained with every one, and ends as their mean",
+    )
     parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
     parser.add_argument("--test", action="store_true", help="also read the test split, for the finished checkpoint")
     parser.add_argument("--evaluate", metavar="CHECKPOINT", help="measure this checkpoint instead of training")
@@ -304,7 +322,7 @@ def parse_arguments() -> argparse.Namespace:
     hub.add_argument("--public", action="store_true", help="what is new is for everybody to see (private)")
     hub.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
     arguments = parser.parse_args()
-    if arguments.part and not (arguments.start_from and 0 < arguments.part <= 1):
+    if arguments.part != 1 and not (arguments.start_from and 0 < arguments.part <= 1):
         parser.error("--part is a number from 0 to 1, and goes with --from")
     if arguments.backbone and arguments.start_from:
         parser.error("--from goes on with the network of that checkpoint, so there is no --backbone to choose")

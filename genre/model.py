@@ -95,20 +95,27 @@ def replace_head(member: Member, labels: int) -> Member:
     return Member(backbone, member.log_mel.config, member.mean, member.std, member.input_size)
 
 
-def interpolate(start: Member, tuned: Member, part: float) -> Member:
-    """A member whose weights lie `part` of the way from where a training started to where it ended.
+def average_weights(members: list[Member], shares: list[float]) -> Member:
+    """The member whose weights are the mean of others', which went different ways from one start.
 
-    Half-way, what was learned new is there and what was known before is not lost (Wortsman et al., 2022, "Robust
-    fine-tuning of zero-shot models").
+    What is half-way between a trained member and what it became on other data has what was learned new, and what was
+    known before is not lost (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"). The mean of several
+    trainings errs like their ensemble at the price of one (Wortsman et al., 2022, "Model soups").
+
+    Args:
+        shares: of each member, one in all.
     """
-    between, ends = copy.deepcopy(tuned), tuned.state_dict()
-    between.load_state_dict(
+    states = [member.state_dict() for member in members]
+    mean = copy.deepcopy(members[-1])
+    mean.load_state_dict(
         {
-            name: torch.lerp(value, ends[name], part) if value.is_floating_point() else ends[name]
-            for name, value in start.state_dict().items()
+            name: sum(share * state[name] for share, state in zip(shares, states, strict=True))
+            if value.is_floating_point()
+            else value
+            for name, value in states[-1].items()
         }
     )
-    return between
+    return mean
 
 
 def _with_fresh_head(backbone: nn.Module, labels: int) -> nn.Module:

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 import genre
 from genre.audio import decode
 from genre.augment import NO_CHANGE, Augmentation
+from genre.checkpoint import load_checkpoint
 from genre.data import FORMATS, Windows, read_index
 from genre.errors import GenreError
 from genre.frontend import FRONT_ENDS
@@ -200,13 +201,20 @@ def test_members_of_a_checkpoint_are_kept_as_they_are(folder, tmp_path):
 
 def test_training_goes_on_with_the_network_it_started_from(folder, tmp_path):
     new = ["--from-scratch", "--backbone", "test_efficientnet", "--members", "sparse", "--epochs", "1"]
-    more = ["--from", str(tmp_path / "start"), "--epochs", "1", "--part", "0.5"]
+    more = ["--from", str(tmp_path / "start"), "--epochs", "1", "--part", "0.5", "--seed", "1", "2"]
     for out, options in (("start", new), ("end", more)):
         done = run_train(folder, tmp_path / out, *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "sparse: test_efficientnet" in done.stdout
-    end = genre.load(tmp_path / "end").checkpoint
+    start, end = (load_checkpoint(tmp_path / name) for name in ("start", "end"))
     assert "backbone='test_efficientnet'" in end.metrics["training"]["members"]["sparse"]
+    first, second = (torch.load(tmp_path / "runs" / "end" / f"sparse-{seed}.pt")["best"] for seed in (1, 2))
+    old = start.members["sparse"].state_dict()
+    for name, value in end.members["sparse"].state_dict().items():
+        if value.is_floating_point():
+            expected = (old[name] + (first[name] + second[name]) / 2) / 2
+            torch.testing.assert_close(value, expected, atol=2e-3, rtol=2e-3)  # stored as float16
+    assert not torch.equal(first["backbone.conv_stem.weight"], second["backbone.conv_stem.weight"])
     done = run_train(folder, tmp_path / "other", *more, "--backbone", "test_resnet", cwd=tmp_path)
     assert done.returncode == 2 and "no --backbone to choose" in done.stderr
 
@@ -260,7 +268,7 @@ def test_a_killed_command_ends_with_the_same_weights(folder, tmp_path):
     options = ["--from-scratch", "--backbone", "test_efficientnet", "--members", "sparse", "--epochs", "4"]
     assert run_train(folder, "whole", *options, cwd=tmp_path).returncode == 0
 
-    state = tmp_path / "runs" / "killed" / "sparse.pt"
+    state = tmp_path / "runs" / "killed" / "sparse-0.pt"
     command = [sys.executable, str(ROOT / "train.py"), "--data", str(folder), "--out", "killed", *options]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
