@@ -228,7 +228,6 @@ def describe(arguments: argparse.Namespace, index: Index, kept: dict[str, Checkp
         "data": f"{DATA_NAMES.get(name, name)}, {len(index.genres)} genres",
         "tracks": {split: len(index.of(split)) for split in ("training", "validation", "test")},
         "left_out": index.dropped,
-        "seeds": arguments.seed,
         "members": {
             name: kept[name].metrics["training"]["members"][name] if name in kept else repr(recipe_for(arguments, name))
             for name in arguments.members

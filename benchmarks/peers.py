@@ -125,7 +125,7 @@ class MusiCNN:
 class LibrosaLoop:
     """The pipeline of most course projects: librosa for the sound, a picture a window, one network, the mean.
 
-    The network is the backbone of two of our members with random weights, on log-mels of 3 s as they come.
+    The network is the backbone of our *sparse* with random weights, on log-mels of 3 s as they come.
     """
 
     NEEDS = ("torch", "timm", "librosa")
