@@ -303,7 +303,7 @@ def parse_arguments() -> argparse.Namespace:
         type=int,
         default=[0],
         metavar="N",
-        help="of everything random (0); with several, each member is trained with every one, and ends as their mean",
+        help="of everything random (0); several go with --from: trained with each, a member ends as their mean",
     )
     parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
     parser.add_argument("--test", action="store_true", help="also read the test split, for the finished checkpoint")
