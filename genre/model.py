@@ -95,23 +95,16 @@ def replace_head(member: Member, labels: int) -> Member:
     return Member(backbone, member.log_mel.config, member.mean, member.std, member.input_size)
 
 
-def average_weights(members: list[Member], shares: list[float]) -> Member:
-    """The member whose weights are the mean of others', which went different ways from one start.
+def average_weights(members: list[Member]) -> Member:
+    """The member whose weights are the mean of others', which were trained from one start.
 
-    What is half-way between a trained member and what it became on other data has what was learned new, and what was
-    known before is not lost (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"). The mean of several
-    trainings errs like their ensemble at the price of one (Wortsman et al., 2022, "Model soups").
-
-    Args:
-        shares: of each member, one in all.
+    Their mean errs like their ensemble at the price of one network (Wortsman et al., 2022, "Model soups").
     """
     states = [member.state_dict() for member in members]
     mean = copy.deepcopy(members[-1])
     mean.load_state_dict(
         {
-            name: sum(share * state[name] for share, state in zip(shares, states, strict=True))
-            if value.is_floating_point()
-            else value
+            name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
             for name, value in states[-1].items()
         }
     )

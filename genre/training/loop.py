@@ -1,9 +1,10 @@
-"""The training loop: fine-tunes one member and keeps its best epoch by validation."""
+"""The training loop: one stage of a member's training, which keeps its best epoch by validation."""
 
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,68 +15,55 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from genre.augment import Augmentation
 from genre.checkpoint import average_windows
-from genre.data import Windows
 from genre.errors import GenreError
 from genre.model import Member
+from genre.training.data import DataSet
+from genre.training.recipe import Recipe, Stage
+from genre.training.windows import Mixture, Windows
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a member is trained. The defaults are those that won on FMA-small's validation split, but for the equaliser
-    and the phone of the augmentation, which give up a point there for songs that phones record (docs/experiments.md).
+class ValidationFigures:
+    """Loss and accuracy of tracks, by source, and the loss that epochs are chosen by."""
 
-    Attributes:
-        front_end: a name in `FRONT_ENDS`.
-        backbone: timm model name.
-        input_size: height and width of the network's picture.
-        epochs: passes over the training tracks.
-        windows_per_track: random windows of each track in an epoch.
-        batch_size: windows of an optimiser step.
-        learning_rate, weight_decay: of AdamW; cosine schedule after `warmup_epochs`.
-        label_smoothing: probability spread over all labels.
-        dropout: of the head.
-        ema_decay: of the moving average of the weights, which is what is validated and kept.
-        teacher_weight: of the second loss, the mean squared error to the track's standardised VGGish embedding.
-        augmentation: see `Augmentation`.
-        seed: of everything random.
+    loss: float
+    losses: dict[str, float]
+    accuracies: dict[str, float]
+
+    def __str__(self) -> str:
+        sources = ", ".join(f"{name} {self.accuracies[name]:.1%} {self.losses[name]:.3f}" for name in self.losses)
+        return f"loss {self.loss:.3f} ({sources})"
+
+    def by_name(self) -> dict[str, float]:
+        """For TensorBoard."""
+        return {
+            "validation loss": self.loss,
+            **{f"{name} loss": value for name, value in self.losses.items()},
+            **{f"{name} accuracy": value for name, value in self.accuracies.items()},
+        }
+
+
+class Validation:
+    """The validation tracks of all sources.
+
+    The loss is the negative log-likelihood of tracks (mean probability over their windows), the mean over the tracks of
+    a source, and over sources by their shares of a training batch.
     """
 
-    front_end: str
-    backbone: str = "mobilenetv2_100"
-    input_size: tuple[int, int] = (128, 64)
-    epochs: int = 8
-    windows_per_track: int = 2
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    warmup_epochs: float = 1.0
-    label_smoothing: float = 0.1
-    dropout: float = 0.2
-    ema_decay: float = 0.995
-    teacher_weight: float = 3.0
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    seed: int = 0
+    def __init__(self, data: DataSet, front_end: str):
+        used = [(s, share) for s, share in zip(data.sources, data.shares, strict=True) if len(s.of("validation"))]
+        self.shares = [share / sum(share for _, share in used) for _, share in used]
+        self.windows = {source.name: Windows(source, "validation", front_end) for source, _ in used}
 
-
-RECIPES = {
-    "sparse": Recipe("sparse"),
-    "smooth": Recipe(
-        "smooth",
-        input_size=(64, 130),
-        windows_per_track=1,
-        epochs=16,
-        augmentation=Augmentation(roll=0.5, column_mask=0.2),
-    ),
-    "whole": Recipe(
-        "whole",
-        input_size=(192, 192),
-        windows_per_track=1,
-        augmentation=Augmentation(roll=0.5, excerpt=0.3),
-    ),
-    "dense": Recipe("dense", input_size=(128, 130), epochs=20),
-}
+    def __call__(self, member: Member) -> ValidationFigures:
+        losses, accuracies = {}, {}
+        for name, windows in self.windows.items():
+            track = average_windows(track_log_probabilities(member, windows))
+            losses[name] = functional.nll_loss(track, windows.labels).item()
+            accuracies[name] = (track.argmax(-1) == windows.labels).float().mean().item()
+        total = sum(share * loss for share, loss in zip(self.shares, losses.values(), strict=True))
+        return ValidationFigures(total, losses, accuracies)
 
 
 def track_log_probabilities(member: Member, windows: Windows, batch_tracks: int = 32) -> Tensor:
@@ -91,46 +79,51 @@ def track_log_probabilities(member: Member, windows: Windows, batch_tracks: int 
     return torch.cat(results)
 
 
-def train_member(
+def train_stage(
     accelerator: Accelerator,
     member: Member,
-    training: Windows,
-    validation: Windows,
+    training: Mixture,
+    validation: Validation,
     recipe: Recipe,
+    stage: Stage,
     state_file: Path,
     resume: bool = False,
 ) -> float:
     """Fine-tune a member in place; it ends with the weights of its best epoch, on the CPU.
 
-    After every epoch all that is needed to go on lies in `state_file`; with `resume` the run goes on from there and,
-    on a CPU, ends with the same weights as an undisturbed one (every epoch draws its random numbers from the seed and
-    its own number). Under `accelerate launch` every process takes its share of each batch.
+    The best epoch is the one with the lowest validation loss (`Validation`). After every epoch all that is needed to go
+    on lies in `state_file`; with `resume` the run goes on from there and, on a CPU, ends with the same weights as an
+    undisturbed one (every epoch draws its random numbers from the seed and its own number). Under `accelerate launch`
+    every process takes its share of each batch.
 
     Returns:
-        track accuracy of the best epoch on validation.
+        the validation loss of the best epoch.
+
+    Raises:
+        GenreError: the loss is not a number, or the state was made with other settings.
     """
-    run = _Run(accelerator, member, training, recipe)
+    run = _Run(accelerator, member, training, recipe, stage)
     if resume and state_file.is_file():
         run.restore(state_file)
-    for epoch in range(run.epoch, recipe.epochs):
+    for epoch in range(run.epoch, stage.epochs):
         started = time.perf_counter()
-        loss = run.train_epoch(epoch)
-        first, track = run.validate(validation)
+        training_loss = run.train_epoch(epoch)
+        figures = run.validate(validation)
         run.epoch = epoch + 1
         if accelerator.is_main_process:
             run.save(state_file)
-        accelerator.log({"loss": loss, "first window": first, "track": track}, step=run.epoch)
+        accelerator.log({"training loss": training_loss, **figures.by_name()}, step=run.epoch)
         accelerator.print(
-            f"epoch {run.epoch}/{recipe.epochs}  loss {loss:.3f}  validation: first window {first:.1%}, "
-            f"track {track:.1%}  ({time.perf_counter() - started:.0f} s)",
+            f"epoch {run.epoch}/{stage.epochs}  training loss {training_loss:.3f}  validation {figures}  "
+            f"({time.perf_counter() - started:.0f} s)",
             flush=True,
         )
     member.cpu().load_state_dict(run.best)
-    return run.best_accuracy
+    return run.best_loss
 
 
 class _Student(nn.Module):
-    """A member and, where there is a teacher, the layer that guesses the teacher's embedding from its features."""
+    """A member and, where there is a teacher, the layer that predicts the teacher's embedding from its features."""
 
     def __init__(self, member: Member, teacher_size: int, dropout: float):
         super().__init__()
@@ -138,7 +131,7 @@ class _Student(nn.Module):
         self.teacher_head = nn.Linear(member.backbone.num_features, teacher_size) if teacher_size else None
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Windows in dB (batch, bands, columns) to logits (batch, labels) and the guess (batch, teacher size)."""
+        """Windows in dB (batch, bands, columns) to logits (batch, labels) and embeddings (batch, teacher size)."""
         features = self.member.embed(windows)
         logits = self.member.judge(functional.dropout(features, self.dropout))
         return logits.float(), self.teacher_head(features).float() if self.teacher_head else None
@@ -147,15 +140,15 @@ class _Student(nn.Module):
 class _Run:
     """What changes while training: network, optimiser, average, best epoch."""
 
-    def __init__(self, accelerator: Accelerator, member: Member, training: Windows, recipe: Recipe):
+    def __init__(self, accelerator: Accelerator, member: Member, training: Mixture, recipe: Recipe, stage: Stage):
         torch.manual_seed(recipe.seed)
-        self.accelerator, self.training, self.recipe = accelerator, training, recipe
+        self.accelerator, self.training, self.recipe, self.stage = accelerator, training, recipe, stage
         self.targets = functional.one_hot(training.labels, member.backbone.num_classes).float()
-        teacher_size = 0 if training.teacher is None or not recipe.teacher_weight else training.teacher.shape[1]
+        teacher_size = 0 if training.teacher is None or not recipe.distillation_weight else training.teacher.shape[1]
         student = _Student(member, teacher_size, recipe.dropout)
-        optimizer = torch.optim.AdamW(student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-        self.steps_per_epoch = len(training) * recipe.windows_per_track // recipe.batch_size or 1
-        total, warmup = recipe.epochs * self.steps_per_epoch, int(recipe.warmup_epochs * self.steps_per_epoch)
+        optimizer = torch.optim.AdamW(student.parameters(), lr=stage.learning_rate, weight_decay=recipe.weight_decay)
+        self.steps_per_epoch = training.steps(recipe.batch_size, recipe.windows_per_track)
+        total, warmup = stage.epochs * self.steps_per_epoch, int(recipe.warmup_epochs * self.steps_per_epoch)
         self.schedule = torch.optim.lr_scheduler.SequentialLR(
             optimizer,
             [
@@ -167,7 +160,7 @@ class _Run:
         self.student, self.optimizer = accelerator.prepare(student, optimizer)
         self.member = member
         self.average = ModelEmaV3(member, decay=recipe.ema_decay, use_warmup=True)
-        self.epoch, self.best_accuracy, self.best = 0, -1.0, None
+        self.epoch, self.best_loss, self.best = 0, math.inf, None
 
     def train_epoch(self, epoch: int) -> float:
         """One pass over the training tracks; returns the mean loss of this process."""
@@ -185,7 +178,7 @@ class _Run:
         )
         for tracks, windows in bar:
             losses.append(self.train_step(windows, tracks))
-            best = f"{self.best_accuracy:.1%}" if self.best else "-"
+            best = f"{self.best_loss:.3f}" if self.best else "-"
             bar.set_postfix(loss=f"{losses[-1]:.3f}", validation=best, refresh=False)
         return float(np.mean(losses))
 
@@ -194,21 +187,20 @@ class _Run:
 
         Every process shuffles alike and takes its share of each batch.
         """
-        size, accelerator = self.recipe.batch_size, self.accelerator
-        repeats = range(self.recipe.windows_per_track)
-        order = np.concatenate([generator.permutation(len(self.training)) for _ in repeats])
+        accelerator, steps = self.accelerator, self.steps_per_epoch
+        batches = self.training.batches(steps, self.recipe.batch_size, generator)
 
-        def read(step: int) -> tuple[np.ndarray, Tensor]:
-            tracks = order[step * size : (step + 1) * size][accelerator.process_index :: accelerator.num_processes]
+        def read() -> tuple[np.ndarray, Tensor]:
+            tracks = next(batches)[accelerator.process_index :: accelerator.num_processes]
             windows = self.training.random(tracks, generator)
             return tracks, windows.pin_memory() if accelerator.device.type == "cuda" else windows
 
         with ThreadPoolExecutor(1) as reader:  # one thread, so that windows are drawn in order
-            coming = reader.submit(read, 0)
-            for step in range(1, self.steps_per_epoch + 1):
+            coming = reader.submit(read)
+            for step in range(1, steps + 1):
                 ready = coming.result()
-                if step < self.steps_per_epoch:
-                    coming = reader.submit(read, step)
+                if step < steps:
+                    coming = reader.submit(read)
                 yield ready
 
     def train_step(self, windows: Tensor, tracks: np.ndarray) -> float:
@@ -218,10 +210,10 @@ class _Run:
         windows, labels, teacher = (tensor.to(device, non_blocking=True) for tensor in (windows, labels, teacher))
         windows, labels, teacher = recipe.augmentation.mix(recipe.augmentation(windows), labels, teacher)
         with self.accelerator.autocast():
-            logits, guess = self.student(windows)
+            logits, embeddings = self.student(windows)
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        if guess is not None:
-            loss = loss + recipe.teacher_weight * functional.mse_loss(guess, teacher)
+        if embeddings is not None:
+            loss = loss + recipe.distillation_weight * _distillation_loss(embeddings, teacher)
         if not np.isfinite(value := loss.item()):
             raise GenreError("The loss is no longer a number; try a lower --learning-rate.")
         self.optimizer.zero_grad()
@@ -231,20 +223,20 @@ class _Run:
         self.average.update(self.member, step=self.schedule.last_epoch)
         return value
 
-    def validate(self, validation: Windows) -> tuple[float, float]:
-        """Top-1 of first windows and of tracks under the averaged weights, which are kept if they are the best."""
-        first, track = _accuracies(track_log_probabilities(self.average.module, validation), validation.labels)
-        if track >= self.best_accuracy:  # of equals the later one: few tracks to validate with say little
-            self.best_accuracy, self.best = track, _cpu_state(self.average.module)
-        return first, track
+    def validate(self, validation: Validation) -> ValidationFigures:
+        """Figures of the averaged weights, which are kept if they are the best so far."""
+        figures = validation(self.average.module)
+        if figures.loss <= self.best_loss:
+            self.best_loss, self.best = figures.loss, _cpu_state(self.average.module)
+        return figures
 
     def save(self, path: Path) -> None:
         """Write the state beside its place and move it there, so that a kill leaves the old one or the new one."""
         path.parent.mkdir(parents=True, exist_ok=True)
         state = {
-            "recipe": asdict(self.recipe),
+            "settings": self._settings(),
             "epoch": self.epoch,
-            "best_accuracy": self.best_accuracy,
+            "best_loss": self.best_loss,
             "best": self.best,
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
@@ -253,22 +245,31 @@ class _Run:
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
+        if state.get("settings") != self._settings():
             raise GenreError(f"{path} was made with other settings; repeat those, or start again without --resume.")
-        self.epoch, self.best_accuracy, self.best = state["epoch"], state["best_accuracy"], state["best"]
+        self.epoch, self.best_loss, self.best = state["epoch"], state["best_loss"], state["best"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+
+    def _settings(self) -> dict:
+        """What a state must have been made with to go on from it: recipe, stage and how much there is to train on."""
+        training = [
+            (len(windows), share)
+            for windows, share in zip(self.training.sources, self.training.shares.tolist(), strict=True)
+        ]
+        return asdict(self.recipe) | {"stage": asdict(self.stage), "training": training}
 
     def _parts(self) -> dict:
         student = self.accelerator.unwrap_model(self.student)
         return {"student": student, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
 
 
-def _accuracies(log_probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Top-1 of the first window and of the track (mean probability)."""
-    first = log_probabilities[:, 0].argmax(-1)
-    track = average_windows(log_probabilities).argmax(-1)
-    return (first == labels).float().mean().item(), (track == labels).float().mean().item()
+def _distillation_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared error over the tracks with a teacher embedding; those without have NaN."""
+    known = teacher.isfinite().all(-1)
+    if not known.any():
+        return embeddings.sum() * 0.0
+    return functional.mse_loss(embeddings[known], teacher[known])
 
 
 def _cpu_state(module: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,155 @@
+"""Fitted on validation once the members are trained: fusion weights, temperature, and the limits of confidence."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genre.checkpoint import Certainty, Fusion, average_windows, window_members
+from genre.model import Member
+from genre.training.augment import NO_CHANGE, Augmentation
+from genre.training.data import DataSet, Source
+from genre.training.formats import front_end_name
+from genre.training.loop import track_log_probabilities
+from genre.training.windows import Windows
+
+COVERAGE = 0.9  # of the conformal set: how often it holds the true genre
+SURE = 2 / 3  # how often a genre is right where it is named alone
+MIN_TRACKS = 30  # of a source, to choose a limit by it alone
+BY_PHONE = replace(NO_CHANGE, phone=1.0)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Tracks of all sources with a weight each: a source's tracks have its share together, in all 1.
+
+    Attributes:
+        log_probabilities: of each member, shape (members, tracks, labels).
+        labels: true ones, shape (tracks,).
+        weights: shape (tracks,).
+    """
+
+    log_probabilities: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+class ChangedWindows(Windows):
+    """Windows of a split as they are after an augmentation, the same every time."""
+
+    def __init__(self, source: Source, split: str, front_end: str, change: Augmentation):
+        super().__init__(source, split, front_end)
+        self.change = change
+
+    def all(self, tracks: np.ndarray) -> Tensor:
+        """A track is changed in one way, all of its windows alike."""
+        torch.manual_seed(int(tracks[0]))
+        windows = super().all(tracks).movedim(1, 2)  # bands first
+        return self.change(windows.flatten(2)).unflatten(2, windows.shape[2:]).movedim(1, 2)
+
+
+def member_log_probabilities(
+    members: dict[str, Member], source: Source, split: str, change: Augmentation | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,).
+
+    With a change, those of the tracks as they are after it.
+    """
+    results = {}
+    for name, member in members.items():
+        front_end = front_end_name(member.log_mel.config)
+        windows = ChangedWindows(source, split, front_end, change) if change else Windows(source, split, front_end)
+        results[name] = track_log_probabilities(member, windows)
+    return results, windows.labels
+
+
+def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion, Certainty]:
+    """Fusion of the members for a window, by the first one of each track, and for a track; and what may be named alone.
+
+    Everything is fitted on the validation tracks of all sources. Fusion weights are fitted on the tracks as they are
+    and as a phone records them (`BY_PHONE`), since people play songs to their phones; the temperature on the tracks as
+    they are.
+    """
+    used = [(s, share) for s, share in zip(data.sources, data.shares, strict=True) if len(s.of("validation"))]
+    plain = [member_log_probabilities(members, source, "validation") for source, _ in used]
+    phone = [member_log_probabilities(members, source, "validation", BY_PHONE) for source, _ in used]
+    shares = [share for _, share in used]
+    first = window_members(members)
+    window = _fit_on_both(*(_samples(one, shares, first, first_window=True) for one in (plain, phone)))
+    tracks = _samples(plain, shares, list(members))
+    track = _fit_on_both(tracks, _samples(phone, shares, list(members)))
+    lengths = [len(labels) for _, labels in plain]
+    return window, track, fit_certainty(track(tracks.log_probabilities), tracks.labels, tracks.weights, lengths)
+
+
+def fit_fusion(samples: Samples) -> Fusion:
+    """Weights and temperature with the lowest weighted cross-entropy, by L-BFGS."""
+    raw = torch.zeros(len(samples.log_probabilities), requires_grad=True)  # softplus keeps the weights positive
+    optimizer = torch.optim.LBFGS([raw], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        logits = torch.tensordot(torch.nn.functional.softplus(raw), samples.log_probabilities, dims=1)
+        loss = samples.weights @ torch.nn.functional.cross_entropy(logits, samples.labels, reduction="none")
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    scale = torch.nn.functional.softplus(raw).detach()
+    return Fusion(scale / scale.sum(), (1 / scale.sum()).item())
+
+
+def fit_certainty(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: list[int]) -> Certainty:
+    """From which confidence on a genre may be named alone, and which genres are plausible.
+
+    A genre named alone is right in `SURE` of the cases in every source of at least `MIN_TRACKS` tracks. The plausible
+    ones are a split conformal set with the true genre's probability as its score (Sadinle et al., 2019): on recordings
+    like those of validation it holds the true one for `COVERAGE` of them, sources weighted by their shares.
+
+    Args:
+        probabilities: of recordings that were not trained on, shape (tracks, labels).
+        labels: true ones, shape (tracks,).
+        weights: of the tracks, shape (tracks,), in all 1.
+        lengths: number of tracks of each source, in order.
+    """
+    of_truth, order = probabilities.gather(1, labels[:, None])[:, 0].sort()
+    missed = weights[order].cumsum(0) <= 1 - COVERAGE  # these may fall below
+    by_source = zip(probabilities.split(lengths), labels.split(lengths), strict=True)
+    limits = [_sure_from(p, truth) for p, truth in by_source if len(truth) >= min(MIN_TRACKS, max(lengths))]
+    return Certainty(sure_from=max(limits), plausible_from=of_truth[max(0, int(missed.sum()) - 1)].item())
+
+
+def _sure_from(probabilities: Tensor, labels: Tensor) -> float:
+    """The lowest confidence above which the likeliest genre is right in `SURE` of the cases; 1 where there is none."""
+    confidence, order = probabilities.amax(-1).sort(descending=True)
+    correct = (probabilities.argmax(-1) == labels)[order].double()
+    right_so_far = correct.cumsum(0) / torch.arange(1, len(labels) + 1)
+    last_of_its_kind = torch.cat([confidence.diff() != 0, torch.tensor([True])])
+    enough = confidence[(right_so_far >= SURE) & last_of_its_kind]
+    return enough.min().item() if len(enough) else 1.0
+
+
+def _samples(
+    sources: list[tuple[dict[str, Tensor], Tensor]], shares: list[float], names: list[str], first_window: bool = False
+) -> Samples:
+    """Log-probabilities of these members, of each track's first window or averaged over its windows."""
+    parts = [
+        torch.stack([one[name][:, 0] if first_window else average_windows(one[name]) for name in names])
+        for one, _ in sources
+    ]
+    labels = [truth for _, truth in sources]
+    weights = [torch.full((len(t),), share / sum(shares) / len(t)) for t, share in zip(labels, shares, strict=True)]
+    return Samples(torch.cat(parts, dim=1), torch.cat(labels), torch.cat(weights))
+
+
+def _fit_on_both(plain: Samples, phone: Samples) -> Fusion:
+    """Weights for both, temperature for the first."""
+    both = Samples(
+        torch.cat([plain.log_probabilities, phone.log_probabilities], dim=1),
+        torch.cat([plain.labels, phone.labels]),
+        torch.cat([plain.weights, phone.weights]) / 2,
+    )
+    weights = fit_fusion(both).weights
+    fused = torch.tensordot(weights, plain.log_probabilities, dims=1)[None]
+    return Fusion(weights, fit_fusion(replace(plain, log_probabilities=fused)).temperature)

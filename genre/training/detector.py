@@ -1,0 +1,160 @@
+"""Fits a checkpoint's music detector (`genre.music`) on music of the training sources and on other recordings."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from genre.audio import decode
+from genre.errors import DataError
+from genre.frontend import CLIP_SECONDS, window_starts
+from genre.model import Member
+from genre.music import MusicDetector
+from genre.training.augment import NO_CHANGE
+from genre.training.data import DataSet
+from genre.training.formats import front_end_name
+from genre.training.windows import Windows
+
+TRACKS, WINDOWS_PER_TRACK = 1600, 4  # of the training split of each source at most
+VALIDATION_EVERY = 5  # one file in five of the material chooses the penalty
+PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+FALSE_ALARMS = 0.02  # fraction of the validation tracks that are called not music
+BATCH = 64
+MUFFLED = replace(NO_CHANGE, low_pass=1.0)
+
+
+def fit_music_detector(music: Tensor, not_music: Tensor, member: str, penalty: float = 1e-3) -> MusicDetector:
+    """A detector that tells two sets of windows apart; both count the same, however many there are of each.
+
+    Args:
+        music, not_music: features of windows, shape (windows, features) each.
+        member: whose features.
+        penalty: on the squared weights of the standardised features.
+    """
+    features = torch.cat([music, not_music]).float()
+    mean, std = features.mean(0), features.std(0) + 1e-3
+    features = (features - mean) / std
+    targets = torch.cat([torch.ones(len(music)), torch.zeros(len(not_music))])
+    balance = torch.where(targets == 1, 0.5 / len(music), 0.5 / len(not_music))
+    weight, bias = torch.zeros(len(mean), requires_grad=True), torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = binary_cross_entropy_with_logits(features @ weight + bias, targets, balance, reduction="sum")
+        loss = loss + penalty * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    raw = weight.detach() / std
+    return MusicDetector(member, raw, (bias.detach() - raw @ mean).item())
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a detector is fitted on: features of a member.
+
+    Attributes:
+        member: its name.
+        music: of windows of training tracks, shape (windows, features).
+        validation: of the windows of each validation track, shape (windows, features) each, by source.
+        other: of the windows of each recording that is not music, shape (windows, features) each.
+    """
+
+    member: str
+    music: Tensor
+    validation: dict[str, list[Tensor]]
+    other: list[Tensor]
+
+    @property
+    def validation_tracks(self) -> list[Tensor]:
+        return [track for tracks in self.validation.values() for track in tracks]
+
+
+def gather(member: Member, name: str, data: DataSet, material: Path) -> Examples:
+    """Compute the features that a detector is fitted on.
+
+    A fifth of the music has nothing above a random band, so that dull sound alone is no sign of speech.
+
+    Args:
+        member: whose features.
+        name: of the member.
+        data: sources with training and validation tracks.
+        material: folder of folders of recordings that are not music; at most 30 s of each are used.
+
+    Raises:
+        DataError: the material is missing, or the data has no array for the member.
+        AudioError: a recording cannot be decoded.
+    """
+    paths = sorted(material.glob("*/*"))
+    if len(paths) < VALIDATION_EVERY:
+        raise DataError(f"{material} has too few recordings, in folders, of what is not music.")
+    front_end = front_end_name(member.log_mel.config)
+    training = [Windows(source, "training", front_end) for source in data.sources if len(source.of("training"))]
+    validation = {source.name: Windows(source, "validation", front_end) for source in data.sources}
+    return Examples(
+        name,
+        torch.cat([embed_training(member, windows) for windows in training]),
+        {source: embed_validation(member, windows) for source, windows in validation.items() if len(windows)},
+        [embed_file(member, path) for path in paths],
+    )
+
+
+def fit_examples(examples: Examples) -> MusicDetector:
+    """Choose the penalty and the threshold on validation.
+
+    The penalty is the one that tells the windows of the validation tracks and of a part of the recordings apart best.
+    Then all recordings are learned, and the threshold lets `FALSE_ALARMS` of the validation tracks fall below it.
+    """
+    held = torch.cat(examples.other[::VALIDATION_EVERY])
+    rest = torch.cat([one for i, one in enumerate(examples.other) if i % VALIDATION_EVERY])
+
+    def validation_loss(penalty: float) -> float:
+        detector = fit_music_detector(examples.music, rest, examples.member, penalty)
+        return log_loss(detector, torch.cat(examples.validation_tracks), held)
+
+    penalty = min(PENALTIES, key=validation_loss)
+    detector = fit_music_detector(examples.music, torch.cat(examples.other), examples.member, penalty)
+    probabilities = torch.tensor([detector.recording(track) for track in examples.validation_tracks])
+    return replace(detector, threshold=probabilities.quantile(FALSE_ALARMS).item())
+
+
+def log_loss(detector: MusicDetector, music: Tensor, not_music: Tensor) -> float:
+    """Mean negative log-likelihood of two sets of windows that count the same, shape (windows, features) each."""
+    right = detector.logits(music), -detector.logits(not_music)
+    return -sum(torch.nn.functional.logsigmoid(logits).mean() for logits in right).item() / 2
+
+
+def embed_training(member: Member, windows: Windows) -> Tensor:
+    """Features of a few random windows of tracks of all genres and of one muffled window each (windows, features)."""
+    generator = np.random.default_rng(0)
+    tracks = np.linspace(0, len(windows) - 1, min(TRACKS, len(windows))).astype(int)
+    drawn = torch.cat([windows.random(tracks, generator) for _ in range(WINDOWS_PER_TRACK)])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        muffled = MUFFLED(windows.random(tracks, generator))
+    return embed(member, torch.cat([drawn, muffled]))
+
+
+def embed_validation(member: Member, windows: Windows) -> list[Tensor]:
+    """Features of every other window of each track, shape (windows, features) each."""
+    half = windows.all(np.arange(len(windows)))[:, ::2]
+    return list(embed(member, half.flatten(0, 1)).unflatten(0, half.shape[:2]))
+
+
+def embed_file(member: Member, path: Path) -> Tensor:
+    """Features of the windows of a recording's first 30 s, half a window apart, shape (windows, features)."""
+    config = member.log_mel.config
+    clip = decode(path, config.sample_rate, seconds=CLIP_SECONDS)
+    starts = window_starts(len(clip) / config.sample_rate, config.window_seconds, config.window_seconds / 2)
+    return embed(member, member.log_mel(clip, torch.tensor(starts, dtype=torch.float64)))
+
+
+@torch.inference_mode()
+def embed(member: Member, windows: Tensor) -> Tensor:
+    """Features of windows in dB, shape (windows, bands, columns), to shape (windows, features)."""
+    return torch.cat([member.embed(batch) for batch in windows.split(BATCH)]).float()

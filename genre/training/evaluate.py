@@ -1,0 +1,132 @@
+"""What a checkpoint scores on a split: accuracy with its interval, calibration, recall a genre, confusion."""
+
+import csv
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genre.checkpoint import Certainty, Checkpoint, average_windows
+from genre.training.calibrate import member_log_probabilities
+from genre.training.data import Source
+
+CALIBRATION_BINS = 15
+
+
+def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, Tensor]:
+    """Figures of a checkpoint on one split of a source, and each track's probabilities, shape (tracks, labels).
+
+    `first_window` fuses the members on each track's first window. `track` is the prediction for the whole track, every
+    member over the windows that its array holds. `members` has each member's own figures, by its mean probability.
+    """
+    log_probabilities, labels = member_log_probabilities(checkpoint.members, source, split)
+    first = checkpoint.window_probabilities({name: one[:, 0] for name, one in log_probabilities.items()})
+    track = checkpoint.track_probabilities(log_probabilities)
+    figures = {
+        "tracks": len(labels),
+        "first_window": _figures(first, labels),
+        "track": _figures(track, labels)
+        | {"certainty": _certainty(track, labels, checkpoint.certainty)}
+        | _per_genre(track, labels, checkpoint.labels),
+        "members": {
+            name: {
+                "windows_per_track": one.shape[1],
+                "first_window_top1": _top(one[:, 0], labels, 1),
+                "all_windows_top1": _top(one.flatten(0, 1), labels.repeat_interleave(one.shape[1]), 1),
+                "track_top1": _top(average_windows(one), labels, 1),
+                "track_negative_log_likelihood": _loss(average_windows(one), labels),
+            }
+            for name, one in log_probabilities.items()
+        },
+    }
+    return figures, track
+
+
+def write_predictions(file: Path, source: Source, genres: list[str], split: str, probabilities: Tensor) -> None:
+    """Each track's id, true genre and probabilities as CSV, for `read_predictions` and whoever checks the figures."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    tracks = source.of(split)
+    with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
+        writer = csv.writer(out)
+        writer.writerow(["track_id", "genre", *genres])
+        for track, row in zip(tracks, probabilities.tolist(), strict=True):
+            writer.writerow([source.ids[track], genres[source.labels[track]], *(f"{p:.4f}" for p in row)])
+
+
+def read_predictions(file: Path) -> tuple[list[str], Tensor, Tensor]:
+    """What `write_predictions` wrote: track ids, probabilities (tracks, labels) and true labels (tracks,)."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    genres = list(rows[0])[2:]
+    probabilities = torch.tensor([[float(row[genre]) for genre in genres] for row in rows])
+    return [row["track_id"] for row in rows], probabilities, torch.tensor([genres.index(row["genre"]) for row in rows])
+
+
+def _figures(probabilities: Tensor, labels: Tensor) -> dict:
+    confidence, predicted = probabilities.max(-1)
+    correct = predicted == labels
+    surest = confidence.argsort(descending=True)[: len(labels) // 2]
+    return {
+        "top1": _round(correct),
+        "top1_interval_95": wilson_interval(int(correct.sum()), len(labels)),
+        "top3": _top(probabilities, labels, 3),
+        "top1_of_surest_half": _round(correct[surest]),
+        "calibration_error": round(calibration_error(confidence, correct), 4),
+        "negative_log_likelihood": _loss(probabilities.log(), labels),
+    }
+
+
+def _certainty(probabilities: Tensor, labels: Tensor, certainty: Certainty) -> dict:
+    """How often a genre is named alone and right then, and how the conformal set fares."""
+    confidence, predicted = probabilities.max(-1)
+    sure = confidence >= certainty.sure_from
+    plausible = probabilities >= certainty.plausible_from
+    return {
+        "named_alone": _round(sure),
+        "top1_where_named_alone": _round((predicted == labels)[sure]) if sure.any() else None,
+        "conformal_coverage": _round(plausible.gather(1, labels[:, None])),
+        "conformal_size": round(plausible.sum(1).float().mean().item(), 2),
+    }
+
+
+def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict:
+    predicted = probabilities.argmax(-1)
+    confusion = torch.zeros(len(genres), len(genres), dtype=torch.long)
+    confusion.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
+    recall = confusion.diagonal() / confusion.sum(1).clamp(min=1)
+    return {
+        "recall": {genre: round(r, 4) for genre, r in zip(genres, recall.tolist(), strict=True)},
+        "confusion": {"rows": "true", "columns": "predicted", "labels": genres, "counts": confusion.tolist()},
+    }
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
+    """95 % interval of a proportion (Wilson, 1927)."""
+    p = correct / total
+    centre = p + z * z / (2 * total)
+    spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return [round((centre + side * spread) / (1 + z * z / total), 4) for side in (-1, 1)]
+
+
+def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error (Guo et al., 2017): mean gap between confidence and accuracy over equal bins."""
+    which = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = [
+        (confidence[which == b].mean() - correct[which == b].float().mean()).abs().item() * (which == b).sum().item()
+        for b in which.unique()
+    ]
+    return sum(gaps) / len(confidence)
+
+
+def _top(scores: Tensor, labels: Tensor, k: int) -> float:
+    k = min(k, scores.shape[-1])
+    return _round((scores.topk(k, dim=-1).indices == labels[:, None]).any(-1))
+
+
+def _loss(log_probabilities: Tensor, labels: Tensor) -> float:
+    return round(torch.nn.functional.nll_loss(log_probabilities, labels).item(), 4)
+
+
+def _round(correct: Tensor) -> float:
+    return round(correct.float().mean().item(), 4)

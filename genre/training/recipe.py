@@ -1,0 +1,79 @@
+"""How a member is trained: the recipes that the shipped checkpoint was made with, and the defaults of `train.py`."""
+
+from dataclasses import dataclass, field
+
+from genre.training.augment import Augmentation
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training.
+
+    Attributes:
+        epochs: passes over the training tracks.
+        learning_rate: highest one of the cosine schedule.
+        runs: trainings from the same start with different seeds, whose final weights are averaged.
+    """
+
+    epochs: int
+    learning_rate: float = 1e-3
+    runs: int = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a member is trained: from ImageNet weights through both stages, from a checkpoint through the second alone.
+
+    Attributes:
+        front_end: a name in `FRONT_ENDS`.
+        backbone: timm model name.
+        input_size: height and width of the image that the network gets, in pixels.
+        pretrained: the first stage, from ImageNet weights.
+        fine_tuning: the second stage, from the result of the first one or from a trained checkpoint; several runs are
+            averaged into one network (Wortsman et al., 2022, "Model soups").
+        windows_per_track: random windows of each track in an epoch.
+        batch_size: windows of an optimiser step.
+        weight_decay: of AdamW; the schedule is a cosine after `warmup_epochs`.
+        label_smoothing: probability spread over all labels.
+        dropout: of the head.
+        ema_decay: of the moving average of the weights, which is what is validated and kept.
+        distillation_weight: of the second loss, the mean squared error to the track's standardised VGGish embedding,
+            over the tracks that have one.
+        augmentation: see `Augmentation`.
+        seed: of everything random.
+    """
+
+    front_end: str
+    backbone: str = "mobilenetv2_100"
+    input_size: tuple[int, int] = (128, 64)
+    pretrained: Stage = Stage(epochs=8)
+    fine_tuning: Stage = Stage(epochs=4, learning_rate=7e-4, runs=3)
+    windows_per_track: int = 2
+    batch_size: int = 64
+    weight_decay: float = 0.05
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.1
+    dropout: float = 0.2
+    ema_decay: float = 0.995
+    distillation_weight: float = 3.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    seed: int = 0
+
+
+RECIPES = {
+    "sparse": Recipe("sparse"),
+    "smooth": Recipe(
+        "smooth",
+        input_size=(64, 130),
+        pretrained=Stage(epochs=14),
+        windows_per_track=1,
+        augmentation=Augmentation(roll=0.5, column_mask=0.2),
+    ),
+    "whole": Recipe(
+        "whole",
+        input_size=(192, 192),
+        windows_per_track=1,
+        augmentation=Augmentation(roll=0.5, excerpt=0.3),
+    ),
+    "dense": Recipe("dense", input_size=(128, 130), pretrained=Stage(epochs=20), fine_tuning=Stage(epochs=6)),
+}

@@ -1,0 +1,59 @@
+"""Splits by artist: no artist is in two of training, validation and test, over all sources together."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+SPLITS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Fractions of a genre's tracks that are held out of training, by whole artists, at least one artist each."""
+
+    validation: float = 0.1
+    test: float = 0.1
+
+
+def assign_splits(
+    genres: list[str], artists: list[str], official: list[str], held_out: HeldOut, split_of: dict[str, str], seed: int
+) -> list[str]:
+    """Splits of one source's tracks.
+
+    Tracks with an official split keep it. For the others artists are drawn genre by genre, until their tracks are about
+    the held-out fractions. An artist with a split already keeps it.
+
+    Args:
+        genres, artists, official: of each track; an empty string in `official` where the source has no split.
+        split_of: split of the artists that have one; artists of this source are added.
+        seed: of the draw, which depends on nothing else than it and the names.
+    """
+    for artist, split in zip(artists, official, strict=True):
+        if split:
+            split_of.setdefault(artist, split)
+    for genre in sorted(set(genres)):
+        tracks = Counter(artist for artist, other in zip(artists, genres, strict=True) if other == genre)
+        _assign_genre(tracks, split_of, held_out, np.random.default_rng(seed))
+    return [split or split_of[artist] for split, artist in zip(official, artists, strict=True)]
+
+
+def _assign_genre(
+    tracks: Counter[str], split_of: dict[str, str], held_out: HeldOut, random: np.random.Generator
+) -> None:
+    """Give the artists of a genre, with their numbers of tracks, a split."""
+    names = sorted(tracks)
+    free = [names[i] for i in random.permutation(len(names)) if names[i] not in split_of]
+    for split in ("test", "validation"):
+        placed = [artist for artist in tracks if split_of.get(artist) == split]
+        missing = getattr(held_out, split) * tracks.total() - sum(tracks[artist] for artist in placed)
+        taken = []
+        for artist in free:
+            if tracks[artist] / 2 < missing:  # nearer to the fraction with this artist than without
+                taken.append(artist)
+                missing -= tracks[artist]
+        if not placed and not taken and free:
+            taken = [min(free, key=tracks.__getitem__)]
+        split_of.update(dict.fromkeys(taken, split))
+        free = [artist for artist in free if artist not in taken]
+    split_of.update(dict.fromkeys(free, "training"))
