@@ -3,7 +3,7 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 import pytest
 
-from genre.audio_augment import (
+from genre.training.audio_augment import (
     CEILING,
     CODECS,
     AudioAugmentation,
