@@ -216,7 +216,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     for split in ("validation", "test"):
         add(f"--{split}-fraction", type=_fraction, default=0.1, metavar="F", help="of the artists held out (0.1)")
-    add("--augmented-copies", type=int, default=3, metavar="N", help="of each training clip of genre folders (3)")
+    add("--augmented-copies", type=int, default=4, metavar="N", help="of each training clip of genre folders (4)")
     add("--archive", type=Path, metavar="DIR", help="for the log-mels of audio (runs/archives)")
     add("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
     add(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genre.card import add_note
 from genre.checkpoint import SHIPPED
-from genre.evaluate import calibration_error, read_predictions
+from genre.training.evaluate import calibration_error, read_predictions
 
 THROWS = 2000
 

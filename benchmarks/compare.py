@@ -11,7 +11,7 @@ import numpy as np
 
 from genre.card import add_note
 from genre.checkpoint import SHIPPED
-from genre.evaluate import read_predictions
+from genre.training.evaluate import read_predictions
 
 RESAMPLES = 10_000
 

@@ -1,11 +1,12 @@
 """Fit what tells music from other sound, and measure it.
 
     python -m benchmarks.make_not_music MATERIAL
-    python -m benchmarks.not_music fit CHECKPOINT DATA MATERIAL
+    python -m benchmarks.not_music fit CHECKPOINT MATERIAL DATA [DATA ...]
     python -m benchmarks.not_music measure CHECKPOINT MATERIAL SONGS
 
-`fit` writes music.safetensors into the checkpoint's folder, from the training and validation tracks of DATA (prepared
-arrays, see genre/data.py) and MATERIAL/choose. `measure` compares MATERIAL/held_back with the mp3 files of SONGS, which
+`fit` writes music.safetensors into the checkpoint's folder, from MATERIAL/choose and the training and validation tracks
+of DATA (prepared arrays or archives, see genre/training/data.py), on the features of the member with the shortest
+windows. `measure` compares MATERIAL/held_back with the mp3 files of SONGS, which
 lie in folders. CHECKPOINT is the name of a folder in checkpoints/, or a path.
 """
 
@@ -18,34 +19,30 @@ from torch import Tensor
 
 from genre.audio import stream
 from genre.card import add_note
-from genre.checkpoint import SHIPPED, add_music_detector, load_checkpoint
+from genre.checkpoint import SHIPPED, add_music_detector, load_checkpoint, window_members
 from genre.classify import cut_clips
-from genre.data import read_index
 from genre.errors import GenreError
 from genre.frontend import CLIP_SECONDS
 from genre.model import Member
-from genre.music import (
-    MEMBER,
-    MusicDetector,
-    embed,
-    fit_examples,
-    gather,
-    load_music_detector,
-)
+from genre.music import MusicDetector, load_music_detector
+from genre.training.data import read_data
+from genre.training.detector import embed, fit_examples, gather
+
+COUNTS_AS = {"Classical": "Instrumental"}
 
 
-def fit_and_save(folder: Path, data: Path, material: Path) -> None:
-    """Write the detector of a checkpoint and print which validation tracks it rejects, by genre."""
-    index = read_index(data)
-    examples = gather(load_checkpoint(folder).members[MEMBER], index, material / "choose")
+def fit_and_save(folder: Path, material: Path, data: list[Path]) -> None:
+    """Write the detector of a checkpoint and print which validation tracks it rejects, by source."""
+    sources = read_data({path.name: path for path in data}, counts_as=COUNTS_AS)
+    members = load_checkpoint(folder).members
+    name = window_members(members)[0]
+    examples = gather(members[name], name, sources, material / "choose")
     detector = fit_examples(examples)
     add_music_detector(folder, detector)
-    rejected = torch.tensor([not detector.is_music(track) for track in examples.validation])
-    labels = index.labels[index.of("validation")]
     print(f"A recording is music from a probability of {detector.threshold:.4f} on.\n")
-    print("| genre of validation tracks | called not music |\n| --- | --- |")
-    for number, genre in enumerate(index.genres):
-        print(f"| {genre} | {count(rejected[labels == number])} |")
+    print("| validation tracks of | called not music |\n| --- | --- |")
+    for source, tracks in examples.validation.items():
+        print(f"| {source} | {count(torch.tensor([not detector.is_music(track) for track in tracks]))} |")
 
 
 def measure(folder: Path, material: Path, songs: Path) -> None:
@@ -102,11 +99,11 @@ def count(flags: Tensor) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tasks = parser.add_subparsers(required=True)
-    for task, inputs in ((fit_and_save, ("data", "material")), (measure, ("material", "songs"))):
+    for task, name in ((fit_and_save, "data"), (measure, "songs")):
         command = tasks.add_parser(task.__name__.split("_")[0], help=task.__doc__)
         command.add_argument("folder", metavar="CHECKPOINT")
-        for name in inputs:
-            command.add_argument(name, metavar=name.upper(), type=Path)
+        command.add_argument("material", metavar="MATERIAL", type=Path)
+        command.add_argument(name, metavar=name.upper(), type=Path, nargs="+" if name == "data" else None)
         command.set_defaults(task=task)
     arguments = vars(parser.parse_args())
     task, name = arguments.pop("task"), arguments.pop("folder")

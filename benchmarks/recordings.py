@@ -2,9 +2,9 @@
 
     python -m benchmarks.recordings DATA [--checkpoint NAME]
 
-DATA holds prepared arrays, see genre/data.py; `genre.augment` changes the windows as it does while training, stronger
-and all of them. Prints top-1 and negative log-likelihood of every member over a track, and of all of them together for
-a window and a track.
+DATA holds prepared arrays with the checkpoint's genres, see genre/training/data.py; `genre.training.augment` changes
+the windows as it does while training, stronger and all of them. Prints top-1 and negative log-likelihood of every
+member over a track, and of all of them together for a window and a track.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from torch.nn.functional import nll_loss
 
-from genre.augment import NO_CHANGE
 from genre.checkpoint import DEFAULT, average_windows, load_checkpoint
-from genre.data import read_index
-from genre.evaluate import BY_PHONE, member_log_probabilities
+from genre.training.augment import NO_CHANGE
+from genre.training.calibrate import BY_PHONE, member_log_probabilities
+from genre.training.data import read_data
 
 CHANGES = {
     "as they are": None,
@@ -32,14 +32,16 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--checkpoint", default=DEFAULT)
     arguments = parser.parse_args()
-    checkpoint, index = load_checkpoint(arguments.checkpoint), read_index(arguments.data)
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    (source,) = read_data({arguments.data.name: arguments.data}).sources
     print(f"| recordings | {' | '.join(checkpoint.members)} | first window | track |")
     print("| --- |" + " --- |" * (len(checkpoint.members) + 2))
     for title, change in CHANGES.items():
-        heard, labels = member_log_probabilities(checkpoint.members, index, "validation", change)
-        results = [average_windows(one) for one in heard.values()]
-        results += [checkpoint.window_probabilities({name: one[:, 0] for name, one in heard.items()}).log()]
-        results += [checkpoint.track_probabilities(heard).log()]
+        log_probabilities, labels = member_log_probabilities(checkpoint.members, source, "validation", change)
+        results = [average_windows(one) for one in log_probabilities.values()]
+        first_windows = {name: one[:, 0] for name, one in log_probabilities.items()}
+        results += [checkpoint.window_probabilities(first_windows).log()]
+        results += [checkpoint.track_probabilities(log_probabilities).log()]
         cells = [f"{(one.argmax(-1) == labels).float().mean():.1%}, {nll_loss(one, labels):.3f}" for one in results]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
 

@@ -2,23 +2,26 @@
 
 from pathlib import Path
 
-from genre.checkpoint import LEVELS, read_metrics
+from genre.checkpoint import LEVELS
 from genre.files import read_json, write_json
+from genre.metrics import FILE, SPLITS, best_split, main_source, read_metrics
 
 USE = (
     "For sorting, browsing and playing with a music collection, where a wrong genre does no harm. Not for deciding "
     "about people, their rights or their pay, and not for sound that is not music."
 )
 LIMITS = (
-    "The labels are one opinion of one genre a track, often open to argument, and nothing outside the list can be "
-    "named. Intros, speech and silence were not part of the training. It reports a probability, not a fact."
+    "The labels are one opinion of one genre a track, often open to argument, and the prediction is the nearest genre "
+    "of the list: music of no genre on it gets one all the same. Intros, speech and silence were not part of the "
+    "training. It reports a probability, not a fact."
 )
 FMA_DATA = (
     "FMA-small (Defferrard et al., ISMIR 2017): 30 s clips from the middle of tracks of the Free Music Archive, "
     "labelled by its curators. The audio is under the Creative Commons licence that each artist chose, the metadata "
     "under CC BY 4.0, and the data set is meant for research. No audio is part of this checkpoint."
 )
-OTHER_DATA = "Collected by whoever trained this checkpoint; its licences are theirs to state. No audio is part of it."
+LEVELS_OF_FIGURES = ("first_window", "track")
+OTHER_DATA = "collected by whoever trained this checkpoint; its licences are theirs to state. No audio is part of it."
 
 
 def write_card(folder: Path) -> None:
@@ -35,14 +38,11 @@ def write_card(folder: Path) -> None:
             ["member", "weight, window", "weight, track"],
             [[m["folder"], *(_weight(m["weight"], level) for level in LEVELS)] for m in config["members"]],
         ),
-        f"## Training\n\nStarted from {training['start']}, trained on {training['data']} "
-        f"({training['tracks']['training']} tracks). Best epoch, fusion weights and temperature were chosen on "
-        f"validation ({training['tracks']['validation']} tracks).\n\n    {training['command']}"
-        + _kept(training.get("kept", {})),
+        "## Training\n\n" + _training(training),
         "## Results\n\n" + _results(metrics),
         *([_notes(metrics["notes"])] if metrics.get("notes") else []),
         f"## Intended use\n\n{USE}",
-        f"## Data\n\n{FMA_DATA if training['data'].lower().startswith('fma') else OTHER_DATA}",
+        "## Data\n\n" + _data(training["sources"]),
         f"## Limits\n\n{LIMITS}",
         '## How to load\n\n```python\nimport genre\n\nclassifier = genre.load("hf-hub:user/repo")  # or this folder\n'
         'print(classifier.classify("song.mp3"))\n```',
@@ -53,7 +53,7 @@ def write_card(folder: Path) -> None:
 def add_note(folder: Path, command: str, text: str) -> None:
     """Write what a command measured into a checkpoint's metrics.json and card, in place of what it measured before."""
     metrics = read_metrics(folder)
-    write_json(folder / "metrics.json", metrics | {"notes": metrics.get("notes", {}) | {command: text}})
+    write_json(folder / FILE, metrics | {"notes": metrics.get("notes", {}) | {command: text}})
     write_card(folder)
 
 
@@ -61,30 +61,46 @@ def _weight(weights: dict[str, float], level: str) -> str:
     return f"{weights[level]:.2f}" if level in weights else "sees more than a window"
 
 
-def _kept(commands: dict[str, str]) -> str:
-    """How members were trained that the command only put together."""
-    lines = "".join(f"\n    {command}" for command in commands.values())
-    return f"\n\nThe members that it keeps were trained before:\n{lines}" if commands else ""
+def _training(training: dict) -> str:
+    sources = training["sources"]
+    table = _table(
+        ["source", "share of a batch", "training", "validation", "test"],
+        [
+            [name, f"{one['share']:.0%}", *(str(one[split]) for split in ("training", "validation", "test"))]
+            for name, one in sources.items()
+        ],
+    )
+    return (
+        f"Started from {training['start']}. Tracks of each source, no artist in two splits:\n\n{table}\n\n"
+        "Best epochs, fusion weights, temperature and limits were chosen on validation, the sources weighted by their "
+        f"shares.\n\n    {training['command']}"
+    )
+
+
+def _data(sources: dict) -> str:
+    fma = any(name.lower().startswith("fma") for name in sources)
+    others = [name for name in sources if not name.lower().startswith("fma")]
+    return "\n\n".join(([FMA_DATA] if fma else []) + ([f"{', '.join(others)}: {OTHER_DATA}"] if others else []))
 
 
 def _results(metrics: dict) -> str:
-    rows, parts = [], []
-    for split in ("validation", "test"):
-        for level in ("first_window", "track") if split in metrics else ():
-            one = metrics[split][level]
-            low, high = one["top1_interval_95"]
-            rows.append(
-                [split, level.replace("_", " "), f"{one['top1']:.1%}", f"{low:.1%} to {high:.1%}", f"{one['top3']:.1%}",
-                 f"{one['calibration_error']:.1%}", f"{one['top1_of_surest_half']:.1%}"]
-            )  # fmt: skip
-    header = ["split", "level", "top-1", "95 % interval", "top-3", "calibration error", "top-1 of the surest half"]
-    parts.append(_table(header, rows))
-    split = "test" if "test" in metrics else "validation"
-    track = metrics[split]["track"]
-    parts.append(_certainty(track["certainty"], split))
+    rows = [
+        [source, split, level.replace("_", " "), *_figures(figures[level])]
+        for split in SPLITS
+        for source, figures in metrics.get(split, {}).items()
+        for level in LEVELS_OF_FIGURES
+    ]
+    header = ["source", "split", "level", "top-1", "95 % interval", "top-3", "calibration error", "surest half"]
+    split = best_split(metrics)
+    parts = [
+        _table(header, rows),
+        *(_certainty(one["track"]["certainty"], split, name) for name, one in metrics[split].items()),
+    ]
+    name = main_source(metrics)
+    track = metrics[split][name]["track"]
     labels = track["confusion"]["labels"]
     parts.append(
-        f"Tracks of the {split} split, true genre by row, predicted genre by column:\n\n"
+        f"Tracks of the {split} split of {name}, true genre by row, predicted genre by column:\n\n"
         + _table(
             ["", *labels, "recall"],
             [
@@ -96,14 +112,19 @@ def _results(metrics: dict) -> str:
     return "\n\n".join(parts)
 
 
-def _certainty(figures: dict, split: str) -> str:
+def _figures(one: dict) -> list[str]:
+    low, high = one["top1_interval_95"]
+    others = ("top3", "calibration_error", "top1_of_surest_half")
+    return [f"{one['top1']:.1%}", f"{low:.1%} to {high:.1%}", *(f"{one[key]:.1%}" for key in others)]
+
+
+def _certainty(figures: dict, split: str, source: str) -> str:
     alone = figures["top1_where_named_alone"]
+    right = f" (right for {alone:.0%} of those)" if alone is not None else ""
     return (
-        f"A genre is named alone where the confidence on validation was enough to be right two times in three. On "
-        f"{split} that is {figures['named_alone']:.0%} of the tracks"
-        + (f", and right for {alone:.0%} of those" if alone is not None else "")
-        + ". The set of plausible genres was made to hold the true one for 90 % of the validation tracks; on "
-        f"{split} it does for {figures['conformal_coverage']:.1%}, with {figures['conformal_size']:.1f} genres a track."
+        f"On the {split} split of {source} a genre is named alone for {figures['named_alone']:.0%} of the "
+        f"tracks{right}; the set of plausible genres holds the true one for {figures['conformal_coverage']:.1%}, with "
+        f"{figures['conformal_size']:.1f} genres a track."
     )
 
 

@@ -4,7 +4,7 @@
                     {window, track}, certainty {sure_from, plausible_from}, music (SHA-256 of the next one)
     music.safetensors  optional: tells music from other sound, see `genre.music`
     README.md       model card
-    metrics.json    how it was trained and what it scores
+    metrics.json    how it was trained and what it scores, see `genre.metrics`
     <member>/       one folder a member in timm's Hub layout, see `genre.model`
 
 Weights that are not the ones that were saved never load: their hashes are in config.json.
@@ -29,6 +29,7 @@ from torch import Tensor
 
 from genre.errors import CheckpointError
 from genre.files import read_json, write_json
+from genre.metrics import read_metrics
 from genre.model import WEIGHTS_FILE, Member, load_member, save_member
 from genre.music import MUSIC_FILE, MusicDetector, load_music_detector, save_music_detector
 
@@ -207,11 +208,6 @@ def _digests(folder: Path, config: dict) -> dict[Path, str | None]:
 def available() -> list[str]:
     """Names of the checkpoints that lie in `checkpoints/`."""
     return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
-
-
-def read_metrics(folder: Path) -> dict:
-    path = folder / "metrics.json"
-    return read_json(path) if path.is_file() else {}
 
 
 def _read_card(folder: Path) -> str:

@@ -37,6 +37,7 @@ from PIL import Image, ImageDraw, ImageFont
 from genre.checkpoint import HUB_PREFIX, Checkpoint, load_checkpoint
 from genre.errors import CheckpointError, GenreError
 from genre.files import read_json
+from genre.metrics import best_split, main_source
 from genre.model import WEIGHTS_FILE
 from genre.music import MUSIC_FILE
 
@@ -139,30 +140,34 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False) ->
 
 def card_metadata(checkpoint: Checkpoint) -> ModelCardData:
     """The front matter of the card, with test accuracies where metrics.json has them."""
-    metrics = checkpoint.metrics
-    dataset = metrics["training"]["data"].split(",")[0].lower().replace("_", "-") if metrics else None
+    tests = checkpoint.metrics.get("test", {})
     results = [
         EvalResult(
             task_type="audio-classification",
-            dataset_type=dataset,
-            dataset_name=metrics["training"]["data"],
+            dataset_type=_dataset_id(source),
+            dataset_name=source,
             dataset_split="test",
             metric_type="accuracy",
             metric_name=name,
-            metric_value=metrics["test"][level]["top1"],
+            metric_value=figures[level]["top1"],
         )
+        for source, figures in tests.items()
         for level, name in (("track", "Top-1, track"), ("first_window", "Top-1, first window"))
-        if "test" in metrics
     ]
+    sources = checkpoint.metrics.get("training", {}).get("sources", {})
     return ModelCardData(
         license="apache-2.0",
         library_name="timm",
         pipeline_tag="audio-classification",
         tags=["music", "genre", "audio-classification", "timm"],
-        datasets=["FMA-small"] if dataset == "fma-small" else None,
+        datasets=["FMA-small"] if "fma-small" in map(_dataset_id, sources) else None,
         model_name=checkpoint.name,
         eval_results=results or None,
     )
+
+
+def _dataset_id(source: str) -> str:
+    return source.lower().replace("_", "-").replace(" ", "-")
 
 
 def confusion_picture(confusion: dict) -> bytes:
@@ -205,10 +210,12 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
     files: dict[str, Path | bytes] = {path: folder / path for path in paths}
     card = checkpoint.card.strip() or f"# {checkpoint.name}"
     if checkpoint.metrics:
-        split = "test" if "test" in checkpoint.metrics else "validation"
+        split, source = best_split(checkpoint.metrics), main_source(checkpoint.metrics)
         files["metrics.json"] = folder / "metrics.json"
-        files[PICTURE] = confusion_picture(checkpoint.metrics[split]["track"]["confusion"])
-        card += f"\n\n![Tracks of the {split} split, true genre by row, predicted genre by column]({PICTURE})"
+        files[PICTURE] = confusion_picture(checkpoint.metrics[split][source]["track"]["confusion"])
+        card += (
+            f"\n\n![Tracks of the {split} split of {source}, true genre by row, predicted genre by column]({PICTURE})"
+        )
     card = card.replace(f"{HUB_PREFIX}user/repo", f"{HUB_PREFIX}{repo}")
     files["README.md"] = f"---\n{card_metadata(checkpoint).to_yaml()}\n---\n\n{card}\n".encode()
     return files

@@ -8,6 +8,7 @@ from html import escape
 from genre.checkpoint import Checkpoint
 from genre.classify import Prediction
 from genre.explain import Explanation, picture
+from genre.metrics import main_source
 from genre.page import texts
 from genre.sections import Section, sections
 from genre.spectrogram import data_uri, mel_position
@@ -35,8 +36,11 @@ def intro(labels: list[str]) -> str:
 
 
 def about(checkpoint: Checkpoint) -> str:
-    training, test = checkpoint.metrics.get("training"), checkpoint.metrics.get("test")
-    facts = (texts.origin(training) if training else "") + (texts.score(test, len(checkpoint.labels)) if test else "")
+    metrics = checkpoint.metrics
+    facts = texts.origin(metrics["training"]) if metrics else ""
+    if "test" in metrics:
+        name = main_source(metrics)
+        facts += texts.score(name, metrics["test"][name], len(checkpoint.labels))
     return (
         f'<div class="about"><p><b>About the model.</b> {escape(facts)}{texts.KNOWS_NOTHING_ELSE}</p>'
         f"<p><b>Privacy.</b> {texts.PRIVACY}</p></div>"

@@ -1,7 +1,8 @@
 import shutil
 
 from genre.card import add_note
-from genre.checkpoint import SHIPPED, read_metrics
+from genre.checkpoint import SHIPPED
+from genre.metrics import read_metrics
 
 
 def test_what_a_command_measured_stands_in_figures_and_card_until_it_is_measured_again(tmp_path):

@@ -10,11 +10,10 @@ from genre.errors import CheckpointError
 from genre.music import (
     MUSIC_FILE,
     MusicDetector,
-    fit_music_detector,
     load_music_detector,
-    log_loss,
     save_music_detector,
 )
+from genre.training.detector import fit_music_detector, log_loss
 
 FEATURES = 32
 

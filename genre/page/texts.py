@@ -72,14 +72,13 @@ def heard(clock: str, windows: int) -> str:
 
 
 def origin(training: dict) -> str:
-    return (
-        f"Image networks, started from {training['start']} and trained on log-mel spectrograms of {training['data']}. "
-    )
+    sources = " and ".join(training["sources"])
+    return f"Image networks, started from {training['start']} and trained on log-mel spectrograms of {sources}. "
 
 
-def score(test: dict, labels: int) -> str:
+def score(source: str, test: dict, labels: int) -> str:
     return (
-        f"On {test['tracks']} tracks by artists it had never heard, its first guess was right for "
+        f"On {test['tracks']} tracks of {source} by artists it was not trained on, its first guess was right for "
         f"{test['track']['top1']:.0%} and one of its first three for {test['track']['top3']:.0%} "
         f"(chance: {1 / labels:.1%}). "
     )

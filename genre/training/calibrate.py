@@ -76,9 +76,9 @@ def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion
     phone = [member_log_probabilities(members, source, "validation", BY_PHONE) for source, _ in used]
     shares = [share for _, share in used]
     first = window_members(members)
-    window = _fit_on_both(*(_samples(one, shares, first, first_window=True) for one in (plain, phone)))
+    window = fit_on_both(*(_samples(one, shares, first, first_window=True) for one in (plain, phone)))
     tracks = _samples(plain, shares, list(members))
-    track = _fit_on_both(tracks, _samples(phone, shares, list(members)))
+    track = fit_on_both(tracks, _samples(phone, shares, list(members)))
     lengths = [len(labels) for _, labels in plain]
     return window, track, fit_certainty(track(tracks.log_probabilities), tracks.labels, tracks.weights, lengths)
 
@@ -143,7 +143,7 @@ def _samples(
     return Samples(torch.cat(parts, dim=1), torch.cat(labels), torch.cat(weights))
 
 
-def _fit_on_both(plain: Samples, phone: Samples) -> Fusion:
+def fit_on_both(plain: Samples, phone: Samples) -> Fusion:
     """Weights for both, temperature for the first."""
     both = Samples(
         torch.cat([plain.log_probabilities, phone.log_probabilities], dim=1),

@@ -13,6 +13,8 @@ from genre.training.download import fetch_fma_small
 from genre.training.formats import stored_as
 from genre.training.splits import HeldOut
 
+SOURCE_NAMES = {"fma_small": "FMA-small"}  # of folders, as people write them
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -83,7 +85,8 @@ def _names(folders: list[Path]) -> dict[str, Path]:
     """Sources by the names of their folders; a number tells those of one name apart."""
     names: dict[str, Path] = {}
     for folder in folders:
-        name = base = folder.resolve().name
+        base = folder.resolve().name
+        name = base = SOURCE_NAMES.get(base, base)
         number = 1
         while name in names:
             number += 1

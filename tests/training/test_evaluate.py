@@ -1,22 +1,22 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from genre.checkpoint import SHIPPED
-from genre.evaluate import (
-    calibration_error,
-    fit_certainty,
-    fit_fusion,
-    fit_fusions,
-    read_predictions,
-    wilson_interval,
-)
-from genre.files import read_json
-from genre.frontend import FRONT_ENDS
+from genre.metrics import read_metrics
+from genre.training.calibrate import Samples, fit_certainty, fit_fusion, fit_on_both
+from genre.training.evaluate import calibration_error, read_predictions, wilson_interval
 
 
-def noisy_opinions(strength, labels, seed):
+def samples(log_probabilities, labels):
+    """Of equal weight; log-probabilities of the members, shape (tracks, labels) each."""
+    return Samples(torch.stack(log_probabilities), labels, torch.full((len(labels),), 1 / len(labels)))
+
+
+def certainty(probabilities, labels):
+    return fit_certainty(probabilities, labels, torch.full((len(labels),), 1 / len(labels)), [len(labels)])
+
+
+def noisy_logits(strength, labels, seed):
     generator = torch.Generator().manual_seed(seed)
     truth = torch.nn.functional.one_hot(labels, 4).float()
     return (strength * truth + torch.randn(truth.shape, generator=generator)).log_softmax(-1)
@@ -24,27 +24,37 @@ def noisy_opinions(strength, labels, seed):
 
 def test_fusion_trusts_the_member_that_knows_more():
     labels = torch.arange(4000) % 4
-    good, poor = noisy_opinions(2.0, labels, 0), noisy_opinions(0.3, labels, 1)
-    fusion = fit_fusion(torch.stack([good, poor]), labels)
+    good, poor = noisy_logits(2.0, labels, 0), noisy_logits(0.3, labels, 1)
+    fusion = fit_fusion(samples([good, poor], labels))
     assert fusion.weights.sum().item() == pytest.approx(1)
     assert fusion.weights[0] > 3 * fusion.weights[1]
 
 
-def test_a_member_that_a_phone_deafens_counts_less():
+def test_a_member_that_fails_on_phone_recordings_counts_less():
     labels = torch.arange(4000) % 4
-    members = dict.fromkeys(("keen", "deaf"), SimpleNamespace(log_mel=SimpleNamespace(config=FRONT_ENDS["sparse"])))
-    heard = {name: noisy_opinions(1.5, labels, seed)[:, None] for seed, name in enumerate(members)}
-    by_phone = heard | {"deaf": noisy_opinions(0.0, labels, 2)[:, None]}
-    (before, _), (after, _) = (fit_fusions(members, heard, phone, labels) for phone in (heard, by_phone))
+    plain = [noisy_logits(1.5, labels, seed) for seed in (0, 1)]
+    phone = [plain[0], noisy_logits(0.0, labels, 2)]
+    before, after = (fit_on_both(samples(plain, labels), samples(other, labels)) for other in (plain, phone))
     assert before.weights[1].item() == pytest.approx(0.5, abs=0.05)
     assert after.weights[1] < 0.4
 
 
+def test_a_source_counts_by_its_share_however_few_its_tracks():
+    """Each of two members knows one of the sources; the small source has most of the weight."""
+    labels = torch.arange(2200) % 4
+    weights = torch.cat([torch.full((2000,), 0.2 / 2000), torch.full((200,), 0.8 / 200)])
+    known, unknown = noisy_logits(1.5, labels, 0), noisy_logits(0.0, labels, 1)
+    first = torch.cat([known[:2000], unknown[2000:]])
+    second = torch.cat([unknown[:2000], known[2000:]])
+    fusion = fit_fusion(Samples(torch.stack([first, second]), labels, weights))
+    assert fusion.weights[1] > 2 * fusion.weights[0]
+
+
 def test_the_temperature_undoes_overconfidence():
     labels = torch.arange(4000) % 4
-    shouted = (4 * noisy_opinions(1.5, labels, 0)).log_softmax(-1)
-    fusion = fit_fusion(shouted[None], labels)
-    before, after = shouted.exp(), fusion(shouted[None])
+    overconfident = (4 * noisy_logits(1.5, labels, 0)).log_softmax(-1)
+    fusion = fit_fusion(samples([overconfident], labels))
+    before, after = overconfident.exp(), fusion(overconfident[None])
     correct = before.argmax(-1) == labels
     assert calibration_error(after.amax(-1), correct) < 0.03 < calibration_error(before.amax(-1), correct)
     assert torch.equal(before.argmax(-1), after.argmax(-1))
@@ -67,8 +77,8 @@ def test_the_interval_is_wilsons():
 def test_certainty_keeps_its_promises():
     """On tracks like those it was chosen on: the set covers 90 %, a genre named alone is right two times in three."""
     labels = torch.arange(8000) % 4
-    probabilities = noisy_opinions(1.0, labels, 0).exp()
-    limits = fit_certainty(probabilities[::2], labels[::2])
+    probabilities = noisy_logits(1.0, labels, 0).exp()
+    limits = certainty(probabilities[::2], labels[::2])
     others, truth = probabilities[1::2], labels[1::2]
     covered = (others >= limits.plausible_from).gather(1, truth[:, None]).float().mean().item()
     assert covered == pytest.approx(0.9, abs=0.02)
@@ -79,7 +89,15 @@ def test_certainty_keeps_its_promises():
 
 def test_with_nothing_to_go_by_no_genre_is_named_alone():
     labels = torch.arange(400) % 4
-    assert fit_certainty(torch.full((400, 4), 0.25), labels).sure_from == 1.0
+    assert certainty(torch.full((400, 4), 0.25), labels).sure_from == 1.0
+
+
+def test_a_genre_is_named_alone_only_where_every_source_allows_it():
+    labels = torch.arange(4000) % 4
+    easy, hard = noisy_logits(2.0, labels, 0).exp(), noisy_logits(0.7, labels, 1).exp()
+    weights = torch.full((8000,), 1 / 8000)
+    both = fit_certainty(torch.cat([easy, hard]), labels.repeat(2), weights, [4000, 4000])
+    assert both.sure_from == certainty(hard, labels).sure_from > certainty(easy, labels).sure_from
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -87,7 +105,7 @@ def test_the_predictions_that_ship_give_the_figures_that_ship(split):
     tracks, probabilities, labels = read_predictions(SHIPPED / "fma-small" / f"predictions-{split}.csv")
     confidence, likeliest = probabilities.max(-1)
     correct = likeliest == labels
-    figures = read_json(SHIPPED / "fma-small" / "metrics.json")[split]["track"]
+    figures = read_metrics(SHIPPED / "fma-small")[split]["FMA-small"]["track"]
     assert len(set(tracks)) == 800
     assert correct.float().mean().item() == pytest.approx(figures["top1"], abs=1e-4)
     assert calibration_error(confidence, correct) == pytest.approx(figures["calibration_error"], abs=2e-3)

@@ -1,0 +1,175 @@
+"""train.py as people run it."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import genre
+from genre.audio import decode
+from genre.checkpoint import load_checkpoint
+from genre.training.formats import FORMATS
+from tests.conftest import ROOT, music, write_audio
+
+SMALL = ["--from-scratch", "--backbone", "test_efficientnet", "--batch-size", "8"]
+
+
+def run_train(folder, out, *arguments, cwd):
+    """Run the command on one folder or several."""
+    folders = map(str, folder if isinstance(folder, list) else [folder])
+    command = [sys.executable, str(ROOT / "train.py"), "--data", *folders, "--out", str(out), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_the_command_trains_fuses_measures_and_saves(folder, tmp_path):
+    out = tmp_path / "two"
+    members = ["--members", "sparse", "smooth"]
+    done = run_train(folder, out, *SMALL, *members, "--epochs", "1", "--test", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    (figures,) = metrics["test"].values()
+    assert figures["track"]["top1"] > 0.9
+    assert metrics["training"]["sources"] == {folder.name: {"share": 1.0, "training": 64, "validation": 32, "test": 32}}
+    assert str(tmp_path) not in (out / "metrics.json").read_text() + (out / "README.md").read_text()
+    assert genre.load(out).labels == ["High", "Low"]
+
+    evaluation = ["--evaluate", str(out), "--split", "test", "--predictions", "predicted"]
+    again = run_train(folder, out, *evaluation, cwd=tmp_path)
+    printed = re.findall(r"^ +\S+ test .*$", done.stdout, re.MULTILINE)
+    assert printed and printed == re.findall(r"^ +\S+ test .*$", again.stdout, re.MULTILINE)
+    name = f"{folder.name}-test.csv"
+    assert (tmp_path / "predicted" / name).read_bytes() == (tmp_path / "runs" / "two" / name).read_bytes()
+
+
+def test_the_runs_of_the_second_stage_are_averaged(folder, tmp_path):
+    done = run_train(folder, tmp_path / "start", *SMALL, "--members", "sparse", "--epochs", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    more = ["--from", str(tmp_path / "start"), "--epochs", "1"]
+    done = run_train(folder, tmp_path / "end", *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "sparse, fine_tuning 3 of 3: test_efficientnet" in done.stdout
+    end = load_checkpoint(tmp_path / "end")
+    assert end.metrics["training"]["start"] == "start"
+    assert "backbone='test_efficientnet'" in end.metrics["training"]["members"]["sparse"]
+    states = [torch.load(tmp_path / "runs" / "end" / f"sparse-fine_tuning-{run}.pt")["best"] for run in range(3)]
+    for name, value in end.members["sparse"].state_dict().items():
+        if value.is_floating_point():
+            expected = sum(state[name] for state in states) / 3
+            torch.testing.assert_close(value, expected, atol=2e-3, rtol=2e-3)  # stored as float16
+    first = "backbone.conv_stem.weight"
+    assert not torch.equal(states[0][first], states[1][first])
+    done = run_train(folder, tmp_path / "other", *more, "--backbone", "test_resnet", cwd=tmp_path)
+    assert done.returncode == 2 and "no --backbone to choose" in done.stderr
+
+
+def test_arrays_and_songs_train_together(folder, tmp_path):
+    """One genre of the songs is renamed, the other is missing; every source is measured by itself."""
+    for number in range(3):
+        path = tmp_path / "songs" / "Deep" / f"{number}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_audio(path, [music(4)], "flac")
+    options = ["--members", "sparse", "--epochs", "1", "--augmented-copies", "1", "--counts-as", "Deep=Low"]
+    done = run_train([folder, "songs"], "both", *SMALL, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "both" / "metrics.json").read_text())
+    assert list(metrics["validation"]) == [folder.name, "songs"]
+    assert metrics["training"]["sources"]["songs"] | {"share": 0} == dict(share=0, training=1, validation=1, test=1)
+    augmented = next((tmp_path / "runs" / "archives").glob("songs-*/" + FORMATS["sparse"].augmented_file))
+    assert np.load(augmented).any(axis=(1, 2, 3)).sum() == 1  # of the training song alone
+
+
+def test_a_checkpoint_for_other_genres_is_not_measured(folder, tmp_path):
+    done = run_train(folder, "out", "--evaluate", "fma-small", "--members", "sparse", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the data has High, Low" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_command_says_what_is_missing(tmp_path):
+    for folder, said in ((tmp_path / "nowhere", "There is no folder"), (tmp_path, "needs sub-folders with songs")):
+        done = run_train(folder, tmp_path / "out", cwd=tmp_path)
+        assert done.returncode == 1
+        assert said in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def genre_folder(tmp_path_factory, fma_clips):
+    """Real clips of two sorts, cut into short files, as somebody's own collection."""
+    folder = tmp_path_factory.mktemp("collection")
+    for name, tracks in (("Hip-Hop", (2, 5)), ("Experimental", (1069, 1075))):
+        (folder / name).mkdir()
+        for track in tracks:
+            whole = decode(fma_clips[track], 22050).numpy()
+            for part in range(5):
+                cut = whole[part * 6 * 22050 : (part + 1) * 6 * 22050]
+                write_audio(folder / name / f"{track}_{part}.flac", [cut], "flac", rate=22050)
+    return folder
+
+
+def test_a_folder_of_songs_becomes_a_model(genre_folder, tmp_path):
+    out = tmp_path / "checkpoint"
+    done = run_train(genre_folder, out, *SMALL, "--epochs", "2", "--augmented-copies", "0", "--test", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "16 training, 2 validation, 2 test" in done.stdout
+    classifier = genre.load(out)
+    assert classifier.labels == ["Experimental", "Hip-Hop"]
+    assert list(classifier.checkpoint.members) == ["dense"]
+    assert classifier.classify(genre_folder / "Hip-Hop" / "2_0.flac").windows
+
+
+def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
+    out = tmp_path / "checkpoint"
+    member = next(iter(load_checkpoint().members))
+    options = [
+        "--from",
+        "fma-small",
+        "--members",
+        member,
+        "--epochs",
+        "2",
+        "--batch-size",
+        "8",
+        "--augmented-copies",
+        "1",
+    ]
+    done = run_train(genre_folder, out, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "with a new head for 2 genres in place of 8" in done.stdout
+    classifier = genre.load(out)
+    paths = sorted(genre_folder.glob("*/*.flac"))
+    right = [classifier.classify(path).genre == path.parent.name for path in paths]
+    assert sum(right) >= 15, f"{sum(right)} of {len(right)}"
+
+
+def test_a_killed_command_ends_with_the_same_weights(folder, tmp_path):
+    options = [*SMALL, "--members", "sparse", "--epochs", "3"]
+    assert run_train(folder, "whole", *options, cwd=tmp_path).returncode == 0
+
+    state = tmp_path / "runs" / "killed" / "sparse-pretrained-0.pt"
+    command = [sys.executable, str(ROOT / "train.py"), "--data", str(folder), "--out", "killed", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not state.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait(20)
+    assert state.is_file() and not (tmp_path / "killed").exists()
+
+    assert run_train(folder, "killed", *options, "--resume", cwd=tmp_path).returncode == 0
+    weights = [(tmp_path / out / "sparse" / "model.safetensors").read_bytes() for out in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
+def test_two_processes_train_as_well_as_one(folder, tmp_path):
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(ROOT / "train.py")]
+    options = [*SMALL, "--members", "sparse", "--epochs", "2"]
+    command = [sys.executable, *launch, "--data", str(folder), "--out", "two", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 2/2") == 1  # one of them prints
+    metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert metrics["validation"][folder.name]["track"]["top1"] > 0.9

@@ -1,0 +1,87 @@
+import pytest
+import torch
+from accelerate import Accelerator
+
+from genre.errors import GenreError
+from genre.frontend import FRONT_ENDS
+from genre.model import RANDOM, Member, create_backbone
+from genre.training.data import read_data
+from genre.training.loop import Validation, train_stage
+from genre.training.recipe import Recipe, Stage
+from genre.training.windows import MIN_STEPS, Mixture
+
+TINY = Recipe(
+    "sparse",
+    "test_efficientnet",
+    input_size=(64, 32),
+    batch_size=16,
+    warmup_epochs=0.2,
+    ema_decay=0.9,
+    distillation_weight=0.5,  # the teacher of these tests is noise
+)
+STAGE = Stage(epochs=2)
+
+ONE_PROCESS = Accelerator(cpu=True)
+
+
+def new_member(training, recipe=TINY):
+    torch.manual_seed(recipe.seed)
+    backbone = create_backbone(recipe.backbone, 2, RANDOM)
+    return Member(backbone, FRONT_ENDS["sparse"], *training.statistics(), recipe.input_size)
+
+
+def windows_of(folder):
+    data = read_data({"one": folder})
+    return Mixture(data, "sparse"), Validation(data, "sparse")
+
+
+def test_a_member_learns_what_parts_the_genres(folder, tmp_path):
+    training, validation = windows_of(folder)
+    member = new_member(training)
+    before = validation(member)
+    loss = train_stage(ONE_PROCESS, member, training, validation, TINY, STAGE, tmp_path / "state.pt")
+    after = validation(member)
+    assert before.accuracies["one"] < 0.8
+    assert after.loss == pytest.approx(loss, rel=1e-4)
+    assert after.loss < before.loss - 0.1
+    assert after.accuracies["one"] > 0.9
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(folder, tmp_path, monkeypatch):
+    training, validation = windows_of(folder)
+    whole, stopped, resumed = (new_member(training) for _ in range(3))
+    train_stage(ONE_PROCESS, whole, training, validation, TINY, STAGE, tmp_path / "whole.pt")
+
+    draws = 0
+    random = training.random
+
+    def interrupt(*arguments):
+        nonlocal draws
+        draws += 1
+        if draws > 1.5 * MIN_STEPS:  # within the second epoch
+            raise KeyboardInterrupt
+        return random(*arguments)
+
+    monkeypatch.setattr(training, "random", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(ONE_PROCESS, stopped, training, validation, TINY, STAGE, tmp_path / "state.pt")
+    monkeypatch.undo()
+    train_stage(ONE_PROCESS, resumed, training, validation, TINY, STAGE, tmp_path / "state.pt", resume=True)
+    for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_a_run_with_other_settings_is_not_resumed(folder, tmp_path):
+    training, validation = windows_of(folder)
+    state, more = tmp_path / "state.pt", Stage(epochs=3)
+    train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, Stage(epochs=1), state)
+    with pytest.raises(GenreError, match="other settings"):
+        train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, more, state, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_hint(folder, tmp_path):
+    training, validation = windows_of(folder)
+    member = new_member(training)
+    member.std = 0.0
+    with pytest.raises(GenreError, match="lower --learning-rate"):
+        train_stage(ONE_PROCESS, member, training, validation, TINY, STAGE, tmp_path / "state.pt")
