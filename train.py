@@ -239,6 +239,7 @@ def parse_arguments() -> argparse.Namespace:
     for name, kind, meaning in (
         ("epochs", int, "of the first stage, or with --from of the second"),
         ("learning-rate", float, "highest one of the cosine schedule of that stage"),
+        ("runs", int, "trainings of that stage whose weights are averaged"),
         ("windows-per-track", int, "random windows of each track in an epoch"),
         ("batch-size", int, "windows of a step, over all processes"),
         ("seed", int, "of everything random"),

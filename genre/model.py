@@ -95,16 +95,24 @@ def replace_head(member: Member, labels: int) -> Member:
     return Member(backbone, member.log_mel.config, member.mean, member.std, member.input_size)
 
 
-def average_weights(members: list[Member]) -> Member:
-    """The member whose weights are the mean of others', which were trained from one start.
+def average_weights(members: list[Member], shares: list[float] | None = None) -> Member:
+    """The member whose weights are the mean of others', which were trained from one start or one from the other.
 
-    Their mean errs like their ensemble at the price of one network (Wortsman et al., 2022, "Model soups").
+    The mean of several trainings errs like their ensemble at the price of one network (Wortsman et al., 2022, "Model
+    soups"). Between a trained network and what it became by fine-tuning on other data lie networks that are good at both
+    (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
+
+    Args:
+        shares: of each member, in all 1; equal by default.
     """
+    shares = shares or [1 / len(members)] * len(members)
     states = [member.state_dict() for member in members]
     mean = copy.deepcopy(members[-1])
     mean.load_state_dict(
         {
-            name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+            name: sum(share * state[name] for share, state in zip(shares, states, strict=True))
+            if value.is_floating_point()
+            else value
             for name, value in states[-1].items()
         }
     )

@@ -195,7 +195,9 @@ def _key(clip: AudioClip) -> str:
     """Changes when the file does."""
     status = clip.path.stat() if clip.path.is_file() else None
     state = (status.st_size, status.st_mtime_ns) if status else ()
-    return hashlib.sha256(repr((os.fsencode(os.path.realpath(clip.path)), *state, clip.start)).encode()).hexdigest()[:24]
+    return hashlib.sha256(repr((os.fsencode(os.path.realpath(clip.path)), *state, clip.start)).encode()).hexdigest()[
+        :24
+    ]
 
 
 def _open_store(folder: Path, front_end: str, features: str, done: str, shape: tuple[int, ...]) -> _Store:

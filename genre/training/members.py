@@ -16,6 +16,7 @@ from genre.training.loop import Validation, train_stage
 from genre.training.recipe import Recipe, Stage
 from genre.training.windows import Mixture
 
+FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # of the way from a trained member to the fine-tuned one
 RUN_SEEDS = 100  # between the seeds of the runs of a stage
 
 
@@ -61,6 +62,7 @@ def train_member(
     stages = {"fine_tuning": recipe.fine_tuning} if start.checkpoint else {"pretrained": recipe.pretrained}
     if not start.checkpoint and recipe.fine_tuning.epochs:
         stages["fine_tuning"] = recipe.fine_tuning
+    known = start.checkpoint is not None and start.checkpoint.labels == data.genres
     for stage_name, stage in stages.items():
         ends = []
         for run in range(stage.runs):
@@ -76,10 +78,20 @@ def train_member(
             train_stage(accelerator, end, training, validation, seeded, stage, state, resume)
             accelerator.end_training()
             ends.append(end)
-        member = average_weights(ends)
+        end = average_weights(ends)
         if stage.runs > 1:
-            accelerator.print(f"{name}, {stage_name}, weights averaged: validation {validation(member)}")
+            accelerator.print(f"{name}, {stage_name}, weights averaged: validation {validation(end)}")
+        member = _interpolate(accelerator, name, member, end, validation) if known else end
     return member
+
+
+def _interpolate(accelerator: Accelerator, name: str, start: Member, end: Member, validation: Validation) -> Member:
+    """What a trained member became on more data, or a network on the way there if its validation loss is lower."""
+    candidates = {fraction: average_weights([start, end], [1 - fraction, fraction]) for fraction in FRACTIONS}
+    figures = {fraction: validation(candidate) for fraction, candidate in candidates.items()}
+    for fraction, one in figures.items():
+        accelerator.print(f"{name}, {fraction:.0%} of the way from its start: validation {one}")
+    return candidates[min(figures, key=lambda fraction: figures[fraction].loss)]
 
 
 def recipe_from(recipe: Recipe, name: str, start: Start) -> Recipe:

@@ -30,7 +30,8 @@ class Recipe:
         input_size: height and width of the image that the network gets, in pixels.
         pretrained: the first stage, from ImageNet weights.
         fine_tuning: the second stage, from the result of the first one or from a trained checkpoint; several runs are
-            averaged into one network (Wortsman et al., 2022, "Model soups").
+            averaged into one network. From a checkpoint for the same genres, the member ends where the validation loss
+            is lowest between its start and that network (`genre.model.average_weights`).
         windows_per_track: random windows of each track in an epoch.
         batch_size: windows of an optimiser step.
         weight_decay: of AdamW; the schedule is a cosine after `warmup_epochs`.
