@@ -5,6 +5,7 @@ pretrained=True)` opens by itself; the keys `front_end` and `normalisation` at i
 """
 
 import copy
+from contextlib import suppress
 from pathlib import Path
 
 import timm
@@ -17,6 +18,7 @@ from genre.files import read_json
 from genre.frontend import LogMel, LogMelConfig
 
 WEIGHTS_FILE = "model.safetensors"
+LFS_POINTER = b"version https://git-lfs"  # how a file begins that Git LFS leaves where the weights were not fetched
 RANDOM = "random"  # for `weights`: start from random numbers, to measure what pre-training is worth
 
 
@@ -59,34 +61,94 @@ class Member(nn.Module):
         return self.judge(self.embed(windows))
 
 
-def create_backbone(name: str, labels: int, weights: Path | str | None = None) -> nn.Module:
+def create_backbone(
+    name: str, labels: int, weights: Path | str | None = None, input_size: tuple[int, int] | None = None
+) -> nn.Module:
     """A timm backbone with one input channel and a fresh head.
 
     Args:
-        name: any timm image model, e.g. "tf_efficientnet_lite0".
+        name: a timm image model, e.g. "tf_efficientnet_lite0".
         labels: number of outputs.
         weights: None downloads timm's ImageNet weights from the Hub; a file is read instead (any layout of the same
             network, matched by order where names differ); `RANDOM` starts from nothing.
+        input_size: height and width of the pictures it is for; the size of its ImageNet training unless told.
 
     Raises:
-        CheckpointError: timm does not know the name, or the weights cannot be had.
+        CheckpointError: timm does not know the name, the network does not take pictures of this size or has no single
+            linear head, or the weights cannot be had.
     """
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:8]) or "see timm.list_models()"
         raise CheckpointError(f"timm has no model {name!r}; there is {close}.")
-    try:
-        pretrained = weights is None
-        # Three channels first: timm sums the first convolution over colours when it is asked for one channel.
-        source = None if weights == RANDOM else timm.create_model(name, pretrained=pretrained)
-        if source is not None and not pretrained:
-            timm.models.load_checkpoint(source, str(weights), remap=not str(weights).endswith(".safetensors"))
-    except (OSError, RuntimeError, KeyError, AssertionError) as error:
-        hint = "pass --weights FILE where there is no network" if weights is None else "is it of this backbone?"
-        raise CheckpointError(f"The ImageNet weights of {name} could not be loaded ({hint}).") from error
-    backbone = timm.create_model(name, in_chans=1, num_classes=labels)
-    if source is not None:
-        _copy_features(source, backbone)
+    backbone = _checked_backbone(name, labels, input_size)
+    if weights is None:
+        try:
+            backbone = _build(name, labels, input_size, pretrained=True)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The ImageNet weights of {name} could not be had from the Hub; pass --weights FILE where there is no "
+                "network, or --from-scratch where there are none."
+            ) from error
+    elif weights != RANDOM:
+        state = _read_weights(name, Path(weights))
+        backbone = _build(name, labels, input_size, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+        del backbone.pretrained_cfg["state_dict"]  # timm keeps it; every copy of the backbone would hold it again
     return _with_fresh_head(backbone, labels)
+
+
+def _checked_backbone(name: str, labels: int, input_size: tuple[int, int] | None) -> nn.Module:
+    """A backbone with random weights, after one picture went through it in the two steps of `Member`."""
+    own_size = timm.get_pretrained_cfg(name).input_size[1:]
+    height, width = input_size or own_size
+    picture = torch.linspace(-1, 1, height * width).view(1, 1, height, width)
+    try:
+        backbone = _build(name, labels, input_size).eval()
+        with torch.no_grad():
+            features, logits = backbone.forward_features(picture), backbone(picture)
+    except Exception as error:  # each architecture raises another error for a size that it does not take
+        raise CheckpointError(
+            f"{name} does not take pictures of {height} x {width}; it is made for {' x '.join(map(str, own_size))}."
+        ) from error
+    try:
+        with torch.no_grad():
+            same = torch.allclose(
+                backbone.get_classifier()(backbone.forward_head(features, pre_logits=True)), logits, atol=1e-4
+            )
+    except (TypeError, RuntimeError, IndexError):
+        same = False
+    if not same or not isinstance(backbone.get_classifier(), nn.Linear):
+        raise CheckpointError(f"{name} cannot be trained here: its head is not one linear layer on pooled features.")
+    return backbone.train()
+
+
+def _build(name: str, labels: int, input_size: tuple[int, int] | None, **options) -> nn.Module:
+    options |= {"in_chans": 1, "num_classes": labels}
+    if input_size is not None:
+        with suppress(TypeError):  # of networks that take any size, and so no argument for it
+            return timm.create_model(name, img_size=tuple(input_size), **options)
+    return timm.create_model(name, **options)
+
+
+def _read_weights(name: str, path: Path) -> dict[str, Tensor]:
+    """What a file holds, under timm's names, for three channels and the labels of ImageNet."""
+    try:
+        with path.open("rb") as file:
+            pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError as error:
+        raise CheckpointError(f"The weights {path.name!r} cannot be opened: {error.strerror}.") from error
+    if pointer:
+        raise CheckpointError(f"{path.name!r} is a Git LFS pointer in place of the weights; `git lfs pull` gets them.")
+    try:
+        state = timm.models.load_state_dict(str(path))
+    except Exception as error:  # unpickling what is no pickle raises anything
+        raise CheckpointError(f"{path.name!r} holds no weights that PyTorch or safetensors can read.") from error
+    source = timm.create_model(name)
+    try:
+        named = path.suffix == ".safetensors"
+        source.load_state_dict(state if named else timm.models.remap_state_dict(state, source))
+    except (RuntimeError, AssertionError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"The weights in {path.name!r} are not those of {name}.") from error
+    return source.state_dict()
 
 
 def replace_head(member: Member, labels: int) -> Member:
@@ -99,7 +161,7 @@ def average_weights(members: list[Member], shares: list[float] | None = None) ->
     """The member whose weights are the mean of others', which were trained from one start or one from the other.
 
     The mean of several trainings errs like their ensemble at the price of one network (Wortsman et al., 2022, "Model
-    soups"). Between a trained network and what it became by fine-tuning on other data lie networks that are good at both
+    soups"). Between a trained network and what it became by fine-tuning on other data lie some that are good at both
     (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
 
     Args:
@@ -125,17 +187,6 @@ def _with_fresh_head(backbone: nn.Module, labels: int) -> nn.Module:
     nn.init.normal_(head.weight, std=0.01)  # timm's own start is wide: a first loss of 5 instead of ln(labels)
     nn.init.zeros_(head.bias)
     return backbone.to(memory_format=torch.channels_last)
-
-
-def _copy_features(source: nn.Module, backbone: nn.Module) -> None:
-    """Copy everything but the head from a three-channel ImageNet network to a one-channel one."""
-    config = backbone.pretrained_cfg
-    state = {k: v for k, v in source.state_dict().items() if not k.startswith(config["classifier"] + ".")}
-    first = config["first_conv"] + ".weight"
-    state[first] = timm.models.adapt_input_conv(1, state[first])
-    missing, unexpected = backbone.load_state_dict(state, strict=False)
-    if unexpected or any(not k.startswith(config["classifier"] + ".") for k in missing):
-        raise CheckpointError(f"{config['architecture']} cannot take its ImageNet weights on one channel.")
 
 
 def save_member(member: Member, folder: Path, labels: list[str]) -> None:

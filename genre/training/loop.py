@@ -128,7 +128,9 @@ class _Student(nn.Module):
     def __init__(self, member: Member, teacher_size: int, dropout: float):
         super().__init__()
         self.member, self.dropout = member, dropout
-        self.teacher_head = nn.Linear(member.backbone.num_features, teacher_size) if teacher_size else None
+        self.teacher_head = (
+            nn.Linear(member.backbone.get_classifier().in_features, teacher_size) if teacher_size else None
+        )
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Windows in dB (batch, bands, columns) to logits (batch, labels) and embeddings (batch, teacher size)."""

@@ -127,5 +127,6 @@ def _start_member(recipe: Recipe, name: str, training: Mixture, genres: list[str
             f"{len(start.checkpoint.labels)}"
         )
         return replace_head(member, len(genres))
-    backbone = create_backbone(recipe.backbone, len(genres), RANDOM if start.random else start.weights)
+    weights = RANDOM if start.random else start.weights
+    backbone = create_backbone(recipe.backbone, len(genres), weights, recipe.input_size)
     return Member(backbone, FRONT_ENDS[recipe.front_end], *training.statistics(), recipe.input_size)
