@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -73,6 +74,13 @@ def test_a_worker_does_without_torch(short_file):
         pytest.skip("this system does not say what a process has loaded")
     assert "libav" in libraries.read_text()
     assert "torch" not in libraries.read_text()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="this system does not tell the limits of a process")
+def test_a_worker_is_bounded(short_file):
+    pid = _hear(short_file).pid
+    assert resource.prlimit(pid, resource.RLIMIT_DATA) == (worker.MAX_MEMORY, worker.MAX_MEMORY)
+    assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
 
 
 def test_a_worker_that_died_while_idle_is_replaced(short_file):
