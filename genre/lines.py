@@ -4,10 +4,11 @@ A row is what `genre.report.rows` makes of a recording. Its name is kept to the 
 so that a later run knows which files are done.
 """
 
-import fcntl
 import json
 from contextlib import suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from genre.errors import GenreError
 
@@ -38,14 +39,19 @@ class Lines:
 
     def __init__(self, path: Path, checkpoint: str):
         self.path, self.files, self.failed = path, set(), 0
+        self._lock = FileLock(f"{path}.lock", timeout=0)  # the system lets go of it, however the process ends
         try:
             self._file = path.open("a+b")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it, however the process ends
+            self._lock.acquire()
             self._read(checkpoint)
-        except BlockingIOError as error:
+        except Timeout as error:
             raise LinesError(f"Another process is writing {path}.") from error
         except OSError as error:
+            self._unlock()
             raise self._not_writable(error) from error
+        except LinesError:
+            self._unlock()
+            raise
 
     def _read(self, checkpoint: str) -> None:
         self._file.seek(0)
@@ -79,9 +85,16 @@ class Lines:
     def _not_writable(self, error: OSError) -> LinesError:
         return LinesError(f"{self.path} cannot be written: {error.strerror}.")
 
+    def _unlock(self) -> None:
+        if self._lock.is_locked:
+            with suppress(OSError):  # Windows deletes no open file; there the release does it
+                Path(self._lock.lock_file).unlink()
+            self._lock.release()
+
     def __enter__(self) -> "Lines":
         return self
 
     def __exit__(self, *_) -> None:
         with suppress(OSError):  # a row that found no room tries again here, and `write` has said so
             self._file.close()
+        self._unlock()

@@ -1,10 +1,13 @@
 import os
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
 
 from genre.lines import Lines, LinesError
+from tests.conftest import ROOT
 
 SONG = {"file": "song.mp3", "genre": "Folk", "checkpoint": "fma-small"}
 BROKEN = {"file": "broken.mp3", "error": "This file is empty."}
@@ -67,6 +70,22 @@ def test_two_runs_do_not_write_at_once(path):
     with Lines(path, "fma-small"), pytest.raises(LinesError, match="Another process is writing"):
         Lines(path, "fma-small")
     write(path, SONG)
+
+
+def test_no_lock_is_left_behind(path):
+    write(path, SONG)
+    with pytest.raises(LinesError, match="not of mine"):
+        Lines(path, "mine")
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_run_that_was_killed_locks_nobody_out(path):
+    hold = "import os, sys; from pathlib import Path; from genre.lines import Lines"
+    hold += "; held = Lines(Path(sys.argv[1]), 'fma-small'); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", hold, path], cwd=ROOT, check=False).returncode == -9
+    assert len(list(path.parent.iterdir())) == 2
+    write(path, SONG)
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path):
