@@ -26,7 +26,7 @@ def keep_all_memory() -> None:
 
 
 def _set(options: dict[int, int]) -> None:
-    with suppress(AttributeError):
+    with suppress(AttributeError, TypeError):  # macOS has no mallopt, and Windows no library without a name
         mallopt = ctypes.CDLL(None).mallopt
         for option, value in options.items():
             mallopt(option, value)

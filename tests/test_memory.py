@@ -1,0 +1,13 @@
+import ctypes
+
+from genre.memory import keep_all_memory, keep_memory
+
+
+def test_a_system_without_mallopt_is_left_as_it_is(monkeypatch):
+    def on_windows(name):
+        raise TypeError("bad argument type for built-in operation")
+
+    for load in (on_windows, lambda name: object()):
+        monkeypatch.setattr(ctypes, "CDLL", load)
+        keep_memory()
+        keep_all_memory()
