@@ -1,0 +1,62 @@
+"""What Windows lacks, as far as another system can show it: the modules of the standard library that are Unix's own."""
+
+import os
+import subprocess
+import sys
+
+from tests.conftest import ROOT, music, write_audio
+
+ABSENT = "resource", "fcntl"
+SITE = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT}))\n"  # None there has an import fail, in workers too
+PROGRAM = """
+import sys
+from pathlib import Path
+
+import app
+from genre import lines, worker
+from genre.errors import AudioError
+
+absent, song, table = sys.argv[1].split(), sys.argv[2], Path(sys.argv[3])
+assert all(sys.modules[name] is None for name in absent)
+
+print("samples", sum(map(len, worker.stream(song, 16000))))
+(before,) = worker._idle
+pieces = worker.stream(song, 16000, piece_seconds=1)
+next(pieces)
+before.process.kill()
+try:
+    list(pieces)
+except AudioError as error:
+    print(error)
+print("samples", sum(map(len, worker.stream(song, 16000))))
+assert worker._idle != [before]
+
+with lines.Lines(table, "model") as rows:
+    rows.write({"file": song, "error": "none"})
+    try:
+        lines.Lines(table, "model")
+    except lines.LinesError as error:
+        print(str(error).replace(str(table), "the table"))
+"""
+
+
+def test_the_app_and_its_decoder_do_without_the_modules_of_unix(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SITE)
+    song = write_audio(tmp_path / "song.wav", [music(30, 16000)], "pcm_s16le", rate=16000)
+    table = tmp_path / "genres.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, " ".join(ABSENT), song, table],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "GRADIO_TEMP_DIR": str(tmp_path / "uploads")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "samples 480000",
+        "This file is damaged in a way that the decoder cannot cope with.",
+        "samples 480000",
+        "Another process is writing the table.",
+    ]
+    assert table.read_bytes().count(b"\n") == 1
