@@ -111,7 +111,9 @@ def run_async(coroutine: Coroutine) -> object:
 
 
 @contextmanager
-def running_app(project: Path, environment: dict[str, str], folder: Path | None = None) -> Iterator[str]:
+def running_app(
+    project: Path, environment: dict[str, str], folder: Path | None = None, command: list[str] | None = None
+) -> Iterator[str]:
     """The address of a project's app, started from another folder, where it leaves its log and uploads."""
     folder = folder or project.parent
     with socket.socket() as free:
@@ -125,7 +127,7 @@ def running_app(project: Path, environment: dict[str, str], folder: Path | None 
     address = f"http://127.0.0.1:{port}"
     with (folder / "log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, str(project / "app.py")],
+            command or [sys.executable, str(project / "app.py")],
             cwd=folder,
             env=environment | settings,
             stdout=log,
