@@ -59,8 +59,8 @@ songs = {_listed(names)}
 verdict = client.predict(handle_file(songs[0]), api_name="/classify")
 print(verdict["genre"], verdict["confidence"])
 
-for verdict in client.predict([handle_file(song) for song in songs], api_name="/classify_batch"):
-    print(verdict["file"], verdict.get("genre") or verdict["error"])
+for song, verdict in zip(songs, client.predict([handle_file(song) for song in songs], api_name="/classify_batch")):
+    print(song, verdict.get("genre") or verdict["error"])
 """
 
 
