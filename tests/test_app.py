@@ -1,5 +1,6 @@
 import ast
 import base64
+import json
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from mcp.client.streamable_http import streamablehttp_client
 import genre
 from genre import views
 from tests.conftest import music, run_async, write_audio
+from tests.visitor import Visitor
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,29 @@ def test_programs_get_a_row_for_every_song(client, classifier, example, tmp_path
     assert good == {"file": example.name} | client.predict(handle_file(example), api_name="/classify")
     assert bad["file"] == "list.mp3" and bad["error"].startswith("This is not an audio file")
     assert len(job.outputs()[0]) == 1  # handed over before the second one was read
+
+
+@pytest.mark.parametrize("name", ["A#B%%20 100%% ü (1).mp3", "no suffix", "x.unknown"])
+def test_names_come_back_as_they_were(client, example, tmp_path, name):
+    song = tmp_path / name
+    song.write_bytes(example.read_bytes())
+    (row,) = client.predict([handle_file(song)], api_name="/classify_batch")
+    assert row["file"] == name and row["genre"] == "Electronic"
+
+
+def test_names_that_the_python_client_changes_are_joined_by_order(client, server, tmp_path):
+    """It takes them apart before it sends them; who calls by HTTP gets every name back."""
+    names = ["b?.mp3", "a:b.mp3", "b.mp3"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"milk, bread")
+    rows = client.predict([handle_file(tmp_path / name) for name in names], api_name="/classify_batch")
+    assert [row["file"] for row in rows] == ["b.mp3", "ab.mp3", "b.mp3"]
+
+    visitor = Visitor(server)
+    songs = [visitor.upload(tmp_path / name) | {"orig_name": name} for name in names]
+    event = visitor.http.post("/call/classify_batch", json={"data": [songs]}).json()["event_id"]
+    last = visitor.http.get(f"/call/classify_batch/{event}").text.strip().splitlines()[-1]
+    assert [row["file"] for row in json.loads(last.removeprefix("data: "))[0]] == names
 
 
 def test_assistants_find_two_tools_and_use_them(server, client, example):

@@ -5,7 +5,7 @@ import pytest
 from genre.classify import Prediction, Window
 from genre.errors import AudioError
 from genre.page import table, texts
-from genre.page.batch import Batch, is_song
+from genre.page.batch import Batch
 from genre.page.limits import MAX_SONGS
 
 LABELS = ["Folk", "<i>Rock</i>"]
@@ -21,26 +21,6 @@ def batch_of(*names):
     batch = Batch("model")
     batch.add([(f"/cache/{name}", name) for name in names])
     return batch
-
-
-@pytest.mark.parametrize(
-    "name", ["cover.jpg", ".DS_Store", "list.m3u", "notes.txt", "._song.mp3", "Album/._song.mp3", ""]
-)
-def test_what_lies_beside_music_is_left_out(name):
-    assert not is_song(name)
-
-
-@pytest.mark.parametrize("name", ["song.mp3", "SONG.FLAC", "Album/01.opus", "<b>x.mp3", "film.mkv"])
-def test_songs_are_known_by_their_names(name):
-    assert is_song(name)
-
-
-def test_files_left_out_are_counted():
-    batch = batch_of("a.mp3", "cover.jpg", "notes.txt")
-    assert [song.name for song in batch.songs] == ["a.mp3"]
-    assert batch.skipped == 2
-    assert "2 other files left out." in table.status(batch)
-    assert texts.NO_SONGS in table.status(batch_of("cover.jpg"))
 
 
 def test_a_list_that_is_full_says_so():

@@ -1,13 +1,15 @@
-// Gradio's player takes only files whose type begins with "audio". The sound track of a film is as good: films are
-// offered by the file dialog, and handed over as sound.
+// Gradio's player takes only files whose type begins with "audio", and browsers go by the suffix. What holds sound is for
+// the decoder to say, so the file dialog offers all files, and each is handed over as sound. A folder cannot be sent; it
+// is answered here. `props.folder` is what the card then shows.
 
 const INPUT = "#song input[type=file]";
+const ANY_SOUND = "audio/any";
 
-const isFilm = ({ type }) => type.startsWith("video/");
+const isSound = ({ type }) => type.startsWith("audio/");
 
 function asSound(files) {
   const parcel = new DataTransfer();
-  for (const file of files) parcel.items.add(new File([file], file.name, { type: file.type.replace("video", "audio") }));
+  for (const file of files) parcel.items.add(isSound(file) ? file : new File([file], file.name, { type: ANY_SOUND }));
   return parcel.files;
 }
 
@@ -16,17 +18,23 @@ function listen(name, act) {
   document.addEventListener(name, (event) => event.target.closest?.("#song") && act(event), true);
 }
 
-listen("click", () => document.querySelector(INPUT)?.setAttribute("accept", "audio/*,video/*"));
+listen("click", () => document.querySelector(INPUT)?.removeAttribute("accept"));
 
 listen("change", ({ target }) => {
-  if (target.matches(INPUT) && [...target.files].some(isFilm)) target.files = asSound(target.files);
+  if (target.matches(INPUT) && ![...target.files].every(isSound)) target.files = asSound(target.files);
 });
 
 listen("drop", (event) => {
   const input = document.querySelector(INPUT);
-  if (!input || ![...event.dataTransfer.files].some(isFilm)) return;
+  const { items, files } = event.dataTransfer;
+  const isFolder = [...items].some((item) => item.webkitGetAsEntry?.()?.isDirectory);
+  if (!input || !(isFolder || files.length)) return;
   event.preventDefault();
   event.stopPropagation();
-  input.files = asSound(event.dataTransfer.files);
+  if (isFolder) {
+    props.value = props.folder;
+    return;
+  }
+  input.files = asSound(files);
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });

@@ -36,8 +36,10 @@ def build(models: Models) -> None:
             songs: audio files, or videos with a sound track.
 
         Returns:
-            a list with an object a song, in order: "file", its name, and what `classify` returns or "error", why it
-            could not be heard. The list is handed over after every song, and is complete at the end.
+            a list with an object a song, in order: "file", its name as the call gives it, and what `classify` returns
+            or "error", why it could not be decoded. The Python client takes characters such as "?" and ":" out of names
+            before it sends them; join by order where names have such. The list is handed over after every song, and is
+            complete at the end.
         """
         if len(songs) > MAX_SONGS:
             raise gr.Error(texts.too_many(MAX_SONGS), print_exception=False)

@@ -3,9 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from genre.audio import SUFFIXES
 from genre.classify import Prediction
 from genre.errors import AudioError
 from genre.page.limits import MAX_SONGS
@@ -28,7 +26,6 @@ class Batch:
         songs: those that were heard, then those that wait.
         now: the one that is listened to.
         opened: the one that is shown in full.
-        skipped: how many files were left out since they are neither audio nor video.
         too_many: whether files were left out since there were more than `MAX_SONGS`.
         unheard: how many songs a stop left unheard.
     """
@@ -38,7 +35,7 @@ class Batch:
         self.songs: list[Song] = []
         self.now: Song | None = None
         self.opened: Song | None = None
-        self.skipped, self.unheard, self.too_many = 0, 0, False
+        self.unheard, self.too_many = 0, False
         self._taken = False
         self._lock = threading.Lock()
 
@@ -55,13 +52,12 @@ class Batch:
         return any(song.result is None for song in self.songs)
 
     def add(self, files: list[tuple[str, str]]) -> None:
-        """Append (path, name) of files; those that folders hold beside music are left out."""
-        songs = [Song(path, name) for path, name in files if is_song(name)]
+        """Append (path, name) of files; whether they hold sound is for the decoder to say."""
+        songs = [Song(path, name) for path, name in files]
         with self._lock:
             room = MAX_SONGS - len(self.songs)
             self.songs += songs[:room]
-            self.skipped, self.too_many = len(files) - len(songs), len(songs) > room
-            self.unheard = 0
+            self.unheard, self.too_many = 0, len(songs) > room
 
     def stop(self) -> None:
         """Let go of the songs that wait, the one that is listened to among them."""
@@ -104,8 +100,3 @@ class Batch:
         songs = self.songs
         song = songs[row] if isinstance(row, int) and 0 <= row < len(songs) else None
         return song if song and song.result is not None else None
-
-
-def is_song(name: str) -> bool:
-    """Whether a file may be one by its name; a dot in front marks what systems hide in folders."""
-    return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")

@@ -117,11 +117,12 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         uploads.preprocess = _with_names
         gr.HTML(
             f'<button type="button">{texts.FOLDER}</button><input type="file" webkitdirectory hidden>'
-            f"<span>{texts.songs_more(MAX_SONGS, MAX_SECONDS // 60)}</span>",
+            f'<span>{texts.songs_more(MAX_SONGS, MAX_SECONDS // 60)}</span><p role="status"></p>',
             js_on_load=(HERE / "folder.js").read_text(encoding="utf-8"),
             elem_classes="folder",
             suffixes=sorted(audio.SUFFIXES),
             most=MAX_SONGS,
+            left_out=texts.LEFT_OUT,
         )
         with gr.Row(elem_classes="working"):
             status = gr.HTML(min_height=0)

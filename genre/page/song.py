@@ -42,7 +42,11 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
         with gr.Column():
             song = gr.Audio(label="Song", type="filepath", format=None, elem_id="song", buttons=[], editable=False)
         with gr.Column(elem_id="verdict"):
-            verdict = gr.HTML(views.EMPTY, js_on_load=(HERE / "films.js").read_text(encoding="utf-8"))
+            verdict = gr.HTML(
+                views.EMPTY,
+                js_on_load=(HERE / "any_file.js").read_text(encoding="utf-8"),
+                folder=views.error(texts.FOLDER_ON_SONG),
+            )
     gr.Examples(
         [[str(EXAMPLES_FOLDER / file)] for file in EXAMPLES.values()],
         song,

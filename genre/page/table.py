@@ -26,8 +26,7 @@ def status(batch: Batch, seconds: float = 0.0) -> str:
     else:
         kind = "left-out"
         line = texts.waiting(total - done) if done < total else texts.finished(done, len(batch.failed))
-        line = line if total or batch.unheard else texts.NO_SONGS
-        more = " ".join(texts.left_out(batch.unheard, batch.skipped, batch.too_many and len(batch.songs)))
+        more = " ".join(texts.left_out(batch.unheard, batch.too_many and len(batch.songs)))
     return (
         f'<div class="progress"><p role="status"><b>{escape(line)}</b> <span class="{kind}">{escape(more)}</span></p>'
         f'<i aria-hidden="true" style="--part:{done / total if total else 0:.3f}"></i></div>'

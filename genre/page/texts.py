@@ -17,6 +17,7 @@ STILL_LISTENING = ", still listening …"
 HEARD_ALL = "."
 LIMIT_REACHED = "; longer files are heard up to there."
 OUT_OF_TIME = "; there was no time for the rest, since many are listening."
+FOLDER_ON_SONG = "This is a folder. Drop it on the tab “Several songs”, or one of its files here."
 NOT_SENT = "This file was not sent here."
 NO_ROOM = "The server has no room for this file just now; please try again in a few minutes."
 UNPLAYABLE = "This browser cannot play this file; the verdict stands all the same."
@@ -103,7 +104,12 @@ WAITING = "Waiting"
 NOT_MUSIC_SHORT = "Not music, it seems"
 PICK = "Choose a song in the list to see it in full."
 DELETED = "This recording has been deleted from here by now; drop it again to see and hear it."
-NO_SONGS = "There is no audio or video file among these."
+LEFT_OUT = {  # for the script
+    "none": "There is no file in this folder.",
+    "one": "1 other file left out: ",
+    "several": "{n} other files left out: ",
+    "more": "{names} and {n} more",
+}
 
 
 def songs_more(most: int, minutes: int) -> str:
@@ -130,15 +136,14 @@ def finished(songs: int, failed: int) -> str:
     return f"{_songs(songs - failed)} heard" + (f", {failed} could not be" if failed else "") + "."
 
 
-def left_out(unheard: int, skipped: int, kept: int) -> list[str]:
-    """A sentence for every reason why a file is not in the list.
+def left_out(unheard: int, kept: int) -> list[str]:
+    """A sentence for every reason why a song is not in the list.
 
     Args:
         kept: how many were taken where there were too many, else 0.
     """
     return [
         *([f"Stopped: {_songs(unheard)} not heard."] if unheard else []),
-        *([f"{skipped} other file{'s' if skipped > 1 else ''} left out."] if skipped else []),
         *([f"The list holds {kept} songs at most; those after them were left out."] if kept else []),
     ]
 

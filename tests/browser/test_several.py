@@ -133,7 +133,9 @@ def test_a_folder_is_heard_without_what_lies_beside(several, album):
     page = several
     page.set_input_files(".folder input", album)
     expect(page.locator(".songs tbody tr")).to_have_count(20, timeout=SECONDS)
-    assert "cover.jpg" not in page.locator("#several").inner_text()
+    expect(page.locator(".folder [role=status]")).to_have_text(
+        "3 other files left out: cover.jpg, list.m3u, notes.txt."
+    )
     expect(row(page, "Album/<b>x.mp3")).to_have_count(1)
 
     page.get_by_role("button", name="Stop", exact=True).click()
@@ -142,10 +144,31 @@ def test_a_folder_is_heard_without_what_lies_beside(several, album):
     done = page.locator(".songs tbody tr").count()
     assert done < 20
 
-    drop(page, album / "Song 05.wav", album / "cover.jpg")
+    drop(page, album / "Song 05.wav")
+    expect(page.locator(".folder [role=status]")).to_be_empty()
     wait_until_done(page)
     expect(page.locator(".songs tbody tr")).to_have_count(done + 1)
-    expect(page.locator(".progress p")).to_contain_text("1 other file left out.")
+
+
+def test_of_chosen_files_the_decoder_says_which_are_songs(several, example, tmp_path):
+    page = several
+    songs = [tmp_path / name for name in ("no suffix", "1. x.unknown", "sound.caf")]
+    others = [tmp_path / name for name in ("a.jpg", "b.zip", "c.pdf", "d.txt", "._e.mp3")]
+    for path in songs:
+        path.write_bytes(example.read_bytes())
+    for path in (*others, tmp_path / "no sound"):
+        path.write_bytes(b"milk, bread")
+    drop(page, *others, *songs, tmp_path / "no sound")
+    said = page.locator(".folder [role=status]")
+    expect(said).to_have_text("5 other files left out: a.jpg, b.zip, c.pdf and 2 more.")
+    wait_until_done(page)
+    assert page.locator(".songs tr.heard .name").all_inner_texts() == [path.name for path in songs]
+    expect(row(page, "no sound")).to_contain_text("This is not an audio file that can be read, or it is damaged.")
+    assert fits(page)
+
+    drop(page, others[0])
+    expect(said).to_have_text("1 other file left out: a.jpg.")
+    expect(page.locator(".songs tbody tr")).to_have_count(4)
 
 
 def test_dropped_folders_are_opened(several, album):
@@ -166,6 +189,7 @@ def test_dropped_folders_are_opened(several, album):
     )
     wait_until_done(page)
     assert page.locator(".songs .name").all_inner_texts() == ["A/1.mp3", "A/CD 2/9.mp3", "A/CD 2/10.mp3"]
+    expect(page.locator(".folder [role=status]")).to_have_text("1 other file left out: cover.jpg.")
 
 
 def test_the_calls_name_the_files_just_heard(several, album):
