@@ -32,13 +32,21 @@ CODECS = {
 CONTAINERS = {".m4b": "ipod", ".wma": "asf"}
 FILMS = {".mkv": "mpeg4", ".mov": "mpeg4", ".mp4": "mpeg4", ".webm": "libvpx"}
 UNWRITTEN = {".amr", ".ape"}  # which PyAV reads only
-DROP = """([name, type, content]) => {
+DROP = """(zone, [name, type, content]) => {
     const dataTransfer = new DataTransfer();
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
     dataTransfer.items.add(new File([bytes], name, { type }));
     const drop = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
-    document.querySelector("#song .upload-container").dispatchEvent(drop);
+    zone.dispatchEvent(drop);
 }"""
+
+
+@pytest.fixture
+def zone(page):
+    """Where files are dropped; it comes a moment after the page."""
+    zone = page.locator("#song .upload-container")
+    zone.wait_for()
+    return zone
 
 
 def test_the_list_is_whole():
@@ -58,10 +66,10 @@ def test_a_song_of_every_format_is_heard(page, tmp_path, suffix):
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
 @pytest.mark.parametrize(("name", "kind"), [("song.mp3", "audio/mpeg"), ("song.mp4", "video/mp4")])
-def test_songs_and_films_may_be_dropped(page, tmp_path, name, kind):
+def test_songs_and_films_may_be_dropped(page, zone, tmp_path, name, kind):
     codec, film = ("aac", "mpeg4") if name.endswith("mp4") else ("libmp3lame", None)
     path = write_audio(tmp_path / name, [music(4, 48000)], codec, rate=48000, video=film)
-    page.evaluate(DROP, [name, kind, b64encode(path.read_bytes()).decode()])
+    zone.evaluate(DROP, [name, kind, b64encode(path.read_bytes()).decode()])
     wait_for_verdict(page)
     expect(page.locator("#timeline .window")).to_have_count(2)
 
@@ -80,22 +88,22 @@ def test_whether_a_file_is_a_song_is_for_the_decoder_to_say(page, example, tmp_p
 @pytest.mark.parametrize(
     ("name", "kind"), [("pack.zip", "application/zip"), ("no suffix", ""), ("x.txt", "text/plain")]
 )
-def test_what_the_decoder_cannot_read_is_said_on_the_card(page, name, kind):
-    page.evaluate(DROP, [name, kind, b64encode(b"milk, bread").decode()])
+def test_what_the_decoder_cannot_read_is_said_on_the_card(page, zone, name, kind):
+    zone.evaluate(DROP, [name, kind, b64encode(b"milk, bread").decode()])
     alert = page.locator("#verdict [role=alert]")
     expect(alert).to_contain_text("This is not an audio file that can be read, or it is damaged.")
     expect(page.get_by_text("Invalid file type")).to_have_count(0)
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
-def test_a_folder_is_told_where_to_go(page, example):
+def test_a_folder_is_told_where_to_go(page, zone, example):
     """Browsers mark it in the entries of a drop; a drop that a script makes up has none, so they are made up here."""
-    page.evaluate(
-        """() => {
+    zone.evaluate(
+        """zone => {
             const drop = new Event("drop", { bubbles: true, cancelable: true });
             const items = [{ webkitGetAsEntry: () => ({ isDirectory: true }) }];
             drop.dataTransfer = { items, files: [new File([], "Album")] };
-            document.querySelector("#song .upload-container").dispatchEvent(drop);
+            zone.dispatchEvent(drop);
         }"""
     )
     expect(page.locator("#verdict [role=alert]")).to_contain_text(texts.FOLDER_ON_SONG)
@@ -104,7 +112,7 @@ def test_a_folder_is_told_where_to_go(page, example):
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
-def test_the_dialog_offers_every_file(page):
+def test_the_dialog_offers_every_file(page, zone):
     with page.expect_file_chooser() as dialog:
-        page.locator("#song .upload-container").click()
+        zone.click()
     assert not dialog.value.element.get_attribute("accept")
