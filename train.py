@@ -168,7 +168,11 @@ def recipe_for(arguments: argparse.Namespace, name: str, start: Start) -> Recipe
     """A member's recipe with what the command line changes, and with the network that it goes on from."""
     fields = ("backbone", "windows_per_track", "batch_size", "seed")
     changes = {field: value for field in fields if (value := getattr(arguments, field)) is not None}
-    stage = {field: value for field in ("epochs", "learning_rate") if (value := getattr(arguments, field)) is not None}
+    stage = {
+        field: value
+        for field in ("epochs", "learning_rate", "runs")
+        if (value := getattr(arguments, field)) is not None
+    }
     return change_stage(recipe_from(replace(RECIPES[name], **changes), name, start), start, **stage)
 
 
