@@ -22,8 +22,11 @@ FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
 )
 SUFFIXES = set(
-    ".aac .aif .aiff .amr .ape .flac .m4a .m4b .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .webm .wma .wv".split()
-)  # of the files that are taken from folders; a file that is named is read whatever it is called
+    ".3g2 .3gp .3gpp .aac .ac3 .adts .afc .aif .aifc .aiff .amr .ape .asf .au .avi .awb .bwf .caf .eac3 .ec3 .f4a "
+    ".f4v .flac .flv .isma .ismv .m2a .m2t .m2ts .m4a .m4b .m4p .m4r .m4v .mac .mj2 .mk3d .mka .mkv .mov .mp1 "
+    ".mp2 .mp3 .mp4 .mpa .mpeg .mpg .mpga .mts .oga .ogg .ogv .ogx .opus .psp .qt .rf64 .snd .spx .ts .tta .vob "
+    ".w64 .wav .wave .weba .webm .wma .wmv .wv".split()
+)  # names of files in `FORMATS`, which are taken from folders; a file that is named is read whatever it is called
 BLOCK_SECONDS = 0.5  # mixed down at once
 PRE_ROLL_SECONDS = 0.5  # decoded and thrown away before a wanted start
 FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is damage that would drown everything else
