@@ -1,20 +1,70 @@
 """`python -m genre FILE ...`: classify files and folders from the shell."""
 
 import argparse
+import errno
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from genre import report
-from genre.audio import SUFFIXES
-from genre.classify import Classifier, Prediction, load
-from genre.errors import AudioError, GenreError
-from genre.memory import keep_memory
+from genre.errors import GenreError
+from genre.files import json_list
+from genre.stop import Stop
+
+EXIT_STATUSES = """\
+exit status:
+  0    every file was classified
+  1    a file or folder could not be read or is missing, or a folder holds no audio; the others were classified
+  2    nothing was done: wrong options, no such checkpoint or cluster; or the output cannot be written
+  130  stopped by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); what was written by then is complete
+  141  who read the output has closed it
+"""
+CLOSED_PIPE = 128 + 13  # as where SIGPIPE ends a program
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m genre", description="Tell the genre of songs.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audio or video files, or folders of them")
+    """Returns the exit status."""
+    arguments = _parse(argv)
+    sys.stdout.reconfigure(errors="replace")  # names may hold what the terminal cannot show
+    with Stop() as stop:
+        try:
+            with json_list(sys.stdout) if arguments.json else nullcontext() as append:
+                from genre import shell  # here, so that Ctrl-C is also taken while torch is loaded
+
+                return 1 if shell.run(arguments, stop, append) else 0
+        except KeyboardInterrupt:
+            _say("Stopped; the same command goes on from here." if arguments.cluster else "Stopped.")
+            return 128 + (stop.received or signal.SIGINT)
+        except GenreError as error:
+            _say(error)
+            return 2
+        except BrokenPipeError:
+            _drop_output()
+            return CLOSED_PIPE
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            _drop_output()
+            _say(f"The output cannot be written: {error.strerror}.")
+            return 2
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m genre",
+        description="Tell the genre of songs.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="audio or video files, folders of them, or pipes; - is standard input",
+    )
     parser.add_argument("--checkpoint", help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision")
     parser.add_argument("--overlap", type=_overlap, default=0.0, help="part of a window shared with the next (0)")
     output = parser.add_mutually_exclusive_group()
@@ -25,22 +75,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if (arguments.cluster is None) != (arguments.out is None):
         parser.error("--cluster and --out go together")
-    try:
-        if arguments.cluster:
-            return _label(arguments)
-        keep_memory()
-        classifier = load(arguments.checkpoint)
-    except GenreError as error:
-        print(error, file=sys.stderr)
-        return 2
-    results = _classify_all(classifier, arguments.files, arguments.overlap)
-    if arguments.json:
-        failed = report.write_json(results, sys.stdout)
-    elif arguments.csv:
-        failed = report.write_csv(results, classifier.labels, sys.stdout)
-    else:
-        failed = _write_text(results)
-    return 1 if failed else 0
+    if sys.stdout is None:
+        parser.error("standard output is closed")
+    return arguments
 
 
 def _overlap(text: str) -> float:
@@ -50,57 +87,14 @@ def _overlap(text: str) -> float:
     return value
 
 
-def _label(arguments: argparse.Namespace) -> int:
-    """Classify on a cluster; returns the exit status."""
-    try:
-        from genre import cluster  # here, since it needs packages that nothing else does
-    except ModuleNotFoundError:
-        print("--cluster needs Dask: pip install -r requirements-cluster.txt", file=sys.stderr)
-        return 2
-    files = _expand(arguments.files)
-    try:
-        failed = cluster.label(files, arguments.out, arguments.cluster, arguments.checkpoint, arguments.overlap)
-    except KeyboardInterrupt:
-        print("Stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
-    return 1 if failed else 0
+def _say(message: object) -> None:
+    with suppress(OSError):  # nobody reads it any more
+        print(message, file=sys.stderr)
 
 
-def _classify_all(
-    classifier: Classifier, paths: list[Path], overlap: float
-) -> Iterator[tuple[Path, Prediction | AudioError]]:
-    for path in _expand(paths):
-        try:
-            yield path, classifier.classify(path, overlap=overlap)
-        except AudioError as error:
-            yield path, error
-
-
-def _expand(paths: list[Path]) -> Iterator[Path]:
-    """Files as they are, folders as the audio files anywhere in them."""
-    for path in paths:
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            if not found:
-                print(f"{path}: no audio files in this folder", file=sys.stderr)
-            yield from found
-        else:
-            yield path
-
-
-def _write_text(results: Iterator[tuple[Path, Prediction | AudioError]]) -> int:
-    """A line a file; returns how many failed."""
-    failed = 0
-    for path, result in results:
-        if isinstance(result, AudioError):
-            failed += 1
-            print(f"{path}: {result}", file=sys.stderr, flush=True)
-            continue
-        first, *others = list(result.probabilities.items())[:3]
-        rest = ", ".join(f"{genre} {p:.0%}" for genre, p in others)
-        doubt = "" if result.is_music else ", but does not sound like music"
-        print(f"{path}: {first[0]} {first[1]:.0%} ({rest}){doubt}", flush=True)
-    return failed
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere; Python would try to write it again at exit and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

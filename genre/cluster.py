@@ -190,6 +190,8 @@ def classify(name: str, folder: str, checkpoint: str | None, overlap: float) -> 
     """
     classifier, path = _classifier(checkpoint), Path(folder, name)
     try:
+        if path.is_fifo():
+            raise AudioError("This is a pipe, which a cluster cannot read.")
         result = classifier.classify(path, overlap=overlap)
     except AudioError as error:
         if not os.access(path, os.R_OK):

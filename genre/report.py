@@ -5,14 +5,14 @@ writer writes text as results come, and returns how many files failed. Open file
 """
 
 import csv
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
 from genre.classify import Prediction
 from genre.errors import AudioError
+from genre.files import json_list
 from genre.sections import Section, sections
 from genre.views import clock
 
@@ -24,7 +24,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def rows(results: Results) -> Iterator[dict]:
     """A dictionary a file, ready for JSON: what `Prediction.to_dict` holds and its sections, or "error"."""
     for path, result in results:
-        row = {"file": _name(path)}
+        row = {"file": printable(path)}
         if isinstance(result, AudioError):
             yield row | {"error": str(result)}
         else:
@@ -34,23 +34,32 @@ def rows(results: Results) -> Iterator[dict]:
 
 def write_json(results: Results, file: TextIO) -> int:
     """Everything: a list with an object a file, names as they are."""
-    content = list(rows(results))
-    file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    return sum("error" in row for row in content)
+    with json_list(file) as append:
+        return append_rows(results, append)
+
+
+def append_rows(results: Results, append: Callable[[dict], None]) -> int:
+    """`write_json` to a `json_list` that is open already."""
+    failed = 0
+    for row in rows(results):
+        append(row)
+        failed += "error" in row
+    return failed
 
 
 def write_csv(results: Results, labels: list[str], file: TextIO) -> int:
     """A line a file: verdict, a column a genre, sections, seconds heard, error."""
     writer = csv.writer(file)
     _write(writer, ["file", "genre", "confidence", *labels, "sections", "seconds", "error"])
+    file.flush()
     failed = 0
     for path, result in results:
         if isinstance(result, AudioError):
             failed += 1
-            _write(writer, [_name(path), *[""] * (len(labels) + 4), str(result)])
+            _write(writer, [printable(path), *[""] * (len(labels) + 4), str(result)])
         else:
             verdict = [result.genre, result.confidence, *_in_order(result.probabilities, labels)]
-            _write(writer, [_name(path), *verdict, in_words(sections(result)), result.seconds, ""])
+            _write(writer, [printable(path), *verdict, in_words(sections(result)), result.seconds, ""])
         file.flush()
     return failed
 
@@ -61,7 +70,7 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
     _write(writer, ["file", "start", "end", "genre", *labels, "error"])
     failed = 0
     for path, result in results:
-        name = _name(path)
+        name = printable(path)
         if isinstance(result, AudioError):
             failed += 1
             _write(writer, [name, *[""] * (len(labels) + 3), str(result)])
@@ -71,6 +80,11 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
                 _write(writer, [name, window.start, window.end, window.genre, *probabilities, ""])
         file.flush()
     return failed
+
+
+def printable(path: str | Path) -> str:
+    """A file's name as text that any file can hold: old archives carry names that are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def in_words(found: list[Section]) -> str:
@@ -93,8 +107,3 @@ def _harmless(text: str) -> str:
     in front is what spreadsheets mark text with (OWASP, "CSV Injection").
     """
     return "'" + text if text.startswith(FORMULA_STARTS) else text
-
-
-def _name(path: str | Path) -> str:
-    """A file's name as text that any file can hold: old archives carry names that are not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")

@@ -95,5 +95,20 @@ def test_lines_are_written_as_results_come():
     assert seen == [1, 2]
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_json_is_written_as_results_come_and_closed_where_they_break_off(count):
+    file = io.StringIO()
+
+    def results():
+        for number, result in enumerate(RESULTS[:count]):
+            assert file.getvalue().count('"file"') == number
+            yield result
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_json(results(), file)
+    assert json.loads(file.getvalue()) == list(rows(RESULTS[:count]))
+
+
 def test_sections_in_words():
     assert in_words([Section(0, 47.6, "Folk"), Section(47.6, 159.2, "Rock")]) == "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"
