@@ -15,10 +15,10 @@ from genre.stop import Stop
 EXIT_STATUSES = """\
 exit status:
   0    every file was classified
-  1    a file or folder could not be read or is missing, or a folder holds no audio; the others were classified
-  2    nothing was done: wrong options, no such checkpoint or cluster; or the output cannot be written
+  1    a file or folder could not be read or is missing, or a folder holds no audio; all others were classified
+  2    wrong options, no such checkpoint or cluster, or the output cannot be written
   130  stopped by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); what was written by then is complete
-  141  who read the output has closed it
+  141  the reader of the output has closed it
 """
 CLOSED_PIPE = 128 + 13  # as where SIGPIPE ends a program
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

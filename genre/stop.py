@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # not on Windows
+# Windows has no SIGHUP
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 REPEAT_SECONDS = 1  # `timeout` sends its signal twice, to the program and to its group
 
 
