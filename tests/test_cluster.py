@@ -166,6 +166,15 @@ def test_a_machine_that_lacks_something_stops_the_run(example, fault, sentence):
         cluster._row(str(example), fault)
 
 
+def test_a_pipe_is_refused_rather_than_waited_for(workers, example, tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp3")
+    out = tmp_path / "genres.jsonl"
+    assert main(options(tmp_path / "pipe.mp3", workers, out, str(example))) == 1
+    rows = rows_of(out)
+    assert rows[str(tmp_path / "pipe.mp3")]["error"] == "This is a pipe, which a cluster cannot read."
+    assert rows[str(example)]["genre"] == "Electronic"
+
+
 def test_a_scheduler_needs_no_project(tmp_path):
     """What it is sent can be unpacked without, and says what is missing when it is called."""
     (tmp_path / "task").write_bytes(dumps(cluster._task("/", None, 0.0)))
