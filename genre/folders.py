@@ -31,7 +31,7 @@ class FoundFiles:
 def is_audio_name(name: str | PurePath) -> bool:
     """Whether `find_audio` takes a file of this name; folders in front count, from the one that was handed in."""
     path = PurePath(name)
-    return path.suffix.lower() in SUFFIXES and not any(_is_left_out(part) for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not any(is_left_out(part) for part in path.parts)
 
 
 def find_audio(folder: Path) -> FoundFiles:
@@ -56,7 +56,7 @@ def find_audio(folder: Path) -> FoundFiles:
             found.unreadable[here] = _reason(error)
             continue
         for entry in entries:
-            if _is_left_out(entry.name):
+            if is_left_out(entry.name):
                 continue
             path = here / entry.name
             try:
@@ -73,7 +73,8 @@ def find_audio(folder: Path) -> FoundFiles:
     return found
 
 
-def _is_left_out(name: str) -> bool:
+def is_left_out(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or made by a system beside the real one."""
     return (name.startswith(".") and name != "..") or name == MAC_ATTRIBUTES
 
 

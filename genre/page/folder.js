@@ -12,7 +12,7 @@ const FIELD = "#songs-drop input[type=file]";
 let handing = false; // files to Gradio's field, whose event is then not caught
 
 const last = (name) => name.split("/").pop();
-const isHidden = ({ name }) => last(name).startsWith(".") || name.split("/").includes("__MACOSX");
+const isHidden = ({ name }) => name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
 const hasSuffix = ({ name }) => props.suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
 const isSong = (file) => hasSuffix(file) && !isHidden(file);
 const maySound = (file) => (hasSuffix(file) || /^(audio|video|$)/.test(file.type)) && !isHidden(file);

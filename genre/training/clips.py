@@ -4,14 +4,16 @@ Both become a list of `AudioClip`, which `genre.training.archive` turns into log
 """
 
 import csv
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 
-from genre.audio import FORMATS, SUFFIXES
+from genre.audio import FORMATS
 from genre.errors import DataError
+from genre.folders import FoundFiles, find_audio, is_left_out
 from genre.frontend import CLIP_SECONDS
 
 CLIPS_PER_SONG = 8  # of a long song, evenly spaced, so that long songs do not outnumber short ones
@@ -90,14 +92,15 @@ def genre_folders(folder: Path) -> list[AudioClip]:
     Raises:
         DataError: no sub-folder holds a song.
     """
-    songs = {
-        child.name: sorted(p for p in child.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = {
+        child.name: find_audio(child)
         for child in sorted(folder.iterdir())
-        if child.is_dir() and not child.name.startswith(".")
+        if child.is_dir() and not is_left_out(child.name)
     }
-    songs = {genre: paths for genre, paths in songs.items() if paths}
+    songs = {genre: one.files for genre, one in found.items() if one.files}
     if not songs:
         raise DataError(f"{folder} needs sub-folders with songs, one a genre.")
+    _report_left_out(found)
     tags = {path: _tags(path) for paths in songs.values() for path in paths}
     _report_tags(folder, len(songs), tags)
     return [
@@ -139,6 +142,15 @@ def _tags(path: Path) -> _Tags:
             return _Tags(tags.get(tag, ""), tag, (container.duration or 0) / av.time_base)
     except (av.FFmpegError, OSError, ValueError):
         return _Tags("", "", 0.0)  # decoding will name it
+
+
+def _report_left_out(found: dict[str, FoundFiles]) -> None:
+    others = sum(one.others for one in found.values())
+    if others:
+        print(f"  {others} other files are left out")
+    for one in found.values():
+        for path, reason in one.unreadable.items():
+            print(f"  {os.fsencode(path).decode(errors='replace')}: {reason}")
 
 
 def _report_tags(folder: Path, genres: int, tags: dict[Path, _Tags]) -> None:
