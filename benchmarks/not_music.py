@@ -20,7 +20,7 @@ from torch import Tensor
 from genre.audio import stream
 from genre.card import add_note
 from genre.checkpoint import SHIPPED, add_music_detector, load_checkpoint, window_members
-from genre.classify import cut_clips
+from genre.clips import cut_clips
 from genre.errors import GenreError
 from genre.frontend import CLIP_SECONDS
 from genre.model import Member

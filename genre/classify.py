@@ -12,25 +12,28 @@ from torch import Tensor
 
 from genre.audio import stream
 from genre.checkpoint import Checkpoint, load_checkpoint
+from genre.clips import Clip, cut_clips
 from genre.errors import AudioError
 from genre.fold import folded
-from genre.frontend import CLIP_SECONDS, TAIL_SECONDS, window_starts
-
-SILENCE = 1e-4  # a recording that never passes -80 dB of full scale is silent
-MIN_LEVEL = 0.1  # root mean square of a clip, -20 dB of full scale; most masters are louder
+from genre.silence import SILENCE, level, silent
 
 
 @dataclass(frozen=True)
 class Window:
-    """Verdict on one window; times in seconds, probabilities by genre, likeliest first."""
+    """Verdict on one window; times in seconds, probabilities by genre, likeliest first; none where it is silent."""
 
     start: float
     end: float
     probabilities: dict[str, float]
 
     @property
-    def genre(self) -> str:
-        return next(iter(self.probabilities))
+    def silent(self) -> bool:
+        return not self.probabilities
+
+    @property
+    def genre(self) -> str | None:
+        """The likeliest one; None where the window is silent."""
+        return next(iter(self.probabilities), None)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Prediction:
         is_music: whether it sounds like music at all; without that the genre means little.
         sure: whether the confidence is enough to name the genre alone.
         plausible: genres that it may well be, likeliest first: about nine times in ten the true one is among them.
+        notes: sentences on what was unusual about the file, such as which of its tracks was used or how much of it
+            could not be decoded. While a file is read the list is shared by its predictions, and grows.
     """
 
     probabilities: dict[str, float]
@@ -56,6 +61,7 @@ class Prediction:
     is_music: bool = True
     sure: bool = True
     plausible: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def genre(self) -> str:
@@ -75,35 +81,34 @@ class Prediction:
             "plausible": self.plausible,
             "probabilities": _rounded(self.probabilities),
             "windows": [
-                {"start": round(w.start, 3), "end": round(w.end, 3), "probabilities": _rounded(w.probabilities)}
+                {
+                    "start": round(w.start, 3),
+                    "end": round(w.end, 3),
+                    "silent": w.silent,
+                    "probabilities": _rounded(w.probabilities),
+                }
                 for w in self.windows
             ],
             "seconds": round(self.seconds, 3),
+            "notes": list(self.notes),
             "checkpoint": self.checkpoint,
         }
 
 
 @dataclass(frozen=True)
-class Clip:
-    """At most 30 s of a recording and the windows in it that are judged together; a long one is a row of clips.
+class _ClipResult:
+    """What is known of a clip.
 
     Attributes:
-        waveform: mono, shape (samples,), padded by repetition to one window at least.
-        start: of the waveform in the recording, in seconds.
-        window_starts: in the recording, in seconds.
-        end: how much of the recording has been read when this clip is handed over, in seconds.
+        levels: of its windows, shape (windows,), see `genre.silence`.
+        windows: verdicts on them.
+        log_probabilities, features: as `Classifier._look` returns them; None where the clip is silent.
     """
 
-    waveform: Tensor
-    start: float
-    window_starts: list[float]
-    end: float
-
-    @property
-    def raised(self) -> Tensor:
-        """The waveform as members hear it: not below `MIN_LEVEL`, since they know masters and visitors have phones."""
-        level = self.waveform.square().mean().sqrt()
-        return self.waveform * (MIN_LEVEL / level).clamp(min=1) if level > 0 else self.waveform
+    levels: np.ndarray
+    windows: list[Window]
+    log_probabilities: dict[str, Tensor] | None
+    features: Tensor | None
 
 
 class Classifier:
@@ -141,50 +146,77 @@ class Classifier:
         self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
     ) -> Iterator[Prediction]:
         """As `classify`, handing over the verdict so far after every 30 s; the last one is the verdict."""
-        pieces = self.read(path, self.sample_rate, start=start, seconds=seconds)
-        yield from (prediction for prediction, _ in self.listen(pieces, overlap=overlap) if prediction)
+        notes: list[str] = []
+        pieces = self.read(path, self.sample_rate, start=start, seconds=seconds, notes=notes)
+        yield from (prediction for prediction, _ in self.listen(pieces, overlap=overlap, notes=notes) if prediction)
 
-    def listen(self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0) -> Iterator[tuple[Prediction | None, Clip]]:
+    def listen(
+        self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0, notes: list[str] | None = None
+    ) -> Iterator[tuple[Prediction | None, Clip]]:
         """Classify mono sound at `sample_rate` that arrives in pieces, shape (samples,) each.
 
+        Args:
+            pieces: the sound.
+            overlap: see `classify`.
+            notes: of the predictions; what brings the pieces may add to it.
+
         Yields:
-            the verdict so far (None while all was silent) and the clip heard last, after every 30 s and at the end.
+            the verdict so far (None while all was silent) and the clip that came last, after every 30 s and at the end.
 
         Raises:
             AudioError: there was no sound, or only silence.
         """
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
-        windows, heard, music, loudest = [], [], [], 0.0
+        results, notes = [], [] if notes is None else notes
         for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
-            loudest = max(loudest, clip.waveform.abs().max().item())
-            log_probabilities, features = self._look(clip)
-            heard.append(log_probabilities)
-            music.append(features)
-            verdicts = self.checkpoint.window_probabilities(heard[-1])
-            for at, probabilities in zip(clip.window_starts, verdicts, strict=True):
-                windows.append(Window(at, min(at + self.window_seconds, clip.end), self._by_genre(probabilities)))
-            yield (self._verdict(heard, music, windows, clip.end) if loudest >= SILENCE else None), clip
-        if loudest < SILENCE:
+            results.append(self._result(clip))
+            yield self._verdict(results, clip.end, notes), clip
+        if all(result.log_probabilities is None for result in results):
             raise AudioError("This recording is silent.")
 
-    def _verdict(
-        self, heard: list[dict[str, Tensor]], music: list[Tensor | None], windows: list[Window], seconds: float
-    ) -> Prediction:
-        """The verdict on all clips so far, from what `_look` says of each."""
-        joined = {name: torch.cat([clip[name] for clip in heard]) for name in self.checkpoint.members}
+    def _verdict(self, results: list["_ClipResult"], seconds: float, notes: list[str]) -> Prediction | None:
+        """The verdict on all clips so far; None where all of them are silent."""
+        quiet = silent(np.concatenate([result.levels for result in results]))
+        masks = np.split(quiet, np.cumsum([len(result.levels) for result in results])[:-1])
+        voting = [(one, torch.from_numpy(~mask)) for one, mask in zip(results, masks, strict=True) if not mask.all()]
+        if not voting:
+            return None
+        joined = {
+            name: torch.cat([_rows(one.log_probabilities[name], mask) for one, mask in voting])
+            for name in self.checkpoint.members
+        }
         track = self._by_genre(self.checkpoint.track_probabilities(joined))
         (first, confidence), *others = track.items()
         limits, detector = self.checkpoint.certainty, self.checkpoint.music
+        windows = [window for result in results for window in result.windows]
         return Prediction(
             probabilities=track,
-            windows=list(windows),
+            windows=[replace(w, probabilities={}) if q else w for w, q in zip(windows, quiet, strict=True)],
             seconds=seconds,
             checkpoint=self.checkpoint.name,
-            is_music=detector is None or detector.is_music(torch.cat(music)),
+            is_music=detector is None
+            or detector.is_music(torch.cat([_rows(one.features, mask) for one, mask in voting])),
             sure=confidence >= limits.sure_from,
             plausible=[first, *(genre for genre, p in others if p >= limits.plausible_from)],
+            notes=notes,
         )
+
+    def _result(self, clip: Clip) -> "_ClipResult":
+        """What the members make of a clip; nothing where it is silent."""
+        spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
+        levels = np.array([self._level(clip, at) for at in clip.window_starts])
+        if levels.max() < SILENCE:
+            return _ClipResult(levels, [Window(*span, {}) for span in spans], None, None)
+        log_probabilities, features = self._look(clip)
+        verdicts = map(self._by_genre, self.checkpoint.window_probabilities(log_probabilities))
+        windows = [Window(*span, verdict) for span, verdict in zip(spans, verdicts, strict=True)]
+        return _ClipResult(levels, windows, log_probabilities, features)
+
+    def _level(self, clip: Clip, at: float) -> float:
+        """Of the window at `at` seconds."""
+        first = round((at - clip.start) * self.sample_rate)
+        return level(clip.waveform[first : first + round(self.window_seconds * self.sample_rate)].numpy())
 
     @torch.inference_mode()
     def _look(self, clip: Clip) -> tuple[dict[str, Tensor], Tensor | None]:
@@ -223,47 +255,9 @@ def load(name: str | Path | None = None) -> Classifier:
     return Classifier(load_checkpoint(name))
 
 
-def cut_clips(pieces: Iterable[np.ndarray], rate: int, window_seconds: float, hop_seconds: float) -> Iterator[Clip]:
-    """Cut sound that arrives in pieces into clips like those of training.
-
-    A clip is 30 s long and its windows are judged against its own loudest moment. The last one ends with the
-    recording and reaches back over the one before, so that it has its 30 s too. Every window lies in its clip, and
-    together they cover all but a remainder of `TAIL_SECONDS`.
-    """
-    clip_samples = round(CLIP_SECONDS * rate)
-    windows_per_clip = int((CLIP_SECONDS - window_seconds) / hop_seconds + 1e-6) + 1
-    held, origin, next_start = np.zeros(0, np.float32), 0, 0.0  # samples at hand, where they begin, next window (s)
-    for piece in pieces:
-        held = np.concatenate([held, piece])
-        while origin + len(held) >= (first := round(next_start * rate)) + clip_samples:
-            starts = [next_start + i * hop_seconds for i in range(windows_per_clip)]
-            waveform = torch.from_numpy(held[first - origin : first - origin + clip_samples])
-            yield Clip(waveform, next_start, starts, next_start + CLIP_SECONDS)
-            next_start += windows_per_clip * hop_seconds
-            spent = max(0, round(next_start * rate) - clip_samples - origin)
-            held, origin = held[spent:], origin + spent
-    total = (origin + len(held)) / rate
-    if total == 0:
-        raise AudioError("This recording holds no sound.")
-    starts = _remaining_starts(total, next_start, window_seconds, hop_seconds)
-    if starts:
-        waveform = torch.from_numpy(held[-clip_samples:])
-        start = total - len(waveform) / rate
-        yield Clip(_repeat(waveform, round(window_seconds * rate)), start, starts, total)
-
-
-def _repeat(waveform: Tensor, samples: int) -> Tensor:
-    """A waveform of at least so many samples: repeated rather than padded with silence, which training never saw."""
-    times = -(-samples // len(waveform))
-    return waveform if times <= 1 else waveform.repeat(times)[:samples]
-
-
-def _remaining_starts(total: float, next_start: float, window_seconds: float, hop_seconds: float) -> list[float]:
-    """Where windows start, from `next_start` to the end of a recording, in seconds; the last one ends with it."""
-    if next_start == 0 or total - next_start >= window_seconds:
-        return [next_start + at for at in window_starts(total - next_start, window_seconds, hop_seconds)]
-    covered = next_start - hop_seconds + window_seconds
-    return [total - window_seconds] if total - covered > TAIL_SECONDS else []
+def _rows(of_clip: Tensor, voting: Tensor) -> Tensor:
+    """Rows of the windows that vote (a mask, shape (windows,)); of a member that sees the clip at once, its one row."""
+    return of_clip[voting] if len(of_clip) == len(voting) else of_clip
 
 
 def _rounded(probabilities: dict[str, float]) -> dict[str, float]:

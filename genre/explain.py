@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from genre.checkpoint import Checkpoint, window_members
-from genre.classify import Classifier, Clip, cut_clips
+from genre.classify import Classifier
+from genre.clips import Clip, cut_clips
 from genre.frontend import CLIP_SECONDS, LogMelConfig
 from genre.spectrogram import HIGHEST_HZ, Spectrogram, mel_position
 

@@ -13,7 +13,7 @@ from typing import TextIO
 from genre.classify import Prediction
 from genre.errors import AudioError
 from genre.files import json_list
-from genre.sections import Section, sections
+from genre.sections import SILENCE_NAME, Section, sections
 from genre.views import clock
 
 Results = Iterable[tuple[str | Path, Prediction | AudioError]]
@@ -22,7 +22,10 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows(results: Results) -> Iterator[dict]:
-    """A dictionary a file, ready for JSON: what `Prediction.to_dict` holds and its sections, or "error"."""
+    """A dictionary a file, ready for JSON: what `Prediction.to_dict` holds and its sections, or "error".
+
+    The genre of a section of silence is None.
+    """
     for path, result in results:
         row = {"file": printable(path)}
         if isinstance(result, AudioError):
@@ -48,24 +51,28 @@ def append_rows(results: Results, append: Callable[[dict], None]) -> int:
 
 
 def write_csv(results: Results, labels: list[str], file: TextIO) -> int:
-    """A line a file: verdict, a column a genre, sections, seconds heard, error."""
+    """A line a file: verdict, a column a genre, sections, seconds heard, notes on the file, error."""
     writer = csv.writer(file)
-    _write(writer, ["file", "genre", "confidence", *labels, "sections", "seconds", "error"])
+    _write(writer, ["file", "genre", "confidence", *labels, "sections", "seconds", "notes", "error"])
     file.flush()
     failed = 0
     for path, result in results:
         if isinstance(result, AudioError):
             failed += 1
-            _write(writer, [printable(path), *[""] * (len(labels) + 4), str(result)])
+            _write(writer, [printable(path), *[""] * (len(labels) + 5), str(result)])
         else:
             verdict = [result.genre, result.confidence, *_in_order(result.probabilities, labels)]
-            _write(writer, [printable(path), *verdict, in_words(sections(result)), result.seconds, ""])
+            found, notes = in_words(sections(result)), " ".join(result.notes)
+            _write(writer, [printable(path), *verdict, found, result.seconds, notes, ""])
         file.flush()
     return failed
 
 
 def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
-    """A line a window: file, start and end in seconds, genre, a column a genre. A file that failed has one line."""
+    """A line a window: file, start and end in seconds, genre, a column a genre. A file that failed has one line.
+
+    The genre of a silent window is "silence", and its other columns are empty.
+    """
     writer = csv.writer(file)
     _write(writer, ["file", "start", "end", "genre", *labels, "error"])
     failed = 0
@@ -76,8 +83,8 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
             _write(writer, [name, *[""] * (len(labels) + 3), str(result)])
         else:
             for window in result.windows:
-                probabilities = _in_order(window.probabilities, labels)
-                _write(writer, [name, window.start, window.end, window.genre, *probabilities, ""])
+                probabilities = [""] * len(labels) if window.silent else _in_order(window.probabilities, labels)
+                _write(writer, [name, window.start, window.end, window.genre or SILENCE_NAME, *probabilities, ""])
         file.flush()
     return failed
 
@@ -89,7 +96,7 @@ def printable(path: str | Path) -> str:
 
 def in_words(found: list[Section]) -> str:
     """ "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"."""
-    return ", ".join(f"{clock(round(s.start))} to {clock(round(s.end))} {s.genre}" for s in found)
+    return ", ".join(f"{clock(round(s.start))} to {clock(round(s.end))} {s.name}" for s in found)
 
 
 def _in_order(probabilities: dict[str, float], labels: list[str]) -> list[float]:

@@ -1,7 +1,7 @@
 """Sections: where a recording changes its genre for long enough to be worth saying."""
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -12,34 +12,62 @@ SWITCH_COST = (
     8.0  # nats a change must earn: from the joins of two songs that are found, and whole songs that stay whole
 )
 MIN_PROBABILITY = 0.02  # no window may speak louder than this against a genre
+SILENCE_NAME = "silence"
 EVIDENCE_SECONDS = 3.0  # sound that counts as one opinion, however many overlapping windows share it
 
 
 @dataclass(frozen=True)
 class Section:
-    """A stretch of one genre; times in seconds."""
+    """A stretch of one genre, or of silence (genre None); times in seconds."""
 
     start: float
     end: float
-    genre: str
+    genre: str | None
+
+    @property
+    def name(self) -> str:
+        """The genre, or "silence"."""
+        return self.genre or SILENCE_NAME
 
 
 def sections(prediction: Prediction) -> list[Section]:
-    """Split a recording where its genre changes; neighbours differ and together they cover it from 0 to the end.
+    """Split a recording where its genre changes; together they cover it from 0 to the end, and neighbours differ.
 
     The split is the one that explains the windows best: the sum of log-probabilities of each section's genre, less a
     cost for every change, over all splits into sections of `MIN_SECONDS` at least. Dynamic programming finds it
     exactly ("optimal partitioning", Jackson et al., 2005). A recording that does not change is one section, and
-    bears the genre of the recording's own verdict.
+    bears the genre of the recording's own verdict. Silent windows have no say in it; where they last `MIN_SECONDS`,
+    they are cut out as a section of silence, and what they part may bear the same genre on both sides.
     """
     edges = _edges(prediction.windows, prediction.seconds)
     genres = list(prediction.probabilities)
-    opinions = np.array([[window.probabilities[genre] for genre in genres] for window in prediction.windows])
-    evidence = np.log(opinions.clip(MIN_PROBABILITY)) * (np.diff(edges) / EVIDENCE_SECONDS)[:, None]
-    pieces = _best_split(edges, evidence)
-    if len(pieces) == 1:
-        return [Section(0.0, prediction.seconds, prediction.genre)]
-    return [Section(float(edges[first]), float(edges[last]), genres[genre]) for first, last, genre in pieces]
+    pieces = _best_split(edges, _evidence(prediction.windows, genres) * (np.diff(edges) / EVIDENCE_SECONDS)[:, None])
+    found = [Section(float(edges[first]), float(edges[last]), genres[genre]) for first, last, genre in pieces]
+    if len(found) == 1:
+        found = [Section(0.0, prediction.seconds, prediction.genre)]
+    return _without(found, _silences(prediction.windows, edges))
+
+
+def _evidence(windows: list[Window], genres: list[str]) -> np.ndarray:
+    """Log-probabilities, shape (windows, genres); the same for every genre where a window is silent."""
+    opinions = [[1.0] * len(genres) if one.silent else [one.probabilities[g] for g in genres] for one in windows]
+    return np.log(np.array(opinions).clip(MIN_PROBABILITY))
+
+
+def _silences(windows: list[Window], edges: np.ndarray) -> list[Section]:
+    """Runs of silent windows that last `MIN_SECONDS` at least."""
+    runs = groupby(range(len(windows)), lambda number: windows[number].silent)
+    spans = [(edges[run[0]], edges[run[-1] + 1]) for is_silent, of in runs if is_silent for run in [list(of)]]
+    return [Section(float(start), float(end), None) for start, end in spans if end - start >= MIN_SECONDS]
+
+
+def _without(found: list[Section], silences: list[Section]) -> list[Section]:
+    """Sections with silences in place of what lies under them."""
+    for silence in silences:
+        before = [replace(s, end=min(s.end, silence.start)) for s in found if s.start < silence.start]
+        after = [replace(s, start=max(s.start, silence.end)) for s in found if s.end > silence.end]
+        found = [*before, silence, *after]
+    return found
 
 
 def _edges(windows: list[Window], seconds: float) -> np.ndarray:

@@ -98,5 +98,6 @@ def _write_text(results: Iterable[Result]) -> int:
         first, *others = list(result.probabilities.items())[:3]
         rest = ", ".join(f"{genre} {p:.0%}" for genre, p in others)
         doubt = "" if result.is_music else ", but does not sound like music"
-        print(f"{report.printable(path)}: {first[0]} {first[1]:.0%} ({rest}){doubt}", flush=True)
+        notes = "".join(f". {note.removesuffix('.')}" for note in result.notes)
+        print(f"{report.printable(path)}: {first[0]} {first[1]:.0%} ({rest}){doubt}{notes}", flush=True)
     return failed

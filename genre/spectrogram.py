@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from genre.classify import Clip
+from genre.clips import Clip
 from genre.frontend import MIN_POWER, MelPower
 
 FRAME_SECONDS = 0.093  # long enough to part neighbouring notes, short enough to show a beat

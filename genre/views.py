@@ -6,11 +6,11 @@ File names, labels and messages come from outside and are escaped wherever they 
 from html import escape
 
 from genre.checkpoint import Checkpoint
-from genre.classify import Prediction
+from genre.classify import Prediction, Window
 from genre.explain import Explanation, picture
 from genre.metrics import main_source
 from genre.page import texts
-from genre.sections import Section, sections
+from genre.sections import SILENCE_NAME, Section, sections
 from genre.spectrogram import data_uri, mel_position
 
 # Eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey instead of black for the dark theme).
@@ -68,7 +68,7 @@ def verdict(prediction: Prediction, labels: list[str], heard: str, role: str = "
         f'<div class="verdict {kind}" role="{role}" style="--colour:{colour(prediction.genre, labels)}"><p>{lead}</p>'
         f'<h2 class="genre">{escape(headline)}</h2><p class="confidence">{escape(more)}</p>'
         f"{_bars(list(prediction.probabilities.items())[:3], labels)}"
-        f'<p class="heard">{_course(prediction)}{escape(heard)}</p></div>'
+        f'<p class="heard">{_course(prediction)}{escape(heard)}</p>{_file_notes(prediction)}</div>'
     )
 
 
@@ -93,13 +93,18 @@ def _bars(items: list[tuple[str, float]], labels: list[str]) -> str:
     return f'<ol class="bars">{bars}</ol>'
 
 
+def _file_notes(prediction: Prediction) -> str:
+    """What was unusual about the file, where something was."""
+    return f'<p class="notes">{escape(" ".join(prediction.notes))}</p>' if prediction.notes else ""
+
+
 def _course(prediction: Prediction) -> str:
     """The sections, where there is more than one."""
     found = sections(prediction)
     if len(found) < 2:
         return ""
     return (
-        f'<span class="course">{escape(texts.course([(clock(s.start), clock(s.end), s.genre) for s in found]))}</span> '
+        f'<span class="course">{escape(texts.course([(clock(s.start), clock(s.end), s.name) for s in found]))}</span> '
     )
 
 
@@ -177,10 +182,10 @@ def _scale(genres: list[str], labels: list[str]) -> str:
 
 
 def _sections(found: list[Section], seconds: float, labels: list[str]) -> str:
-    """A named piece a section."""
+    """A named piece a section; silence has no colour of a genre."""
     return "".join(
-        f'<span style="--colour:{colour(s.genre, labels)};left:{s.start / seconds:.3%};'
-        f'width:{(s.end - s.start) / seconds:.3%}" title="{escape(s.genre)}"><b>{escape(s.genre)}</b></span>'
+        f'<span style="--colour:{section_colour(s, labels)};left:{s.start / seconds:.3%};'
+        f'width:{(s.end - s.start) / seconds:.3%}" title="{escape(s.name)}"><b>{escape(s.name)}</b></span>'
         for s in found
     )
 
@@ -194,28 +199,39 @@ def _notes(highest_hz: float) -> str:
 
 
 def _roll(prediction: Prediction, labels: list[str], genres: list[str]) -> str:
-    """A row a genre, a column a window: the stronger the colour, the likelier; the likeliest has a bar on top."""
+    """A row a genre, a column a window: the stronger the colour, the likelier; the likeliest has a bar on top.
+
+    A silent window is an empty column without a genre to ask about.
+    """
     cells = []
     for number, window in enumerate(prediction.windows):
-        width = window.end - window.start
-        said = ", ".join(f"{escape(g)} {p:.0%}" for g, p in list(window.probabilities.items())[:3])
-        rows = "".join(
-            f'<rect y="{row}" width="{width:.3f}" height="1" fill="{colour(g, labels)}" '
-            f'fill-opacity="{window.probabilities[g]:.3f}"/>'
-            for row, g in enumerate(genres)
-        )
-        top = genres.index(window.genre)
-        rows += f'<rect y="{top}" width="{width:.3f}" height=".16" fill="{colour(window.genre, labels)}"/>'
-        rows += f'<rect class="frame" width="{width:.3f}" height="{len(genres)}"/>'
+        span, width = f"{clock(window.start)} to {clock(window.end)}", window.end - window.start
+        said = ", ".join(f"{escape(g)} {p:.0%}" for g, p in list(window.probabilities.items())[:3]) or SILENCE_NAME
         cells.append(
             f'<g class="window" data-window="{number}" data-start="{window.start:.3f}" data-end="{window.end:.3f}" '
-            f'data-genre="{escape(window.genre)}" data-said="{said}" transform="translate({window.start:.3f} 0)">'
-            f"<title>{clock(window.start)} to {clock(window.end)}: {said}</title>{rows}</g>"
+            f'data-genre="{escape(window.genre or "")}" data-said="{said}" '
+            f'transform="translate({window.start:.3f} 0)"><title>{span}: {said}</title>'
+            f"{_column(window, labels, genres)}"
+            f'<rect class="frame" width="{width:.3f}" height="{len(genres)}"/></g>'
         )
     return (
         f'<svg viewBox="0 0 {prediction.seconds:.3f} {len(genres)}" preserveAspectRatio="none" role="img" '
         f'aria-label="Genre of each window">{"".join(cells)}</svg>'
     )
+
+
+def _column(window: Window, labels: list[str], genres: list[str]) -> str:
+    """A window's probabilities, from top to bottom in the order of `genres`."""
+    if window.silent:
+        return ""
+    width = window.end - window.start
+    rows = "".join(
+        f'<rect y="{row}" width="{width:.3f}" height="1" fill="{colour(g, labels)}" '
+        f'fill-opacity="{window.probabilities[g]:.3f}"/>'
+        for row, g in enumerate(genres)
+    )
+    top = genres.index(window.genre)
+    return rows + f'<rect y="{top}" width="{width:.3f}" height=".16" fill="{colour(window.genre, labels)}"/>'
 
 
 def _ticks(seconds: float) -> str:
@@ -227,6 +243,11 @@ def _ticks(seconds: float) -> str:
 def colour(genre: str, labels: list[str]) -> str:
     """A genre's colour, the same everywhere on the page."""
     return COLOURS[labels.index(genre) % len(COLOURS)]
+
+
+def section_colour(section: Section, labels: list[str]) -> str:
+    """The colour of its genre; none where it is silent."""
+    return colour(section.genre, labels) if section.genre else "transparent"
 
 
 def clock(seconds: float) -> str:

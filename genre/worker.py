@@ -26,13 +26,19 @@ PATIENCE_SECONDS = 30  # for a piece; an honest file takes a fraction of a secon
 MAX_MEMORY = 2**30  # bytes of a worker, where the system can limit them
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.worker import main; main()"
 HEADER = struct.Struct("<cQ")  # of a message: its kind, and how many bytes follow
-SOUND, END, ERROR = b"s", b"e", b"!"  # kinds: float32 samples; nothing; why there are none, in UTF-8
+SOUND, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 samples; a note in UTF-8; nothing; an error in UTF-8
 
 _idle: list["_Worker"] = []
 
 
 def stream(
-    path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None, piece_seconds: float = 10.0
+    path: str | os.PathLike,
+    rate: int,
+    *,
+    start: float = 0.0,
+    seconds: float | None = None,
+    piece_seconds: float = 10.0,
+    notes: list[str] | None = None,
 ) -> Iterator[np.ndarray]:
     """As `genre.audio.stream`, in another process.
 
@@ -42,7 +48,7 @@ def stream(
     worker = _take()
     task = {"rate": rate, "start": start, "seconds": seconds, "piece_seconds": piece_seconds}
     try:
-        yield from worker.pieces({"path": os.fspath(path)} | task)
+        yield from worker.pieces({"path": os.fspath(path)} | task, [] if notes is None else notes)
     finally:
         if worker.ready:
             _idle.append(worker)
@@ -75,14 +81,17 @@ class _Worker:
         )
         self.ready = True
 
-    def pieces(self, task: dict) -> Iterator[np.ndarray]:
+    def pieces(self, task: dict, notes: list[str]) -> Iterator[np.ndarray]:
         self.ready = False
         try:
             self.process.stdin.write(json.dumps(task).encode() + b"\n")
             self.process.stdin.flush()
             kind, content = self._next()
-            while kind == SOUND:
-                yield content.view(np.float32)
+            while kind in (SOUND, NOTE):
+                if kind == NOTE:
+                    notes.append(content.tobytes().decode())
+                else:
+                    yield content.view(np.float32)
                 kind, content = self._next()
         except (EOFError, OSError) as error:
             raise AudioError("This file is damaged in a way that the decoder cannot cope with.") from error
@@ -133,12 +142,22 @@ def _limit() -> None:
 
 
 def _serve(server: BinaryIO, task: dict) -> None:
+    notes, sent = [], 0
     try:
-        for piece in audio.stream(task.pop("path"), **task):
+        for piece in audio.stream(task.pop("path"), notes=notes, **task):
+            sent = _send_notes(server, notes, sent)
             _send(server, SOUND, piece.data.cast("B"))
+        _send_notes(server, notes, sent)
         _send(server, END)
     except AudioError as error:
         _send(server, ERROR, str(error).encode())
+
+
+def _send_notes(server: BinaryIO, notes: list[str], sent: int) -> int:
+    """Send the notes that are new; returns how many were sent in all."""
+    for note in notes[sent:]:
+        _send(server, NOTE, note.encode())
+    return len(notes)
 
 
 def _send(server: BinaryIO, kind: bytes, content: bytes | memoryview = b"") -> None:

@@ -3,7 +3,7 @@ import struct
 import numpy as np
 import pytest
 
-from genre import audio
+from genre import audio, mixdown, packets
 from genre.errors import AudioError
 from tests.conftest import RATE, music, tone, write_audio
 from tests.fuzz.lies import promised_index
@@ -60,8 +60,8 @@ def test_start_is_exact_in_a_real_mp3(fma_clips):
 def test_a_limit_stops_decoding_early(tmp_path, monkeypatch):
     path = write_audio(tmp_path / "long.flac", [music(120)], "flac")
     decoded = []
-    frames = audio._frames
-    monkeypatch.setattr(audio, "_frames", lambda *a: (decoded.append(f.samples) or f for f in frames(*a)))
+    frames = audio.frames
+    monkeypatch.setattr(audio, "frames", lambda *a: (decoded.append(f.samples) or f for f in frames(*a)))
     assert len(audio.decode(path, RATE, seconds=5)) == 5 * RATE
     assert sum(decoded) < 6 * RATE
 
@@ -86,7 +86,7 @@ def test_samples_that_are_no_numbers_are_silenced(tmp_path):
     sound[100:200], sound[300], sound[400] = np.nan, np.inf, 1e30
     waveform = audio.decode(write_audio(tmp_path / "nan.wav", [sound], "pcm_f32le"), RATE)
     assert waveform.isfinite().all()
-    assert waveform.abs().max() <= audio.FULL_SCALE_LIMIT
+    assert waveform.abs().max() <= mixdown.FULL_SCALE_LIMIT
 
 
 def no_sound(folder, name):
@@ -192,7 +192,7 @@ def test_a_start_in_a_file_that_cannot_jump(tmp_path):
 
 def test_sound_in_packets_of_one_sample_is_refused(tmp_path, monkeypatch):
     """Each would take as long as a thousand samples in one packet."""
-    monkeypatch.setattr(audio, "SPARE_PACKETS", 1000)
+    monkeypatch.setattr(packets, "SPARE_PACKETS", 1000)
     data = bytearray(write_audio(tmp_path / "whole.caf", [tone(2)], "pcm_s16be").read_bytes())
     struct.pack_into(
         ">I", data, data.index(b"desc") + 32, 7

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from genre.classify import cut_clips
+from genre.clips import cut_clips
 from genre.errors import AudioError
 from genre.frontend import TAIL_SECONDS
 from tests.conftest import RATE, music, write_audio

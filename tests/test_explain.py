@@ -6,7 +6,7 @@ import torch
 
 from genre.audio import stream
 from genre.checkpoint import Fusion
-from genre.classify import Clip, cut_clips
+from genre.clips import Clip, cut_clips
 from genre.errors import AudioError
 from genre.explain import PATCHES, SIZE, explain, heat_map, patches_on, picture, verdicts, windows_seen
 from genre.frontend import FRONT_ENDS

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from genre.classify import Clip, cut_clips
+from genre.clips import Clip, cut_clips
 from genre.spectrogram import BANDS, MAX_COLUMNS, Spectrogram, mel_position
 from tests.conftest import RATE, tone
 

@@ -22,7 +22,9 @@ def build(models: Models) -> None:
 
         Returns:
             genre, confidence, is_music, sure (whether the genre may be named alone), plausible (genres that it may well
-            be), probabilities {genre: p} and windows [{start, end, probabilities}], times in seconds.
+            be), probabilities {genre: p}, windows [{start, end, silent, probabilities}], times in seconds, and notes
+            (sentences on what was unusual about the file, such as how much of it could not be decoded). A silent window
+            has no probabilities.
         """
         try:
             return classifier.classify(song["path"]).to_dict()

@@ -13,7 +13,9 @@ from genre.page import texts
 from genre.page.limits import JOB_SECONDS, MAX_SECONDS
 
 
-def read(path: str, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Iterator[np.ndarray]:
+def read(
+    path: str, rate: int, *, start: float = 0.0, seconds: float | None = None, notes: list[str] | None = None
+) -> Iterator[np.ndarray]:
     """As `genre.audio.stream`, but at most `MAX_SECONDS`, and no more than is used within `JOB_SECONDS`.
 
     Raises:
@@ -22,7 +24,8 @@ def read(path: str, rate: int, *, start: float = 0.0, seconds: float | None = No
     if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
         raise AudioError(texts.NOT_SENT)
     deadline = time.monotonic() + JOB_SECONDS
-    for piece in worker.stream(path, rate, start=start, seconds=min(seconds or MAX_SECONDS, MAX_SECONDS)):
+    limit = min(seconds or MAX_SECONDS, MAX_SECONDS)
+    for piece in worker.stream(path, rate, start=start, seconds=limit, notes=notes):
         yield piece
         if time.monotonic() > deadline:
             return

@@ -52,8 +52,8 @@ def listen(classifier: Classifier, path: str) -> Iterator[tuple[str, str]]:
         AudioError: nothing in the file can be heard.
     """
     spectrogram = Spectrogram(classifier.sample_rate)
-    started, shown, prediction = time.monotonic(), 0.0, None
-    for prediction, clip in classifier.listen(classifier.read(path, classifier.sample_rate)):
+    started, shown, prediction, notes = time.monotonic(), 0.0, None, []
+    for prediction, clip in classifier.listen(classifier.read(path, classifier.sample_rate, notes=notes), notes=notes):
         spectrogram.add(clip)
         if prediction and time.monotonic() - shown > UPDATE_SECONDS:
             yield _render(classifier, prediction, spectrogram, path, texts.STILL_LISTENING, "group")

@@ -59,11 +59,12 @@ def _row(number: int, song: Song, now: bool, labels: list[str]) -> str:
 
 def _verdict(prediction: Prediction, labels: list[str]) -> str:
     found = sections(prediction)
+    course = ". ".join([in_words(found), *prediction.notes])
     strip = "".join(_piece(one, prediction.seconds, labels) for one in found)
     return (
         f'<td class="genre"><i aria-hidden="true" style="--colour:{views.colour(prediction.genre, labels)}"></i>'
         f'<span>{escape(_named(prediction))}</span></td><td class="sure">{prediction.confidence:.0%}</td>'
-        f'<td class="course"><div class="strip" aria-hidden="true">{strip}</div>{escape(in_words(found))}</td>'
+        f'<td class="course"><div class="strip" aria-hidden="true">{strip}</div>{escape(course)}</td>'
     )
 
 
@@ -78,7 +79,7 @@ def _named(prediction: Prediction) -> str:
 
 def _piece(section: Section, seconds: float, labels: list[str]) -> str:
     part = (section.end - section.start) / seconds
-    return f'<i style="--colour:{views.colour(section.genre, labels)};flex-grow:{part:.4f}"></i>'
+    return f'<i style="--colour:{views.section_colour(section, labels)};flex-grow:{part:.4f}"></i>'
 
 
 def opened(name: str, card: str) -> str:

@@ -59,7 +59,7 @@ def doubt(first: str, p: float, rest: list[str]) -> str:
 
 
 def course(sections: list[tuple[str, str, str]]) -> str:
-    """0:00 to 0:48 Folk, then Rock."""
+    """0:00 to 0:48 Folk, then Rock; a section of silence is called that."""
     start, end, genre = sections[0]
     return f"{start} to {end} {genre}, " + ", ".join(f"then {one}" for _, _, one in sections[1:]) + "."
 

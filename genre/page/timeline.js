@@ -38,7 +38,7 @@ function seek(time) {
 }
 
 function explain(one) {
-  if (one) trigger("click", { start: one.dataset.start, genre: one.dataset.genre });
+  if (one?.dataset.genre) trigger("click", { start: one.dataset.start, genre: one.dataset.genre });
 }
 
 function toggle() {

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import genre
-from genre import audio
+from genre import audio, mixdown
 
 RATE = 44100
 MAX_CLASSIFIED_SECONDS = 120  # a verdict on 30 minutes takes longer than a mutant is worth
@@ -50,7 +50,7 @@ def _decode(path: str, start: float, seconds: float) -> float:
     samples = 0
     for piece in audio.stream(path, RATE, start=start, seconds=seconds):
         assert piece.dtype == np.float32 and piece.ndim == 1 and len(piece), "not a mono piece"
-        assert np.abs(piece).max() <= audio.FULL_SCALE_LIMIT, "not a number, or absurdly loud"
+        assert np.abs(piece).max() <= mixdown.FULL_SCALE_LIMIT, "not a number, or absurdly loud"
         samples += len(piece)
     assert 0 < samples <= seconds * RATE, "more than was asked for"
     return samples / RATE

@@ -1,0 +1,77 @@
+"""Chained Ogg: files of several parts, each with headers of its own (RFC 3533, section 4), as radio and cat make them.
+
+FFmpeg reads the parts as one stream and stops, or goes on with the wrong tables, where their settings differ. So each
+part is handed to it as a file of its own.
+"""
+
+import io
+import os
+import re
+from typing import BinaryIO
+
+CAPTURE = b"OggS"
+FIRST_PAGE = re.compile(rb"OggS\0[\x02\x03\x06\x07]")  # flag 2: the page begins a logical stream
+FIRST_PAGE_BYTES = 6  # that the pattern takes
+HEADER_BYTES = 27  # of a page, before the table of its segments
+CHUNK = 2**20  # bytes
+MAX_PARTS = 1000  # a day of radio; each costs about a millisecond to open
+
+
+class Part(io.RawIOBase):
+    """The bytes of a file from `begin` to `end`, as a file to be read."""
+
+    def __init__(self, file: BinaryIO, begin: int, end: int):
+        self._file, self._begin, self._end, self._at = file, begin, end, begin
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._end - self._at)
+        self._file.seek(self._at)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: self._begin, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
+        self._at = max(self._begin, base + offset)
+        return self.tell()
+
+    def tell(self) -> int:
+        return self._at - self._begin
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+
+def parts(file: BinaryIO) -> list[BinaryIO]:
+    """The parts of a chained Ogg file, at most `MAX_PARTS`; the file itself where it is none."""
+    file.seek(0)
+    if file.read(len(CAPTURE)) != CAPTURE:
+        return [file]
+    begins = _first_pages(file)
+    ends = {begin + _page_bytes(file, begin) for begin in begins}
+    begins = [begin for begin in begins if begin not in ends]  # streams side by side begin in pages that touch
+    if len(begins) < 2:
+        return [file]
+    return [Part(file, *span) for span in zip(begins, [*begins[1:], file.seek(0, os.SEEK_END)], strict=True)]
+
+
+def _first_pages(file: BinaryIO) -> list[int]:
+    """Where pages that begin a logical stream are, in bytes; at most `MAX_PARTS` of them."""
+    found, origin, held = [], 0, b""
+    file.seek(0)
+    while len(found) < MAX_PARTS and (chunk := file.read(CHUNK)):
+        held += chunk
+        found += [origin + match.start() for match in FIRST_PAGE.finditer(held)]
+        kept = held[-(FIRST_PAGE_BYTES - 1) :]  # too short for a match, so that none is found twice
+        origin, held = origin + len(held) - len(kept), kept
+    return found[:MAX_PARTS]
+
+
+def _page_bytes(file: BinaryIO, begin: int) -> int:
+    file.seek(begin + HEADER_BYTES - 1)
+    segments = file.read(1)
+    table = file.read(segments[0]) if segments else b""
+    return HEADER_BYTES + len(table) + sum(table)
