@@ -1,5 +1,6 @@
 import struct
 
+import av
 import numpy as np
 import pytest
 
@@ -124,8 +125,6 @@ def _empty_wav(path):
 
 
 def _copy_video_only(source, target):
-    import av
-
     with av.open(str(source)) as read, av.open(str(target), "w") as write:
         copy = write.add_stream_from_template(read.streams.video[0])
         for packet in read.demux(read.streams.video[0]):
@@ -217,3 +216,44 @@ def _peak_memory():
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def several_tracks(path, tones, default=None):
+    """A file with tones of 2 s of these pitches, 0 for silence, one a track."""
+    with av.open(str(path), "w") as container:
+        tracks = [container.add_stream("aac", rate=RATE, layout="mono") for _ in tones]
+        if default is not None:
+            for number, track in enumerate(tracks):
+                track.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
+        for track, hz in zip(tracks, tones, strict=True):
+            frame = av.AudioFrame.from_ndarray(tone(2, hz)[None], format="fltp", layout="mono")
+            frame.sample_rate = RATE
+            container.mux([*track.encode(frame), *track.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "tones", "default", "hz", "note"),
+    [
+        ("film.mkv", [440, 1320], 1, 1320, "Track 2 of 2 was used, the default one."),
+        ("film.mkv", [440, 1320], 0, 440, "Track 1 of 2 was used, the default one."),
+        ("film.mp4", [0, 1320], None, 1320, "Track 2 of 2 was used, since track 1 is silent."),
+        ("film.mkv", [440, 0, 1320], 1, 440, "Track 1 of 3 was used, since track 2 is silent."),
+        ("film.mkv", [0, 0, 880], 0, 880, "Track 3 of 3 was used, since track 1 is silent."),
+    ],
+)
+def test_the_default_track_is_used_unless_it_is_silent(tmp_path, name, tones, default, hz, note):
+    notes, path = [], several_tracks(tmp_path / name, tones, default)
+    sound = np.concatenate(list(audio.stream(path, RATE, notes=notes)))[RATE // 2 : RATE * 3 // 2]
+    assert np.abs(np.fft.rfft(sound)).argmax() == pytest.approx(hz, abs=2)
+    assert notes == [note]
+
+
+def test_one_track_needs_no_note(tmp_path):
+    notes = []
+    list(audio.stream(write_audio(tmp_path / "tone.m4a", [tone(1)], "aac"), RATE, notes=notes))
+    assert notes == []
+
+
+def test_a_file_whose_tracks_are_all_silent_is_silence(tmp_path):
+    assert audio.decode(several_tracks(tmp_path / "film.mkv", [0, 0]), RATE).abs().max() < 1e-4

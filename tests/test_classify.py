@@ -87,6 +87,56 @@ def test_silence_is_said(classifier, tmp_path):
         classifier.classify(path)
 
 
+def file_of(folder, *parts):
+    return write_audio(folder / "parts.flac", [np.concatenate(parts).astype(np.float32)], "flac")
+
+
+def hiss(seconds, decibels):
+    """Noise at a level in dB of full scale."""
+    return np.random.default_rng(0).normal(scale=10 ** (decibels / 20), size=round(seconds * RATE))
+
+
+@pytest.mark.parametrize("level", [-np.inf, -90, -72])
+def test_silence_around_a_song_has_no_vote(classifier, tmp_path, level):
+    """Digital silence, dither, and the noise of a recorder 55 dB below the song."""
+    alone = classifier.classify(file_of(tmp_path, music(30)))
+    prediction = classifier.classify(file_of(tmp_path, hiss(60, level), music(30), hiss(75, level)))
+    assert list(prediction.probabilities.values()) == pytest.approx(list(alone.probabilities.values()), abs=0.02)
+    assert (prediction.genre, prediction.is_music) == (alone.genre, alone.is_music)
+    assert [window.silent for window in prediction.windows] == [True] * 20 + [False] * 10 + [True] * 25
+    assert prediction.windows[0].genre is None
+    assert prediction.seconds == 165
+
+
+def test_a_silent_clip_is_not_put_through_the_networks(classifier, tmp_path, monkeypatch):
+    looked, look = [], classifier._look
+    monkeypatch.setattr(classifier, "_look", lambda clip: looked.append(clip.start) or look(clip))
+    classifier.classify(file_of(tmp_path, music(30), np.zeros(90 * RATE)))
+    assert looked == [0.0]
+
+
+def test_a_quiet_song_is_no_silence(classifier, tmp_path):
+    sound = music(31)
+    quiet = write_audio(tmp_path / "quiet.wav", [10 ** (-50 / 20) * sound], "pcm_f32le")
+    prediction = classifier.classify(quiet)
+    assert not any(window.silent for window in prediction.windows)
+    assert prediction.genre == classifier.classify(file_of(tmp_path, 0.3 * sound)).genre
+
+
+def test_an_offset_alone_is_silence(classifier, tmp_path):
+    with pytest.raises(AudioError, match="silent"):
+        classifier.classify(file_of(tmp_path, np.full(9 * RATE, 0.2)))
+
+
+def test_notes_on_the_file_are_part_of_the_prediction(classifier, tmp_path):
+    sound = music(30)  # of one clip, so that the verdict is there before the end of the file
+    whole = write_audio(tmp_path / "inverted.wav", [sound, -sound], "pcm_s16le")
+    assert classifier.classify(whole).to_dict()["notes"] == ["The channels cancel each other, so one of them was used."]
+    path = write_audio(tmp_path / "cut.flac", [music(60)], "flac")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert classifier.classify(path).notes[0].startswith("Only ")
+
+
 def test_a_silent_start_is_no_obstacle(classifier, tmp_path):
     sound = np.concatenate([np.zeros(35 * RATE, np.float32), music(10)])
     path = write_audio(tmp_path / "late.flac", [sound], "flac")

@@ -35,6 +35,7 @@ def test_a_line_a_file():
         "Rock": "0.4000",
         "sections": "0:00 to 0:48 Folk, 0:48 to 1:36 Rock",
         "seconds": "96.0000",
+        "notes": "",
         "error": "",
     }
     assert broken["error"] == "This file is empty."
@@ -48,6 +49,23 @@ def test_a_line_a_window():
     assert (lines[16]["start"], lines[16]["end"], lines[16]["genre"]) == ("48.0000", "51.0000", "Rock")
     assert lines[16]["Rock"] == "0.8000"
     assert (lines[32]["file"], lines[32]["genre"], lines[32]["error"]) == ("broken.mp3", "", "This file is empty.")
+
+
+def test_silence_and_notes_are_told():
+    windows = [Window(3 * i, 3 * i + 3, FOLK if i < 8 else {}) for i in range(16)]
+    notes = ["Track 2 of 2 was used, the default one.", "Only 48 of 96 s could be decoded."]
+    results = [("song.mp3", Prediction({"Folk": 0.9, "Rock": 0.1}, windows, 48.0, "made-up", notes=notes))]
+    (line,), _ = written(write_csv, results, LABELS)
+    assert line["notes"] == " ".join(notes)
+    assert line["sections"] == "0:00 to 0:24 Folk, 0:24 to 0:48 silence"
+    lines, _ = written(write_windows_csv, results, LABELS)
+    assert [one["genre"] for one in lines] == ["Folk"] * 8 + ["silence"] * 8
+    assert [lines[8][label] for label in LABELS] == ["", ""]
+    (row,) = json.loads(json.dumps(list(rows(results))))
+    assert row["notes"] == notes
+    assert [window["silent"] for window in row["windows"]] == [False] * 8 + [True] * 8
+    assert row["windows"][8]["probabilities"] == {}
+    assert row["sections"][1] == {"start": 24.0, "end": 48.0, "genre": None}
 
 
 def test_json_holds_everything():

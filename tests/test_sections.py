@@ -10,15 +10,18 @@ LABELS = ["Folk", "Pop", "Rock"]
 
 
 def recording(said, *, sure=0.7, hop=3.0, seconds=None):
-    """A recording whose windows say these genres, by their first letters."""
+    """A recording whose windows say these genres, by their first letters; a space is silence."""
     windows = []
     for number, letter in enumerate(said):
+        if letter == " ":
+            windows.append(Window(number * hop, number * hop + 3, {}))
+            continue
         genre = next(label for label in LABELS if label.startswith(letter))
         probabilities = {genre: sure} | {label: (1 - sure) / 2 for label in LABELS if label != genre}
         windows.append(Window(number * hop, number * hop + 3, probabilities))
     if seconds is not None:  # the last window ends with the sound, as a classifier lets it
         windows[-1] = Window(max(0.0, seconds - 3), seconds, windows[-1].probabilities)
-    means = {label: float(np.mean([w.probabilities[label] for w in windows])) for label in LABELS}
+    means = {label: float(np.mean([w.probabilities[label] for w in windows if not w.silent])) for label in LABELS}
     ranked = dict(sorted(means.items(), key=lambda pair: -pair[1]))
     return Prediction(ranked, windows, windows[-1].end, "made-up")
 
@@ -90,3 +93,26 @@ def test_a_recording_in_one_piece_bears_its_own_verdict():
     prediction = recording("F" * 10)
     said_otherwise = Prediction({"Rock": 0.6, "Folk": 0.3, "Pop": 0.1}, prediction.windows, prediction.seconds, "")
     assert sections(said_otherwise) == [Section(0, 30, "Rock")]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("F" * 10 + " " * 50, [(0, 30, "Folk"), (30, 180, None)]),
+        (" " * 50 + "F" * 10, [(0, 150, None), (150, 180, "Folk")]),
+        ("F" * 10 + " " * 10 + "F" * 10, [(0, 30, "Folk"), (30, 60, None), (60, 90, "Folk")]),
+        ("F" * 10 + " " * 10 + "R" * 10, [(0, 30, "Folk"), (30, 60, None), (60, 90, "Rock")]),
+        ("F" * 10 + " " * 3 + "F" * 10, [(0, 69, "Folk")]),  # a pause
+        ("F" + " " * 10, [(0, 3, "Folk"), (3, 33, None)]),
+        (
+            "F" * 5 + " " * 5 + "F" + " " * 5 + "F" * 4,
+            [(0, 15, "Folk"), (15, 30, None), (30, 33, "Folk"), (33, 48, None), (48, 60, "Folk")],
+        ),
+    ],
+)
+def test_long_silence_is_a_section_of_its_own(said, expected):
+    assert [(s.start, s.end, s.genre) for s in sections(recording(said))] == expected
+
+
+def test_silence_has_a_name():
+    assert [s.name for s in sections(recording("F" * 10 + " " * 10))] == ["Folk", "silence"]
