@@ -98,7 +98,7 @@ def hiss(seconds, decibels):
 
 @pytest.mark.parametrize("level", [-np.inf, -90, -72])
 def test_silence_around_a_song_has_no_vote(classifier, tmp_path, level):
-    """Digital silence, dither, and the noise of a recorder 55 dB below the song."""
+    """Digital silence, dither, and the noise of a recorder 50 dB below the song."""
     alone = classifier.classify(file_of(tmp_path, music(30)))
     prediction = classifier.classify(file_of(tmp_path, hiss(60, level), music(30), hiss(75, level)))
     assert list(prediction.probabilities.values()) == pytest.approx(list(alone.probabilities.values()), abs=0.02)

@@ -44,7 +44,7 @@ def test_what_cannot_be_heard_is_said_and_the_worker_goes_on(tmp_path, short_fil
 def test_a_file_that_takes_its_worker_down_is_refused_and_the_next_is_heard(long_file, short_file, monkeypatch, blow):
     process = _hear(short_file)
     monkeypatch.setattr(worker, "PATIENCE_SECONDS", 1)
-    pieces = worker.stream(long_file, RATE, piece_seconds=1)
+    pieces = worker.stream(long_file, RATE, piece_seconds=10)  # it is decoding, not sending, when the signal comes
     next(pieces)
     os.kill(process.pid, blow)
     with pytest.raises(AudioError, match="damaged in a way that the decoder cannot cope with"):
