@@ -4,8 +4,8 @@ import argparse
 import os
 import sys
 
-from genre.page import uploads  # before Gradio, see there
-from genre.page.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS
+from genre.web import uploads  # before Gradio, see there
+from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS
 
 # isort: split
 import gradio as gr
@@ -14,11 +14,11 @@ from gradio import processing_utils
 from starlette.middleware import Middleware
 
 import genre
-from genre import views
-from genre.memory import keep_memory
-from genre.page import HERE, addresses, api, calls, live, several, song, texts
-from genre.page.models import Models
-from genre.page.theme import THEME
+from genre.malloc import keep_memory
+from genre.web import STATIC, addresses, api, snippets, texts, views
+from genre.web.models import Models
+from genre.web.tabs import batch, live, song
+from genre.web.theme import THEME
 
 UPLOAD_CHECK_SECONDS, UPLOAD_LIFE_SECONDS = 300, 3000  # so that uploads are gone within the hour
 SESSIONS = 1000  # of visitors and programs that are remembered, those used last; each takes 0.1 MB
@@ -59,12 +59,12 @@ def build_page(models: Models) -> gr.Blocks:
             with gr.Tab(texts.LIVE_TAB):
                 live.build(models, model, player, tabs)
             with gr.Tab(texts.SEVERAL_TAB):
-                added = several.build(models, model, latest)
+                added = batch.build(models, model, latest)
         about = gr.HTML(about, elem_id="about")
         with gr.Accordion(texts.CARD, open=False):
             model.render()
             card = gr.Markdown(card, elem_id="card")
-        calls.build(page, player, added, latest)
+        snippets.build(page, player, added, latest)
         model.change(describe, model, [intro, about, card], api_visibility="private", show_progress="hidden")
         api.build(models)
     return page.queue(default_concurrency_limit=PARALLEL_JOBS, max_size=MAX_WAITING)
@@ -89,7 +89,7 @@ def main() -> None:
     uploads.keep_clean(page)
     page.launch(
         theme=THEME,
-        css_paths=HERE / "style.css",
+        css_paths=STATIC / "style.css",
         max_file_size=MAX_FILE_SIZE,
         run_history=False,
         footer_links=["api"],

@@ -8,7 +8,7 @@ DIR is one of
     a folder with one sub-folder of songs a genre, in any audio format
     fma_small, which is downloaded (15 GB of disk), or a folder with fma_metadata/tracks.csv and
         fma_small/000/000002.mp3 ... where it lies already; its official split
-    a folder of prepared log-mel arrays with an index.csv, see genre/training/data.py
+    a folder of prepared log-mel arrays with an index.csv, see genre/data/dataset.py
 Several may be given; each gets a share of every batch. Where a folder has no split of its own it is split by artist, no
 artist in two splits over all folders. Audio is decoded once, on all cores, into an archive of log-mels. Every choice
 (best epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test,
@@ -26,19 +26,19 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from genre.card import write_card
-from genre.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from genre.data.dataset import DataSet
+from genre.data.prepare import Preparation, is_prepared, prepare
+from genre.data.splits import HeldOut
 from genre.errors import DataError, GenreError
-from genre.files import write_json
-from genre.memory import keep_all_memory
-from genre.publish import push_checkpoint, push_space
+from genre.hub.card import write_card
+from genre.hub.publish import push_checkpoint, push_space
+from genre.json_files import write_json
+from genre.malloc import keep_all_memory
+from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from genre.training.calibrate import calibrate
-from genre.training.data import DataSet
 from genre.training.evaluate import evaluate, write_predictions
 from genre.training.members import Start, change_stage, recipe_from, train_member
-from genre.training.prepare import Preparation, is_prepared, prepare
 from genre.training.recipe import RECIPES, Recipe
-from genre.training.splits import HeldOut
 
 RUNS = Path("runs")  # archives, predictions, what training needs to go on, TensorBoard's logs
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genre.card import add_note
-from genre.checkpoint import SHIPPED
+from genre.hub.card import add_note
+from genre.models.checkpoint import SHIPPED
 from genre.training.evaluate import calibration_error, read_predictions
 
 THROWS = 2000

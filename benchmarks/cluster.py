@@ -20,7 +20,7 @@ from distributed import LocalCluster
 
 from benchmarks.material import cut_clips
 from benchmarks.peers import ROOT
-from genre.cluster import label
+from genre.inference.cluster import label
 
 WARM_UP = 8  # files a worker, so that each gets one
 FMA_TRACKS, FMA_CLIP_SECONDS, FMA_FULL_HOURS = 106_574, 30, 343 * 24

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from genre.card import add_note
-from genre.checkpoint import SHIPPED
+from genre.hub.card import add_note
+from genre.models.checkpoint import SHIPPED
 from genre.training.evaluate import read_predictions
 
 RESAMPLES = 10_000

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 import genre
 from benchmarks.material import cut_file
-from genre.frontend import CLIP_SECONDS
-from genre.memory import keep_memory
+from genre.features.log_mel import CLIP_SECONDS
+from genre.malloc import keep_memory
 
 CLIPS_AT_ONCE = (1, 2, 4, 8)
 Network = Callable[[Tensor], Tensor]  # pictures (batch, 1, height, width) to pooled features (batch, features)

@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 import genre
-from genre.card import add_note
-from genre.checkpoint import DEFAULT, SHIPPED
+from genre.hub.card import add_note
+from genre.models.checkpoint import DEFAULT, SHIPPED
 
 
 def main() -> None:

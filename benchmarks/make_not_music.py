@@ -23,7 +23,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from genre.files import read_json
+from genre.json_files import read_json
 
 RATE = 44100  # Hz
 SPEECH_FILES = 54  # of a half

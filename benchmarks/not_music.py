@@ -5,7 +5,7 @@
     python -m benchmarks.not_music measure CHECKPOINT MATERIAL SONGS
 
 `fit` writes music.safetensors into the checkpoint's folder, from MATERIAL/choose and the training and validation tracks
-of DATA (prepared arrays or archives, see genre/training/data.py), on the features of the member with the shortest
+of DATA (prepared arrays or archives, see genre/data/dataset.py), on the features of the member with the shortest
 windows. `measure` compares MATERIAL/held_back with the mp3 files of SONGS, which
 lie in folders. CHECKPOINT is the name of a folder in checkpoints/, or a path.
 """
@@ -17,15 +17,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genre.audio import stream
-from genre.card import add_note
-from genre.checkpoint import SHIPPED, add_music_detector, load_checkpoint, window_members
-from genre.clips import cut_clips
+from genre.audio.decode import stream
+from genre.data.dataset import read_data
 from genre.errors import GenreError
-from genre.frontend import CLIP_SECONDS
-from genre.model import Member
-from genre.music import MusicDetector, load_music_detector
-from genre.training.data import read_data
+from genre.features.clips import cut_clips
+from genre.features.log_mel import CLIP_SECONDS
+from genre.hub.card import add_note
+from genre.models.checkpoint import SHIPPED, add_music_detector, load_checkpoint, window_members
+from genre.models.member import Member
+from genre.models.music import MusicDetector, load_music_detector
 from genre.training.detector import embed, fit_examples, gather
 
 COUNTS_AS = {"Classical": "Instrumental"}

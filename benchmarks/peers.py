@@ -21,12 +21,12 @@ class Ours:
 
     def __init__(self):
         import genre
-        from genre import audio
-        from genre.memory import keep_memory
+        from genre.audio import decode
+        from genre.malloc import keep_memory
 
         keep_memory()
         self.classifier = genre.load()
-        self.stream = audio.stream
+        self.stream = decode.stream
 
     def decode(self, path: str) -> None:
         for _ in self.stream(path, self.classifier.sample_rate):

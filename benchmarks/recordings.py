@@ -2,7 +2,7 @@
 
     python -m benchmarks.recordings DATA [--checkpoint NAME]
 
-DATA holds prepared arrays with the checkpoint's genres, see genre/training/data.py; `genre.training.augment` changes
+DATA holds prepared arrays with the checkpoint's genres, see genre/data/dataset.py; `genre.features.augment` changes
 the windows as it does while training, stronger and all of them. Prints top-1 and negative log-likelihood of every
 member over a track, and of all of them together for a window and a track.
 """
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from torch.nn.functional import nll_loss
 
-from genre.checkpoint import DEFAULT, average_windows, load_checkpoint
-from genre.training.augment import NO_CHANGE
+from genre.data.dataset import read_data
+from genre.features.augment import NO_CHANGE
+from genre.models.checkpoint import DEFAULT, average_windows, load_checkpoint
 from genre.training.calibrate import BY_PHONE, member_log_probabilities
-from genre.training.data import read_data
 
 CHANGES = {
     "as they are": None,

@@ -17,9 +17,9 @@ from pathlib import Path
 import av
 
 import genre
-from genre.audio import decode
-from genre.card import add_note
-from genre.checkpoint import DEFAULT, SHIPPED
+from genre.audio.decode import decode
+from genre.hub.card import add_note
+from genre.models.checkpoint import DEFAULT, SHIPPED
 
 LONGEST_SECONDS = 240
 RATE = 44100  # Hz

@@ -14,7 +14,7 @@ from pathlib import Path
 import soundfile
 
 import genre
-from genre.audio import decode
+from genre.audio.decode import decode
 
 ROOT = Path(__file__).resolve().parent.parent
 CUT_SECONDS, RATE = 15, 44100

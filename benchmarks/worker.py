@@ -69,7 +69,7 @@ def size(system: type) -> dict[str, int]:
 
 def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
     """Decoding and the picture on their own, the front ends and the networks as they happen within a verdict."""
-    from genre.spectrogram import Spectrogram
+    from genre.features.image import Spectrogram
 
     ours: Ours = system()
     classifier = ours.classifier

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from genre.errors import AudioError, CheckpointError, DataError, GenreError
 
 if TYPE_CHECKING:
-    from genre.checkpoint import available
-    from genre.classify import Classifier, Prediction, Window, load
+    from genre.inference.classify import Classifier, Prediction, Window, load
+    from genre.models.checkpoint import available
 
 __all__ = [
     "AudioError",
@@ -32,4 +32,5 @@ def __getattr__(name: str) -> object:
     """What needs torch comes when it is first used: processes that only decode do without its hundreds of megabytes."""
     if name not in __all__:
         raise AttributeError(f"module 'genre' has no attribute {name!r}")
-    return getattr(import_module("genre.checkpoint" if name == "available" else "genre.classify"), name)
+    module = "genre.models.checkpoint" if name == "available" else "genre.inference.classify"
+    return getattr(import_module(module), name)

@@ -8,9 +8,9 @@ import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from genre.cli.stop import Stop
 from genre.errors import GenreError
-from genre.files import json_list
-from genre.stop import Stop
+from genre.json_files import json_list
 
 EXIT_STATUSES = """\
 exit status:

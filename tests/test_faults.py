@@ -20,13 +20,13 @@ from gradio.route_utils import delete_files_created_by_app
 from safetensors.torch import save_file
 
 import app
-from genre.checkpoint import SHIPPED, add_music_detector, load_checkpoint
 from genre.errors import CheckpointError
-from genre.music import MusicDetector
-from genre.page import texts, uploads
-from genre.page.models import Models
+from genre.models.checkpoint import SHIPPED, add_music_detector, load_checkpoint
+from genre.models.music import MusicDetector
+from genre.web import texts, uploads
+from genre.web.models import Models
 from tests.conftest import ROOT, music, running_app, write_audio
-from tests.test_publish import REPO, use_hub
+from tests.hub.test_publish import REPO, use_hub
 from tests.visitor import Visitor, file
 
 NOWHERE = "/proc/nowhere"  # a folder that nobody can make, not even root

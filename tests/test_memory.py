@@ -1,6 +1,6 @@
 import ctypes
 
-from genre.memory import keep_all_memory, keep_memory
+from genre.malloc import keep_all_memory, keep_memory
 
 
 def test_a_system_without_mallopt_is_left_as_it_is(monkeypatch):

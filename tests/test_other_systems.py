@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 import app
-from genre import lines, worker
+from genre.inference import jsonl
+from genre.audio import worker
 from genre.errors import AudioError
 
 absent, song, table = sys.argv[1].split(), sys.argv[2], Path(sys.argv[3])

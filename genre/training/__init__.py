@@ -1,1 +1,1 @@
-"""From folders of music or prepared arrays to a trained, fused, calibrated and measured checkpoint."""
+"""From training windows to trained members: recipes, the loop, calibration, evaluation, the music detector."""

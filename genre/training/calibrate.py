@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genre.checkpoint import Certainty, Fusion, average_windows, window_members
-from genre.model import Member
-from genre.training.augment import NO_CHANGE, Augmentation
-from genre.training.data import DataSet, Source
-from genre.training.formats import front_end_name
+from genre.data.dataset import DataSet, Source
+from genre.data.formats import front_end_name
+from genre.data.windows import Windows
+from genre.features.augment import NO_CHANGE, Augmentation
+from genre.models.checkpoint import Certainty, Fusion, average_windows, window_members
+from genre.models.member import Member
 from genre.training.loop import track_log_probabilities
-from genre.training.windows import Windows
 
 COVERAGE = 0.9  # of the conformal set: how often it holds the true genre
 SURE = 2 / 3  # how often a genre is right where it is named alone

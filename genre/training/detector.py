@@ -1,4 +1,4 @@
-"""Fits a checkpoint's music detector (`genre.music`) on music of the training sources and on other recordings."""
+"""Fits a checkpoint's music detector (`genre.models.music`) on music of the sources and on other recordings."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from genre.audio import decode
+from genre.audio.decode import decode
+from genre.data.dataset import DataSet
+from genre.data.formats import front_end_name
+from genre.data.windows import Windows
 from genre.errors import DataError
-from genre.frontend import CLIP_SECONDS, window_starts
-from genre.model import Member
-from genre.music import MusicDetector
-from genre.training.augment import NO_CHANGE
-from genre.training.data import DataSet
-from genre.training.formats import front_end_name
-from genre.training.windows import Windows
+from genre.features.augment import NO_CHANGE
+from genre.features.log_mel import CLIP_SECONDS, window_starts
+from genre.models.member import Member
+from genre.models.music import MusicDetector
 
 TRACKS, WINDOWS_PER_TRACK = 1600, 4  # of the training split of each source at most
 VALIDATION_EVERY = 5  # one file in five of the material chooses the penalty

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genre.checkpoint import Certainty, Checkpoint, average_windows
+from genre.data.dataset import Source
+from genre.models.checkpoint import Certainty, Checkpoint, average_windows
 from genre.training.calibrate import member_log_probabilities
-from genre.training.data import Source
 
 CALIBRATION_BINS = 15
 

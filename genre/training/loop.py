@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from genre.checkpoint import average_windows
+from genre.data.dataset import DataSet
+from genre.data.windows import Mixture, Windows
 from genre.errors import GenreError
-from genre.model import Member
-from genre.training.data import DataSet
+from genre.models.checkpoint import average_windows
+from genre.models.member import Member
 from genre.training.recipe import Recipe, Stage
-from genre.training.windows import Mixture, Windows
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from genre.checkpoint import Checkpoint
+from genre.data.dataset import DataSet
+from genre.data.windows import Mixture
 from genre.errors import CheckpointError
-from genre.frontend import FRONT_ENDS
-from genre.model import RANDOM, Member, average_weights, create_backbone, replace_head
-from genre.training.data import DataSet
+from genre.features.log_mel import FRONT_ENDS
+from genre.models.checkpoint import Checkpoint
+from genre.models.member import RANDOM, Member, average_weights, create_backbone, replace_head
 from genre.training.loop import Validation, train_stage
 from genre.training.recipe import Recipe, Stage
-from genre.training.windows import Mixture
 
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # of the way from a trained member to the fine-tuned one
 RUN_SEEDS = 100  # between the seeds of the runs of a stage

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from genre.training.augment import Augmentation
+from genre.features.augment import Augmentation
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Recipe:
         pretrained: the first stage, from ImageNet weights.
         fine_tuning: the second stage, from the result of the first one or from a trained checkpoint; several runs are
             averaged into one network. From a checkpoint for the same genres, the member ends where the validation loss
-            is lowest between its start and that network (`genre.model.average_weights`).
+            is lowest between its start and that network (`genre.models.member.average_weights`).
         windows_per_track: random windows of each track in an epoch.
         batch_size: windows of an optimiser step.
         weight_decay: of AdamW; the schedule is a cosine after `warmup_epochs`.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from genre.audio import decode
+from genre.audio.decode import decode
 from tests.conftest import write_audio
 
 expect.set_options(timeout=30_000)  # milliseconds; a machine may be slow

@@ -3,7 +3,7 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from genre.page import texts
+from genre.web import texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_verdict
 
 GRAVE = ("serious", "critical")

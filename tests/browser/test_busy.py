@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from genre.page import texts
+from genre.web import texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_verdict
 from tests.conftest import ROOT, music, running_app, write_audio
 

@@ -4,7 +4,7 @@ from base64 import b64encode
 import pytest
 from playwright.sync_api import expect
 
-from genre.page import texts
+from genre.web import texts
 from tests.browser.test_page import UPLOAD, wait_for_verdict
 from tests.conftest import music, write_audio
 

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 from playwright.sync_api import expect
 
-from genre.page import texts
+from genre.web import texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_verdict
 
 APART = [  # what must not overlap, by groups

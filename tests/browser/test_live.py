@@ -3,7 +3,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from genre.page import texts
+from genre.web import texts
 
 SECONDS = 60_000  # Playwright counts in milliseconds
 HEARD = "#live-verdict .heard"

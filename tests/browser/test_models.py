@@ -5,12 +5,11 @@ import os
 import pytest
 from playwright.sync_api import expect
 
-from genre import views
-from genre.checkpoint import DEFAULT, load_checkpoint
-from genre.page import texts
+from genre.models.checkpoint import DEFAULT, load_checkpoint
+from genre.web import texts, views
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_verdict
 from tests.conftest import ROOT, running_app
-from tests.test_publish import small_checkpoint
+from tests.hub.test_publish import small_checkpoint
 
 SMALL = ["Quiet", "Loud", "In between"]
 

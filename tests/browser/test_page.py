@@ -4,7 +4,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import expect
 
-from genre.page import texts
+from genre.web import texts
 
 UPLOAD = "#song input[type=file]"
 SECONDS = 30_000  # Playwright counts in milliseconds

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import genre
-from genre import audio, mixdown
+from genre.audio.decode import decode, mixdown
 
 RATE = 44100
 MAX_CLASSIFIED_SECONDS = 120  # a verdict on 30 minutes takes longer than a mutant is worth
@@ -48,7 +48,7 @@ def _hear(classifier: genre.Classifier, path: str, start: float, seconds: float,
 def _decode(path: str, start: float, seconds: float) -> float:
     """Seconds that were heard."""
     samples = 0
-    for piece in audio.stream(path, RATE, start=start, seconds=seconds):
+    for piece in decode.stream(path, RATE, start=start, seconds=seconds):
         assert piece.dtype == np.float32 and piece.ndim == 1 and len(piece), "not a mono piece"
         assert np.abs(piece).max() <= mixdown.FULL_SCALE_LIMIT, "not a number, or absurdly loud"
         samples += len(piece)

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import app
-from genre.page import uploads
+from genre.web import uploads
 
 uploads.CHECK_SECONDS = app.UPLOAD_CHECK_SECONDS = 1
 uploads.LIFE_SECONDS = uploads.UNFINISHED_SECONDS = app.UPLOAD_LIFE_SECONDS = int(os.environ["LIFE"])

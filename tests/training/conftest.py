@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from genre.training.formats import FORMATS
+from genre.data.formats import FORMATS
 
 
 @pytest.fixture(scope="session")

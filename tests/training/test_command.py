@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import genre
-from genre.audio import decode
-from genre.checkpoint import load_checkpoint
-from genre.training.formats import FORMATS
+from genre.audio.decode import decode
+from genre.data.formats import FORMATS
+from genre.models.checkpoint import load_checkpoint
 from tests.conftest import ROOT, music, write_audio
 
 SMALL = ["--from-scratch", "--backbone", "test_efficientnet", "--batch-size", "8"]

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from genre.checkpoint import SHIPPED
-from genre.metrics import read_metrics
+from genre.models.checkpoint import SHIPPED
+from genre.models.metrics import read_metrics
 from genre.training.calibrate import Samples, fit_certainty, fit_fusion, fit_on_both
 from genre.training.evaluate import calibration_error, read_predictions, wilson_interval
 

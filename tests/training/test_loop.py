@@ -2,13 +2,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from genre.data.dataset import read_data
+from genre.data.windows import MIN_STEPS, Mixture
 from genre.errors import GenreError
-from genre.frontend import FRONT_ENDS
-from genre.model import RANDOM, Member, create_backbone
-from genre.training.data import read_data
+from genre.features.log_mel import FRONT_ENDS
+from genre.models.member import RANDOM, Member, create_backbone
 from genre.training.loop import Validation, train_stage
 from genre.training.recipe import Recipe, Stage
-from genre.training.windows import MIN_STEPS, Mixture
 
 TINY = Recipe(
     "sparse",

@@ -1,0 +1,269 @@
+"""Augmentation of real audio as audio, before the front end: what recordings go through between studio and listener.
+
+Codecs and filters are FFmpeg's, through PyAV, which is installed already, encodes mp3, AAC and Opus in memory and takes
+every parameter as an argument. audiomentations would add librosa, numba and a soxr older than 1.0, draws from global
+random states and has no AAC or Opus; torch-audiomentations has no codec at all, and pedalboard is under the GPL.
+
+Log-mel arrays are augmented by `genre.features.augment` instead.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+
+# Encoder: container that tells the decoder how many samples the encoder put in front, and bits a second, mono.
+CODECS = {
+    "libmp3lame": ("mp3", (32_000, 48_000, 64_000, 96_000, 128_000)),
+    "aac": ("mp4", (32_000, 48_000, 64_000, 96_000)),
+    "libopus": ("ogg", (16_000, 24_000, 32_000, 48_000, 64_000)),
+}
+ENCODER_OPTIONS = {"libmp3lame": {"compression_level": "7"}, "aac": {"aac_coder": "fast"}, "libopus": {}}
+ROOM_TREBLE = 6_000  # Hz; above, air and walls take more of the reverberation
+CEILING = 0.97  # of the limiter that keeps a raised level below full scale
+
+
+@dataclass(frozen=True)
+class AudioAugmentation:
+    """Part of the clips that each kind of change is made to; several may come together, in this order.
+
+    Attributes:
+        speed: tempo by up to 4 % and pitch by up to half a semitone, independent of each other.
+        equaliser: shelves at both ends and three peaks, by up to 6 dB.
+        room: reverberation of 0.15 to 1.2 s.
+        noise: steady noise at 15 to 45 dB SNR, between white and brown.
+        phone: noise at 20 to 45 dB SNR, then a band-pass from 200 to 500 Hz up to 3.4 to 8 kHz.
+        level: gain of -12 to 12 dB, limited at full scale.
+        clipping: samples clipped 1 to 6 dB below the peak.
+        lead_in: 0.5 to 4 s of silence or faint noise in front; the end is cut off.
+        codec: encoded as mp3 (32 to 128 kb/s), AAC (32 to 96) or Opus (16 to 64), and decoded.
+    """
+
+    speed: float = 0.3
+    equaliser: float = 0.4
+    room: float = 0.25
+    noise: float = 0.25
+    phone: float = 0.15
+    level: float = 0.4
+    clipping: float = 0.03
+    lead_in: float = 0.1
+    codec: float = 0.4
+
+    def __call__(self, waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+        """Change a clip at random.
+
+        Args:
+            waveform: mono, float32, shape (samples,); finite.
+            rate: sample rate, in Hz; one that mp3 and AAC have, such as 44,100.
+            generator: everything random is drawn from it, so that the same state gives the same result.
+
+        Returns:
+            mono float32, shape (samples,), as long as `waveform`, and not silent unless that is.
+        """
+        kinds = (
+            (self.speed, _random_speed),
+            (self.equaliser, _random_equaliser),
+            (self.room, _random_room),
+            (self.noise, _random_noise),
+            (self.phone, _random_phone),
+            (self.level, _random_level),
+            (self.clipping, _random_clipping),
+            (self.lead_in, _random_lead_in),
+            (self.codec, _random_codec),
+        )
+        waveform = np.array(waveform, np.float32)
+        silent = not waveform.any()
+        for probability, change in kinds:
+            if not silent and generator.random() < probability:
+                changed = change(waveform, rate, generator)
+                if np.any(changed):  # a shift or a codec may leave nothing of a short or very faint clip
+                    waveform = changed
+        return waveform
+
+
+def augment_audio(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    """Change a clip by `AudioAugmentation` with its default probabilities."""
+    return AudioAugmentation()(waveform, rate, generator)
+
+
+def change_speed(waveform: np.ndarray, rate: int, tempo: float, semitones: float) -> np.ndarray:
+    """Tempo by a factor and pitch by semitones. What gets shorter is continued from its beginning."""
+    pitch = 2 ** (semitones / 12)
+    changed = _filtered(
+        waveform,
+        rate,
+        ("asetrate", str(round(rate * pitch))),
+        ("aresample", str(rate)),
+        ("atempo", f"{tempo / pitch:.6f}"),
+    )
+    return np.resize(changed, len(waveform))
+
+
+def equalise(waveform: np.ndarray, rate: int, bands: list[tuple[str, float, float]]) -> np.ndarray:
+    """Filters of second order: kind (bass, treble or equalizer), frequency in Hz and gain in dB of each.
+
+    bass and treble are shelves, equalizer is a peak of two octaves.
+    """
+    width = {"bass": "width_type=q:width=0.7", "treble": "width_type=q:width=0.7", "equalizer": "width_type=o:width=2"}
+    return _filtered(waveform, rate, *((kind, f"f={hz:.1f}:g={gain:.2f}:{width[kind]}") for kind, hz, gain in bands))
+
+
+def add_room(
+    waveform: np.ndarray, rate: int, seconds: float, direct: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Reverberation as noise that decays exponentially behind the direct sound (Polack, 1988; Moorer, 1979).
+
+    Args:
+        seconds: RT60, until the reverberation has decayed by 60 dB.
+        direct: energy of the direct sound over that of the reverberation, in dB.
+    """
+    time = np.arange(1, max(2, round(seconds * rate)), dtype=np.float32) / rate
+    tail = generator.standard_normal(len(time), np.float32) * 10 ** (-3 * time / np.float32(seconds))
+    tail = _filtered(tail, rate, ("lowpass", f"f={ROOM_TREBLE}:poles=1"))
+    tail *= np.float32(10 ** (-direct / 20)) / np.linalg.norm(tail)
+    response = np.concatenate([np.ones(1, np.float32), tail])
+    length = _fast_length(len(waveform) + len(response))
+    wet = np.fft.irfft(np.fft.rfft(waveform, length) * np.fft.rfft(response, length))
+    return wet[: len(waveform)]
+
+
+def add_noise(waveform: np.ndarray, snr: float, slope: float, generator: np.random.Generator) -> np.ndarray:
+    """Steady noise at a signal-to-noise ratio in dB, whose power falls by `slope` dB an octave: 0 white, 6 brown."""
+    samples = len(waveform)
+    spectrum = np.fft.rfft(generator.standard_normal(_fast_length(samples), np.float32))
+    bins = np.arange(len(spectrum), dtype=np.float32)
+    octave = np.log2(np.maximum(bins, len(spectrum) / 1000))  # flat below a thousandth of the bandwidth
+    noise = np.fft.irfft(spectrum * 10 ** (-np.float32(slope / 20) * octave))[:samples]
+    return waveform + noise * (np.linalg.norm(waveform) / np.linalg.norm(noise) * np.float32(10 ** (-snr / 20)))
+
+
+def limit_band(waveform: np.ndarray, rate: int, low: float, high: float) -> np.ndarray:
+    """Band-pass from `low` to `high`, in Hz, by filters of fourth order: 24 dB an octave beyond."""
+    return _filtered(waveform, rate, *[("highpass", f"f={low:.1f}")] * 2, *[("lowpass", f"f={high:.1f}")] * 2)
+
+
+def change_level(waveform: np.ndarray, rate: int, gain: float) -> np.ndarray:
+    """Gain in dB; what passes full scale is limited, not clipped, as in loud masters."""
+    changed = waveform * np.float32(10 ** (gain / 20))
+    if np.abs(changed).max() <= max(CEILING, np.abs(waveform).max()):
+        return changed
+    return _fit(_filtered(changed, rate, ("alimiter", f"limit={CEILING}:level=0:latency=1")), len(waveform))
+
+
+def clip_peaks(waveform: np.ndarray, depth: float) -> np.ndarray:
+    """Samples clipped at `depth` dB below the peak."""
+    ceiling = np.abs(waveform).max() * 10 ** (-depth / 20)
+    return waveform.clip(-ceiling, ceiling)
+
+
+def add_lead_in(
+    waveform: np.ndarray, rate: int, seconds: float, noise: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Noise of an RMS of `noise` (of full scale; 0 is silence) in front; the end is cut off to the same length."""
+    lead = generator.standard_normal(round(seconds * rate), np.float32) * np.float32(noise)
+    return np.concatenate([lead, waveform])[: len(waveform)]
+
+
+def transcode(waveform: np.ndarray, rate: int, encoder: str, bit_rate: int) -> np.ndarray:
+    """Encoded in memory by one of `CODECS` at `bit_rate` bits a second and decoded, in place and of the same length."""
+    file = io.BytesIO()
+    container_format, _ = CODECS[encoder]
+    with av.open(file, "w", format=container_format) as container:
+        track_rate = 48_000 if encoder == "libopus" else rate
+        track = container.add_stream(encoder, rate=track_rate, layout="mono", options=ENCODER_OPTIONS[encoder])
+        track.bit_rate = bit_rate
+        container.mux(track.encode(_frame(_fit(waveform, max(len(waveform), rate // 10)), rate)))  # less is no file
+        container.mux(track.encode(None))
+    file.seek(0)
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    with av.open(file) as container:
+        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    frames += resampler.resample(None)
+    return _fit(_joined(frames), len(waveform))
+
+
+def _random_speed(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    return change_speed(waveform, rate, generator.uniform(0.96, 1.04), generator.uniform(-0.5, 0.5))
+
+
+def _random_equaliser(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    low, high = 100.0, min(12_000.0, rate / 3)
+    kinds = ["bass", "equalizer", "equalizer", "equalizer", "treble"]
+    frequencies = np.sort(np.exp(generator.uniform(np.log(low), np.log(high), len(kinds))))
+    return equalise(waveform, rate, list(zip(kinds, frequencies, generator.uniform(-6, 6, len(kinds)), strict=True)))
+
+
+def _random_room(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    seconds = np.exp(generator.uniform(*np.log((0.15, 1.2))))
+    return add_room(waveform, rate, seconds, generator.uniform(-3, 12), generator)
+
+
+def _random_noise(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    return add_noise(waveform, generator.uniform(15, 45), generator.uniform(0, 6), generator)
+
+
+def _random_phone(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    noisy = add_noise(waveform, generator.uniform(20, 45), generator.uniform(0, 6), generator)
+    return limit_band(noisy, rate, generator.uniform(200, 500), np.exp(generator.uniform(*np.log((3_400, 8_000)))))
+
+
+def _random_level(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    return change_level(waveform, rate, generator.uniform(-12, 12))
+
+
+def _random_clipping(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    return clip_peaks(waveform, generator.uniform(1, 6))
+
+
+def _random_lead_in(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    noise = generator.choice([0.0, 10 ** generator.uniform(-4.5, -3)])  # silence, or -90 to -60 dB of full scale
+    seconds = min(generator.uniform(0.5, 4), len(waveform) / rate / 2)
+    return add_lead_in(waveform, rate, seconds, noise, generator)
+
+
+def _random_codec(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
+    encoder = list(CODECS)[generator.integers(len(CODECS))]
+    return transcode(waveform, rate, encoder, int(generator.choice(CODECS[encoder][1])))
+
+
+def _frame(waveform: np.ndarray, rate: int) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(waveform[None], format="flt", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    return frame
+
+
+def _filtered(waveform: np.ndarray, rate: int, *filters: tuple[str, str]) -> np.ndarray:
+    """A row of FFmpeg's filters, each a name and its arguments (https://ffmpeg.org/ffmpeg-filters.html)."""
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(format="flt", layout="mono", sample_rate=rate, time_base=Fraction(1, rate))
+    nodes = [graph.add(name, arguments) for name, arguments in filters]
+    end = [graph.add("aformat", "sample_fmts=flt"), graph.add("abuffersink")]
+    graph.link_nodes(source, *nodes, *end).configure()
+    graph.push(_frame(waveform, rate))
+    graph.push(None)
+    return _joined(_pulled(graph))
+
+
+def _pulled(graph: av.filter.Graph) -> Iterator[av.AudioFrame]:
+    while True:
+        try:
+            yield graph.pull()
+        except av.EOFError:
+            return
+
+
+def _joined(frames: Iterable[av.AudioFrame]) -> np.ndarray:
+    return np.concatenate([np.empty(0, np.float32), *(frame.to_ndarray()[0] for frame in frames)])
+
+
+def _fit(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """Cut, or silence behind."""
+    return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
+
+
+def _fast_length(samples: int) -> int:
+    """The next power of two, at which the Fourier transform is fast."""
+    return 1 << max(1, samples - 1).bit_length()

@@ -1,0 +1,76 @@
+"""Channels to mono, and levels to full scale. What is unusual is decided on stretches of a few seconds."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from genre.audio.silence import SILENCE
+
+FULL_SCALE_LIMIT = 8.0  # float files may pass 1.0 a little; beyond this it is damage that would drown everything else
+STRETCH_BLOCKS = 10  # held back at once, to decide on
+SAMPLE_EVERY = 31  # samples of a stretch: 7,000 of them are enough to decide on, and a prime meets no regular pattern
+# Energy of the sum of the channels by the sum of their energies: 1 where they have nothing in common, 2 where two are
+# the same, 0 where they cancel. For two of the same level this is a correlation below -0.9; in the 5-second stretches
+# of 12 songs and 12 clips it is never below 0.7, and 0.002 in AAC of a channel and its inverse.
+CANCELLED = 0.1
+FAR_BEYOND_PART = 0.5  # of the samples of a stretch that lie beyond the limit where the numbers are on another scale
+SCALES = (2.0**15, 2.0**23, 2.0**31)  # of 16, 24 and 32-bit numbers
+
+
+def mixed(blocks: Iterable[np.ndarray], notes: list[str]) -> Iterator[np.ndarray]:
+    """Mean of the channels (FFmpeg's own downmix is 3 dB louder), without NaN, infinity or absurd levels.
+
+    From the first stretch where the channels cancel each other, the one with the most energy is taken in place of
+    their mean. From the first stretch of which most samples lie far beyond full scale, all are divided by the smallest
+    of `SCALES` that holds them. Neither is taken back, so that a file does not change to and fro.
+
+    Args:
+        blocks: float32, shape (samples, channels); `STRETCH_BLOCKS` of them are held at once.
+        notes: gets a sentence for each of the two.
+
+    Yields:
+        mono blocks, float32, shape (samples,).
+    """
+    scale = 1.0
+    for channels, alike in itertools.groupby(blocks, lambda block: block.shape[1]):
+        mean = weights = np.full(channels, 1 / channels, np.float32)
+        while stretch := list(itertools.islice(alike, STRETCH_BLOCKS)):
+            with np.errstate(all="ignore"):
+                sample = np.concatenate([block[::SAMPLE_EVERY] for block in stretch])
+                if weights is mean and _cancel(sample):
+                    weights = np.eye(channels, dtype=np.float32)[np.square(sample).sum(axis=0).argmax()]
+                    _note(notes, "The channels cancel each other, so one of them was used.")
+                if larger := _scale(sample @ weights, scale):
+                    scale = larger
+                    _note(notes, f"The samples lie far beyond full scale, so they were divided by {scale:,.0f}.")
+                yield from [_limited(block @ (weights / np.float32(scale))) for block in stretch]
+
+
+def _cancel(sample: np.ndarray) -> bool:
+    """Whether the channels of sound, shape (samples, channels), cancel each other and are not silent."""
+    products = sample.T @ sample / max(1, len(sample))
+    energies = products.diagonal()
+    return energies.max() > SILENCE**2 and products.sum() < CANCELLED * energies.sum()
+
+
+def _scale(mono: np.ndarray, scale: float) -> float | None:
+    """What samples, shape (samples,), must be divided by where that is more than `scale`."""
+    levels = np.abs(mono)
+    if not levels.max(initial=0.0) > FULL_SCALE_LIMIT * scale:
+        return None
+    if not np.mean(levels > FULL_SCALE_LIMIT * scale) > FAR_BEYOND_PART:
+        return None
+    highest = float(np.quantile(np.nan_to_num(levels, posinf=0.0), 0.99))  # a few of them may be damaged besides
+    return next((one for one in SCALES if one >= highest), highest)
+
+
+def _limited(mono: np.ndarray) -> np.ndarray:
+    if np.abs(mono).max(initial=0.0) <= FULL_SCALE_LIMIT:  # not so for NaN
+        return mono
+    return np.nan_to_num(mono, posinf=0.0, neginf=0.0).clip(-FULL_SCALE_LIMIT, FULL_SCALE_LIMIT)
+
+
+def _note(notes: list[str], sentence: str) -> None:
+    if sentence not in notes:
+        notes.append(sentence)

@@ -1,0 +1,1 @@
+"""The command line: classify files and folders, and stop when asked to."""

@@ -1,0 +1,224 @@
+"""The log-mel archive: audio decoded once, in parallel, into the arrays of a data folder (see `genre.data.dataset`).
+
+An archive also remembers what it was made of:
+
+    clips.json                  a key a clip: path, size and modification time of the file, start of the clip
+    <front end>.json            the front end's settings
+    <front end>.done.npy        a byte a clip: 0 to do, 1 there, 2 not readable
+    <front end>_augmented.done.npy  the same of the augmented copies, shape (clips, copies)
+
+It is filled clip by clip, so that an interrupted run goes on where it stopped. Clips whose file is new or has changed
+are decoded, those that are as they were are kept, and those that could not be read are tried again.
+"""
+
+import csv
+import hashlib
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from genre.audio.decode import decode
+from genre.data.formats import FORMATS
+from genre.data.sources import AudioClip
+from genre.errors import AudioError, DataError
+from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
+from genre.json_files import read_json, write_json
+
+UNREADABLE_NOTE = "clip is not readable"
+TO_DO, THERE, UNREADABLE = 0, 1, 2
+SAMPLE_RATE = 44_100  # Hz, of all front ends
+PLACES_PER_FLUSH = 200
+
+
+@dataclass(frozen=True)
+class _Store:
+    """One front end's features and which of them are there; the first axis of both is clips, a second one copies."""
+
+    front_end: str
+    features: np.ndarray
+    done: np.ndarray
+
+    def flush(self) -> None:
+        self.features.flush()
+        self.done.flush()
+
+
+def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, processes: int | None = None) -> None:
+    """Write, or go on writing, the arrays of a data folder and its index.csv.
+
+    A file that cannot be decoded is named and left out.
+
+    Args:
+        clips: one a row.
+        front_ends: names in `FRONT_ENDS`.
+        folder: the archive.
+        processes: decoders to run side by side; one a core unless told.
+
+    Raises:
+        DataError: the archive was made with other settings of a front end, or nothing could be read.
+    """
+    for front_end in front_ends:
+        _check_settings(folder, front_end)
+    _keep_unchanged(clips, folder)
+    stores = [_open_store(folder, name, FORMATS[name].file, f"{name}.done.npy", (len(clips),)) for name in front_ends]
+    for store in stores:
+        store.done[store.done == UNREADABLE] = TO_DO
+    _fill(stores, clips, [(row,) for row in range(len(clips))], f"{folder.name}: log-mels", processes)
+    readable = np.logical_and.reduce([store.done == THERE for store in stores])
+    if not readable.any():
+        raise DataError(f"None of the {len(clips)} clips could be read.")
+    if not readable.all():
+        print(f"{(~readable).sum()} of {len(clips)} clips could not be read and are left out")
+    _write_index(clips, readable, folder)
+
+
+def augment_archive(
+    clips: list[AudioClip],
+    rows: np.ndarray,
+    front_ends: list[str],
+    copies: int,
+    folder: Path,
+    processes: int | None = None,
+) -> None:
+    """Give clips of an archive copies that are changed as audio (`genre.audio.augment`).
+
+    Args:
+        clips: as for `build_archive`, which has been run.
+        rows: of the clips that get copies.
+        copies: of each of them.
+    """
+    shape = (len(clips), copies)
+    stores = [
+        _open_store(folder, name, FORMATS[name].augmented_file, f"{name}_augmented.done.npy", shape)
+        for name in front_ends
+    ]
+    places = [(row, copy) for row in rows.tolist() for copy in range(copies)]
+    _fill(stores, clips, places, f"{folder.name}: augmented copies", processes)
+
+
+def clip_features(path: str | Path, start: float, front_ends: list[str], copy: int | None = None) -> list[np.ndarray]:
+    """The stored features of a clip, or of one of its augmented copies: a row of each front end's array.
+
+    Raises:
+        AudioError: the file cannot be decoded, or is silent where the clip is.
+    """
+    waveform = decode(path, SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
+    if not waveform.any():
+        raise AudioError("This clip is silent.")
+    if copy is not None:
+        from genre.audio.augment import (
+            augment_audio,
+        )  # here, since training from arrays needs no such packages
+
+        seed = hashlib.sha256(os.fsencode(f"{Path(path).name}@{start:g}#{copy}")).digest()
+        generator = np.random.default_rng(int.from_bytes(seed[:4], "big"))
+        waveform = torch.from_numpy(augment_audio(waveform.numpy(), SAMPLE_RATE, generator))
+    return [FORMATS[name].store(LogMel(FRONT_ENDS[name]).clip_features(waveform)) for name in front_ends]
+
+
+def _fill(
+    stores: list[_Store], clips: list[AudioClip], places: list[tuple[int, ...]], title: str, processes: int | None
+) -> None:
+    """Decode what is still to do at these places of the stores."""
+    to_do = [place for place in places if any(store.done[place] == TO_DO for store in stores)]
+    if not to_do:
+        return
+    front_ends = [store.front_end for store in stores]
+    tasks = [(str(clips[row].path), clips[row].start, front_ends, *copy) for row, *copy in to_do]
+    # Fresh processes: a fork of one that has run torch's threads can hang.
+    context = multiprocessing.get_context("spawn")
+    bar = tqdm(total=len(places), initial=len(places) - len(to_do), desc=title, unit="clip", mininterval=1)
+    with bar, ProcessPoolExecutor(processes, context, torch.set_num_threads, (1,)) as pool:
+        results = pool.map(_features_or_reason, tasks, chunksize=4)
+        for count, (place, result) in enumerate(zip(to_do, results, strict=True), 1):
+            if isinstance(result, str):
+                name = os.fsencode(clips[place[0]].path.name).decode(errors="replace")
+                bar.write(f"{name}: {result}")
+            for number, store in enumerate(stores):
+                if not isinstance(result, str):
+                    store.features[place] = result[number]
+                # After the features: a run that dies between the two does them again.
+                store.done[place] = UNREADABLE if isinstance(result, str) else THERE
+                if count % PLACES_PER_FLUSH == 0:
+                    store.flush()
+            bar.update()
+    for store in stores:
+        store.flush()
+
+
+def _features_or_reason(task: tuple) -> list[np.ndarray] | str:
+    try:
+        return clip_features(*task)
+    except AudioError as error:
+        return str(error)
+
+
+def _check_settings(folder: Path, front_end: str) -> None:
+    """Write the front end's settings, or compare them with those that the archive was made with."""
+    path, settings = folder / f"{front_end}.json", FRONT_ENDS[front_end].to_dict()
+    if not path.is_file():
+        write_json(path, settings)
+    elif read_json(path) != settings:
+        raise DataError(
+            f"The archive {folder} was made with other {front_end} settings; remove it, or name another with --archive."
+        )
+
+
+def _keep_unchanged(clips: list[AudioClip], folder: Path) -> None:
+    """Where the clips are not those that the archive was made of: keep the rows of files that are as they were."""
+    keys, path = [_key(clip) for clip in clips], folder / "clips.json"
+    before = read_json(path)["keys"] if path.is_file() else []
+    if before == keys:
+        return
+    row_of = {key: row for row, key in enumerate(before)}
+    pairs = [(row, row_of[key]) for row, key in enumerate(keys) if key in row_of]
+    if before:
+        print(f"{folder.name}: the songs have changed; {len(pairs)} of {len(clips)} clips are as they were before")
+    path.unlink(missing_ok=True)  # whoever is interrupted from here on starts anew
+    for array in sorted(folder.glob("*.npy")):
+        old = np.load(array, mmap_mode="r")
+        new = np.lib.format.open_memmap(array.with_suffix(".tmp"), "w+", old.dtype, (len(clips), *old.shape[1:]))
+        for row, old_row in pairs:
+            new[row] = old[old_row]
+        new.flush()
+        array.with_suffix(".tmp").replace(array)
+    write_json(path, {"keys": keys})
+
+
+def _key(clip: AudioClip) -> str:
+    """Changes when the file does."""
+    status = clip.path.stat() if clip.path.is_file() else None
+    state = (status.st_size, status.st_mtime_ns) if status else ()
+    return hashlib.sha256(repr((os.fsencode(os.path.realpath(clip.path)), *state, clip.start)).encode()).hexdigest()[
+        :24
+    ]
+
+
+def _open_store(folder: Path, front_end: str, features: str, done: str, shape: tuple[int, ...]) -> _Store:
+    """The arrays of zeros on the disk, or those that are there; where one is missing or of another shape, both anew."""
+    config, form = FRONT_ENDS[front_end], FORMATS[front_end]
+    wanted = {
+        folder / features: (form.dtype, (*shape, config.n_mfcc or config.n_mels, form.columns)),
+        folder / done: ("uint8", shape),
+    }
+    if not all(path.is_file() and np.load(path, mmap_mode="r").shape == size for path, (_, size) in wanted.items()):
+        (folder / done).unlink(missing_ok=True)
+        for path, (dtype, size) in wanted.items():
+            np.lib.format.open_memmap(path, "w+", dtype, size).flush()
+    return _Store(front_end, *(np.load(path, mmap_mode="r+") for path in wanted))
+
+
+def _write_index(clips: list[AudioClip], readable: np.ndarray, folder: Path) -> None:
+    with (folder / "index.tmp").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "genre", "artist", "split", "note"])
+        for clip, good in zip(clips, readable, strict=True):
+            note = "" if good else UNREADABLE_NOTE
+            writer.writerow([clip.track_id, clip.genre, clip.artist, clip.split, note])
+    (folder / "index.tmp").replace(folder / "index.csv")

@@ -1,0 +1,152 @@
+"""Training data: one or several sources of tracks with their genre and split.
+
+A source is a folder with `index.csv` and an array a front end, whose rows follow the index:
+
+    index.csv           track_id, genre; optional: artist, split (training, validation or test; where it is missing or
+                        empty, artists are split here), note. The columns `has_mel`, `has_mfcc` and `has_vggish`, where
+                        present, say which arrays hold a row ("True")
+    logmel_30s.npy      *sparse* and *whole*, (tracks, 128, 128) uint8: dB = -80 + (v + 0.5) * 0.625
+    mfcc_30s.npy        *smooth*, (tracks, 20, 1290) int16: coefficient = v / 4
+    mfcc_first3s.npy    the same of the first window only, (tracks, 20, 130), read where there is no mfcc_30s.npy
+    logmel_dense.npy    *dense*, (tracks, 128, 1292) uint8: dB = -80 + (v + 0.5) * 0.625
+    *_augmented.npy     optional: copies of the training tracks, changed as audio, (tracks, copies, bands, columns)
+    vggish.npy          optional, (tracks, 128) float16: VGGish embedding, a distillation target while training
+
+`genre.data.archive` writes the same layout from audio files.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genre.data.splits import HeldOut, assign_splits
+from genre.errors import DataError
+
+UNSOUND_NOTES = ("clip is", "near-silent", "mel image is blank")  # how the notes of unusable rows begin
+DUPLICATE_NOTE = "same audio as "
+
+
+@dataclass(frozen=True)
+class Source:
+    """The usable rows of one index.csv; every array of the folder is read by `rows`."""
+
+    name: str
+    folder: Path
+    ids: list[str]
+    rows: np.ndarray  # (tracks,) int, positions in the arrays
+    labels: np.ndarray  # (tracks,) int, positions in the data set's genres
+    splits: np.ndarray  # (tracks,) str
+    dropped: list[str]  # track ids left out
+
+    def of(self, split: str) -> np.ndarray:
+        """Positions of a split's tracks in this source."""
+        return np.flatnonzero(self.splits == split)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Sources with one list of genres; `shares` are their fractions of each training batch, in all 1."""
+
+    genres: list[str]
+    sources: list[Source]
+    shares: list[float]
+
+    def tracks(self, split: str) -> int:
+        return sum(len(source.of(split)) for source in self.sources)
+
+
+def read_data(
+    folders: dict[str, Path],
+    *,
+    shares: list[float] | None = None,
+    counts_as: dict[str, str] | None = None,
+    held_out: HeldOut = HeldOut(),  # noqa: B008 (frozen)
+    seed: int = 0,
+) -> DataSet:
+    """Read sources and give their tracks splits, no artist in two of them over all sources.
+
+    Rows that the notes call unusable, or whose labels contradict, are left out.
+
+    Args:
+        folders: of the sources, by name.
+        shares: of each training batch, in the order of the sources; by default proportional to the square root of a
+            source's number of training tracks, so that a small source is seen more often than its size alone gives.
+        counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
+        held_out: fractions of the artists of each genre, for sources without a split of their own.
+        seed: of that split.
+
+    Raises:
+        DataError: there is no index, it lacks a column, there are fewer than two genres, or a genre has no track for
+            training or validation.
+    """
+    tables = {name: _read_table(folder, counts_as or {}) for name, folder in folders.items()}
+    genres = sorted({line["genre"] for lines in tables.values() for line in lines if line["usable"]})
+    if len(genres) < 2:
+        raise DataError(f"Training needs at least two genres; here is {', '.join(genres) or 'none'}.")
+    split_of: dict[str, str] = {}
+    order = sorted(tables, key=lambda name: not any(line["split"] for line in tables[name]))  # official splits first
+    sources = {name: _source(name, folders[name], tables[name], genres, held_out, split_of, seed) for name in order}
+    ordered = [sources[name] for name in folders]
+    _check_splits(genres, ordered)
+    sizes = [len(source.of("training")) ** 0.5 for source in ordered] if shares is None else shares
+    return DataSet(genres, ordered, [size / sum(sizes) for size in sizes])
+
+
+def _read_table(folder: Path, counts_as: dict[str, str]) -> list[dict]:
+    """The lines of an index.csv with `usable`, and with `artist` and `split` where it has no such columns."""
+    path = folder / "index.csv"
+    if not path.is_file():
+        raise DataError(f"{folder} is no data folder: it has no index.csv.")
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        lines = list(csv.DictReader(file))
+    for column in ("track_id", "genre"):
+        if not lines or column not in lines[0]:
+            raise DataError(f"{path} has no column {column!r}, or no rows.")
+    genre_of = {line["track_id"]: line["genre"] for line in lines}
+    return [
+        line
+        | {
+            "usable": _is_usable(line, genre_of),
+            "genre": counts_as.get(line["genre"], line["genre"]),
+            "artist": line.get("artist") or f"{folder.name}/{line['track_id']}",
+            "split": line.get("split") or "",
+        }
+        for line in lines
+    ]
+
+
+def _is_usable(line: dict, genre_of: dict) -> bool:
+    note = line.get("note") or ""
+    if note.startswith(UNSOUND_NOTES) or "False" in (line.get("has_mel"), line.get("has_mfcc")):
+        return False
+    twin = note.removeprefix(DUPLICATE_NOTE) if note.startswith(DUPLICATE_NOTE) else line["track_id"]
+    return genre_of.get(twin, line["genre"]) == line["genre"]
+
+
+def _source(
+    name: str, folder: Path, table: list[dict], genres: list[str], held_out: HeldOut, split_of: dict, seed: int
+) -> Source:
+    lines = [line for line in table if line["usable"]]
+    columns = [[line[column] for line in lines] for column in ("genre", "artist", "split")]
+    return Source(
+        name=name,
+        folder=folder,
+        ids=[line["track_id"] for line in lines],
+        rows=np.flatnonzero([line["usable"] for line in table]),
+        labels=np.array([genres.index(line["genre"]) for line in lines], dtype=np.int64),
+        splits=np.array(assign_splits(*columns, held_out, split_of, seed), dtype=str),
+        dropped=[line["track_id"] for line in table if not line["usable"]],
+    )
+
+
+def _check_splits(genres: list[str], sources: list[Source]) -> None:
+    """Every genre needs readable tracks to learn from and to choose by."""
+    for split in ("training", "validation"):
+        present = {genres[label] for source in sources for label in source.labels[source.of(split)]}
+        if missing := [genre for genre in genres if genre not in present]:
+            raise DataError(
+                f"{' and '.join(missing)}: no readable song is left for {split}. Every genre needs songs of at least "
+                "three artists, one each for training, validation and test."
+            )

@@ -1,0 +1,69 @@
+"""How features are stored in the arrays of a data folder, see `genre.data.dataset`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genre.errors import DataError
+from genre.features.log_mel import FRONT_ENDS, LogMelConfig
+
+
+@dataclass(frozen=True)
+class ArrayFormat:
+    """How one front end's features of a clip are stored: value = stored * step + offset.
+
+    Attributes:
+        file: name of the array of whole clips, shape (tracks, bands or coefficients, columns).
+        first_window_file: name of an array that holds the first window of each clip only; None where there is none.
+        columns: of a whole clip.
+    """
+
+    file: str
+    dtype: str
+    step: float
+    offset: float
+    columns: int
+    first_window_file: str | None = None
+
+    @property
+    def augmented_file(self) -> str:
+        """Name of the array of augmented copies, shape (tracks, copies, bands or coefficients, columns)."""
+        return self.file.replace(".npy", "_augmented.npy")
+
+    def restore(self, stored: np.ndarray) -> Tensor:
+        return torch.from_numpy(stored.astype(np.float32) * np.float32(self.step) + np.float32(self.offset))
+
+    def store(self, values: Tensor) -> np.ndarray:
+        """Quantised features, cut to `columns`, or repeated where a clip is shorter than that."""
+        info = np.iinfo(self.dtype)
+        highest = 127 if self.dtype == "uint8" else info.max
+        stored = np.round((values.numpy() - self.offset) / self.step).clip(max(info.min, -highest), highest)
+        missing = max(0, self.columns - stored.shape[1])
+        return np.pad(stored[:, : self.columns], ((0, 0), (0, missing)), mode="wrap").astype(self.dtype)
+
+
+FORMATS = {
+    "sparse": ArrayFormat("logmel_30s.npy", "uint8", 0.625, -79.6875, 128),
+    "smooth": ArrayFormat("mfcc_30s.npy", "int16", 0.25, 0.0, 1290, "mfcc_first3s.npy"),
+    "dense": ArrayFormat("logmel_dense.npy", "uint8", 0.625, -79.6875, 1292),
+}
+FORMATS["whole"] = FORMATS["sparse"]
+
+
+def front_end_name(config: LogMelConfig) -> str:
+    """Which front end these settings are.
+
+    Raises:
+        DataError: none that arrays are kept of.
+    """
+    for name, known in FRONT_ENDS.items():
+        if known == config:
+            return name
+    raise DataError("This checkpoint's front end is none that data can be prepared for here.")
+
+
+def stored_as(front_end: str) -> str:
+    """The front end under whose name an archive keeps the array: *whole* reads that of *sparse*."""
+    return next(name for name, form in FORMATS.items() if form.file == FORMATS[front_end].file)

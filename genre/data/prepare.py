@@ -1,0 +1,95 @@
+"""From the folders that a person names to a `DataSet`: downloads, archives of audio, augmented copies, splits."""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genre.data.archive import augment_archive, build_archive
+from genre.data.dataset import DataSet, read_data
+from genre.data.download import fetch_fma_small
+from genre.data.formats import stored_as
+from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_small
+from genre.data.splits import HeldOut
+from genre.errors import DataError
+
+SOURCE_NAMES = {"fma_small": "FMA-small"}  # of folders, as people write them
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is prepared.
+
+    Attributes:
+        folders: one a source: genre folders, FMA-small, or prepared arrays.
+        archives: folder of the archives of audio.
+        front_ends: that features are needed of, names in `FRONT_ENDS`.
+        shares, counts_as, held_out: see `read_data`.
+        augmented_copies: of each training clip of genre folders, changed as audio.
+    """
+
+    folders: list[Path]
+    archives: Path
+    front_ends: list[str]
+    shares: list[float] | None = None
+    counts_as: dict[str, str] = field(default_factory=dict)
+    held_out: HeldOut = field(default_factory=HeldOut)
+    augmented_copies: int = 0
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder holds arrays already."""
+    return (folder / "index.csv").is_file()
+
+
+def prepare(preparation: Preparation) -> DataSet:
+    """Download and decode what is not there yet, and read all sources.
+
+    Raises:
+        DataError: a folder is missing, or holds nothing that can be used.
+    """
+    names = _names(preparation.folders)
+    front_ends = sorted({stored_as(name) for name in preparation.front_ends})
+    clips = {name: _clips(folder) for name, folder in names.items() if not is_prepared(folder)}
+    folders = {
+        name: _archive_folder(preparation, folder) if name in clips else folder for name, folder in names.items()
+    }
+    for name, found in clips.items():
+        build_archive(found, front_ends, folders[name])
+    options = {"counts_as": preparation.counts_as, "held_out": preparation.held_out}
+    data = read_data(folders, shares=preparation.shares, **options)
+    for source in data.sources:
+        if preparation.augmented_copies and source.name in clips and not is_fma_small(names[source.name]):
+            rows = source.rows[source.of("training")]
+            augment_archive(clips[source.name], rows, front_ends, preparation.augmented_copies, source.folder)
+    return data
+
+
+def _clips(folder: Path) -> list[AudioClip]:
+    if (folder / "000").is_dir():
+        raise DataError(f"{folder} holds FMA's audio alone; name the folder above it, with fma_metadata/tracks.csv.")
+    if folder.name == "fma_small" and not is_fma_small(folder):
+        fetch_fma_small(folder)
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    return fma_small(folder) if is_fma_small(folder) else genre_folders(folder)
+
+
+def _archive_folder(preparation: Preparation, folder: Path) -> Path:
+    """Of its own for every folder, also where two have the same name."""
+    path = folder.resolve()
+    return preparation.archives / f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+
+
+def _names(folders: list[Path]) -> dict[str, Path]:
+    """Sources by the names of their folders; a number tells those of one name apart."""
+    names: dict[str, Path] = {}
+    for folder in folders:
+        base = folder.resolve().name
+        name = base = SOURCE_NAMES.get(base, base)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{base}-{number}"
+        names[name] = folder
+    return names

@@ -1,0 +1,165 @@
+"""Where training audio comes from: a folder of genre folders, or FMA-small as it is distributed.
+
+Both become a list of `AudioClip`, which `genre.data.archive` turns into log-mel arrays.
+"""
+
+import csv
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from genre.audio.decode import FORMATS
+from genre.audio.folders import FoundFiles, find_audio, is_left_out
+from genre.errors import DataError
+from genre.features.log_mel import CLIP_SECONDS
+
+CLIPS_PER_SONG = 8  # of a long song, evenly spaced, so that long songs do not outnumber short ones
+CLIP_HOP_SECONDS = 15.0  # clips of a song overlap by half of their length at most
+ARTIST_TAGS = ("artist", "album_artist", "albumartist", "album artist", "author", "performer", "composer")
+# FMA-small's own defects: three clips without audio, three of about a second, one nearly silent
+FMA_BROKEN = {99134, 108925, 133297, 98565, 98567, 98569, 72059}
+
+
+@dataclass(frozen=True)
+class AudioClip:
+    """A clip of an audio file, to be decoded.
+
+    Attributes:
+        path: of the file.
+        start: where the clip starts in it, in seconds; it is at most `CLIP_SECONDS` long.
+        track_id: unique in its source.
+        genre: label.
+        artist: as the tags name it, in lower case; the path where they name none.
+        split: where the source has an official one, otherwise empty.
+    """
+
+    path: Path
+    start: float
+    track_id: str
+    genre: str
+    artist: str
+    split: str = ""
+
+
+def is_fma_small(folder: Path) -> bool:
+    """Whether a folder holds FMA-small's metadata and audio, unpacked."""
+    return (folder / "fma_metadata" / "tracks.csv").is_file() and (folder / "fma_small").is_dir()
+
+
+def fma_small(folder: Path) -> list[AudioClip]:
+    """FMA-small with its official split.
+
+    Args:
+        folder: holds `fma_metadata/tracks.csv` and `fma_small/000/000002.mp3` and so on, as the two zips unpack.
+
+    Raises:
+        DataError: tracks.csv is not FMA's.
+    """
+    table = folder / "fma_metadata" / "tracks.csv"
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        columns = list(zip(next(rows), next(rows), strict=True))
+        next(rows)  # the third header row names the index
+        names = (("set", "subset"), ("set", "split"), ("track", "genre_top"), ("artist", "name"))
+        try:
+            subset, split, genre, artist = (columns.index(name) for name in names)
+        except ValueError as error:
+            raise DataError(f"{table} is not FMA's table of tracks.") from error
+        tracks = [row for row in rows if row[subset] == "small"]
+    broken = [row for row in tracks if int(row[0]) in FMA_BROKEN]
+    print(f"FMA-small: {len(tracks)} tracks; {len(broken)} known to be broken are left out")
+    audio = folder / "fma_small"
+    return [
+        AudioClip(
+            path=audio / f"{int(row[0]):06}"[:3] / f"{int(row[0]):06}.mp3",
+            start=0.0,
+            track_id=row[0],
+            genre=row[genre],
+            artist=row[artist].strip().lower(),
+            split=row[split],
+        )
+        for row in tracks
+        if int(row[0]) not in FMA_BROKEN
+    ]
+
+
+def genre_folders(folder: Path) -> list[AudioClip]:
+    """Every song of a folder with one sub-folder a genre, cut into clips.
+
+    Raises:
+        DataError: no sub-folder holds a song.
+    """
+    found = {
+        child.name: find_audio(child)
+        for child in sorted(folder.iterdir())
+        if child.is_dir() and not is_left_out(child.name)
+    }
+    songs = {genre: one.files for genre, one in found.items() if one.files}
+    if not songs:
+        raise DataError(f"{folder} needs sub-folders with songs, one a genre.")
+    _report_left_out(found)
+    tags = {path: _tags(path) for paths in songs.values() for path in paths}
+    _report_tags(folder, len(songs), tags)
+    return [
+        AudioClip(
+            path=path,
+            start=start,
+            track_id=f"{path.relative_to(folder).as_posix()}@{start:g}",
+            genre=genre,
+            artist=tags[path].artist or str(path),
+        )
+        for genre, paths in songs.items()
+        for path in paths
+        for start in clip_starts(tags[path].seconds)
+    ]
+
+
+def clip_starts(seconds: float) -> list[float]:
+    """Where the clips of a song start, in seconds: evenly spaced, the first at 0, the last ends with the song."""
+    room = max(0.0, seconds - CLIP_SECONDS)
+    clips = min(CLIPS_PER_SONG, int(room / CLIP_HOP_SECONDS + 0.01) + 1)
+    return [round(room * i / max(1, clips - 1), 3) for i in range(clips)]
+
+
+@dataclass(frozen=True)
+class _Tags:
+    artist: str  # empty where no tag names one
+    tag: str  # the name of the tag
+    seconds: float  # 0 where the file does not say
+
+
+def _tags(path: Path) -> _Tags:
+    """Ogg keeps its tags on the stream, other containers on the container."""
+    try:
+        with av.open(str(path), options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
+            tags = {}
+            for holder in (*container.streams.audio[:1], container):
+                tags |= {key.lower(): value.strip().lower() for key, value in holder.metadata.items()}
+            tag = next((name for name in ARTIST_TAGS if tags.get(name)), "")
+            return _Tags(tags.get(tag, ""), tag, (container.duration or 0) / av.time_base)
+    except (av.FFmpegError, OSError, ValueError):
+        return _Tags("", "", 0.0)  # decoding will name it
+
+
+def _report_left_out(found: dict[str, FoundFiles]) -> None:
+    others = sum(one.others for one in found.values())
+    if others:
+        print(f"  {others} other files are left out")
+    for one in found.values():
+        for path, reason in one.unreadable.items():
+            print(f"  {os.fsencode(path).decode(errors='replace')}: {reason}")
+
+
+def _report_tags(folder: Path, genres: int, tags: dict[Path, _Tags]) -> None:
+    counts = Counter(one.tag for one in tags.values())
+    unnamed = counts.pop("", 0)
+    named = ", ".join(f"{count} by the tag {tag!r}" for tag, count in counts.most_common())
+    print(f"{folder.name}: {len(tags)} songs in {genres} genres; artists: {named or 'none named'}")
+    if unnamed:
+        print(
+            f"  {unnamed} songs name no artist and count as artists of their own: figures are too high if some of them "
+            "share one"
+        )

@@ -1,0 +1,1 @@
+"""Samples to clips, windows and log-mel spectrograms; their augmentation; the spectrogram image."""

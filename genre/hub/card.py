@@ -1,0 +1,137 @@
+"""The model card of a checkpoint, written from its metrics.json."""
+
+from pathlib import Path
+
+from genre.json_files import read_json, write_json
+from genre.models.checkpoint import LEVELS
+from genre.models.metrics import FILE, SPLITS, best_split, main_source, read_metrics
+
+USE = (
+    "For sorting, browsing and playing with a music collection, where a wrong genre does no harm. Not for deciding "
+    "about people, their rights or their pay, and not for sound that is not music."
+)
+LIMITS = (
+    "The labels are one opinion of one genre a track, often open to argument, and the prediction is the nearest genre "
+    "of the list: music of no genre on it gets one all the same. Intros, speech and silence were not part of the "
+    "training. It reports a probability, not a fact."
+)
+FMA_DATA = (
+    "FMA-small (Defferrard et al., ISMIR 2017): 30 s clips from the middle of tracks of the Free Music Archive, "
+    "labelled by its curators. The audio is under the Creative Commons licence that each artist chose, the metadata "
+    "under CC BY 4.0, and the data set is meant for research. No audio is part of this checkpoint."
+)
+LEVELS_OF_FIGURES = ("first_window", "track")
+OTHER_DATA = "collected by whoever trained this checkpoint; its licences are theirs to state. No audio is part of it."
+
+
+def write_card(folder: Path) -> None:
+    """Write README.md into a checkpoint's folder."""
+    config = read_json(folder / "config.json")
+    metrics = read_metrics(folder)
+    training = metrics["training"]
+    sections = [
+        f"# {config['name']}",
+        f"Tells which of {len(config['labels'])} genres a song belongs to ({', '.join(config['labels'])}) from "
+        f"{config['window_seconds']:g}-second log-mel windows.",
+        "## Members\n\n"
+        + _table(
+            ["member", "weight, window", "weight, track"],
+            [[m["folder"], *(_weight(m["weight"], level) for level in LEVELS)] for m in config["members"]],
+        ),
+        "## Training\n\n" + _training(training),
+        "## Results\n\n" + _results(metrics),
+        *([_notes(metrics["notes"])] if metrics.get("notes") else []),
+        f"## Intended use\n\n{USE}",
+        "## Data\n\n" + _data(training["sources"]),
+        f"## Limits\n\n{LIMITS}",
+        '## How to load\n\n```python\nimport genre\n\nclassifier = genre.load("hf-hub:user/repo")  # or this folder\n'
+        'print(classifier.classify("song.mp3"))\n```',
+    ]
+    (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def add_note(folder: Path, command: str, text: str) -> None:
+    """Write what a command measured into a checkpoint's metrics.json and card, in place of what it measured before."""
+    metrics = read_metrics(folder)
+    write_json(folder / FILE, metrics | {"notes": metrics.get("notes", {}) | {command: text}})
+    write_card(folder)
+
+
+def _weight(weights: dict[str, float], level: str) -> str:
+    return f"{weights[level]:.2f}" if level in weights else "sees more than a window"
+
+
+def _training(training: dict) -> str:
+    sources = training["sources"]
+    table = _table(
+        ["source", "share of a batch", "training", "validation", "test"],
+        [
+            [name, f"{one['share']:.0%}", *(str(one[split]) for split in ("training", "validation", "test"))]
+            for name, one in sources.items()
+        ],
+    )
+    return (
+        f"Started from {training['start']}. Tracks of each source, no artist in two splits:\n\n{table}\n\n"
+        "Best epochs, fusion weights, temperature and limits were chosen on validation, the sources weighted by their "
+        f"shares.\n\n    {training['command']}"
+    )
+
+
+def _data(sources: dict) -> str:
+    fma = any(name.lower().startswith("fma") for name in sources)
+    others = [name for name in sources if not name.lower().startswith("fma")]
+    return "\n\n".join(([FMA_DATA] if fma else []) + ([f"{', '.join(others)}: {OTHER_DATA}"] if others else []))
+
+
+def _results(metrics: dict) -> str:
+    rows = [
+        [source, split, level.replace("_", " "), *_figures(figures[level])]
+        for split in SPLITS
+        for source, figures in metrics.get(split, {}).items()
+        for level in LEVELS_OF_FIGURES
+    ]
+    header = ["source", "split", "level", "top-1", "95 % interval", "top-3", "calibration error", "surest half"]
+    split = best_split(metrics)
+    parts = [
+        _table(header, rows),
+        *(_certainty(one["track"]["certainty"], split, name) for name, one in metrics[split].items()),
+    ]
+    name = main_source(metrics)
+    track = metrics[split][name]["track"]
+    labels = track["confusion"]["labels"]
+    parts.append(
+        f"Tracks of the {split} split of {name}, true genre by row, predicted genre by column:\n\n"
+        + _table(
+            ["", *labels, "recall"],
+            [
+                [genre, *map(str, counts), f"{track['recall'][genre]:.0%}"]
+                for genre, counts in zip(labels, track["confusion"]["counts"], strict=True)
+            ],
+        )
+    )
+    return "\n\n".join(parts)
+
+
+def _figures(one: dict) -> list[str]:
+    low, high = one["top1_interval_95"]
+    others = ("top3", "calibration_error", "top1_of_surest_half")
+    return [f"{one['top1']:.1%}", f"{low:.1%} to {high:.1%}", *(f"{one[key]:.1%}" for key in others)]
+
+
+def _certainty(figures: dict, split: str, source: str) -> str:
+    alone = figures["top1_where_named_alone"]
+    right = f" (right for {alone:.0%} of those)" if alone is not None else ""
+    return (
+        f"On the {split} split of {source} a genre is named alone for {figures['named_alone']:.0%} of the "
+        f"tracks{right}; the set of plausible genres holds the true one for {figures['conformal_coverage']:.1%}, with "
+        f"{figures['conformal_size']:.1f} genres a track."
+    )
+
+
+def _notes(notes: dict[str, str]) -> str:
+    return "## Also measured\n\n" + "\n".join(f"* {text} (`{command}`)" for command, text in notes.items())
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,297 @@
+"""Checkpoints and the page on the Hugging Face Hub.
+
+A checkpoint becomes a model repository `user/repo` with the same layout as its folder, so that "hf-hub:user/repo@v1"
+loads wherever a folder does. One push is one commit and one tag. The card gets the front matter the Hub reads its
+figures from, and a picture of the confusion matrix; the local folder stays as it is.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from httpx2 import TransportError
+from huggingface_hub import (
+    CommitInfo,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    EvalResult,
+    HfApi,
+    ModelCardData,
+    constants,
+    get_token,
+)
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+from PIL import Image, ImageDraw, ImageFont
+
+from genre.errors import CheckpointError, GenreError
+from genre.json_files import read_json
+from genre.models.checkpoint import HUB_PREFIX, Checkpoint, load_checkpoint
+from genre.models.member import WEIGHTS_FILE
+from genre.models.metrics import best_split, main_source
+from genre.models.music import MUSIC_FILE
+
+ROOT = Path(__file__).resolve().parents[2]
+SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
+CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # the app reads from it what to load
+PICTURE = "confusion.png"
+TIMEOUT = 20  # seconds the Hub has for its first answer
+
+CELL, GAP, FONT_SIZE = 44, 8, 15  # pixels of the confusion picture
+DARKEST = (8, 48, 107)  # white to dark blue: one hue that only darkens reads the same to every eye
+
+
+class PublishError(GenreError):
+    """Something cannot go to the Hub, or not in this way."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a push put on the Hub, or would put there.
+
+    `files` maps paths to bytes. After a dry run there is no `revision`, and no `tag` unless one was asked for.
+    """
+
+    repo: str
+    url: str
+    files: dict[str, int]
+    tag: str | None = None
+    revision: str | None = None  # the commit
+
+
+def push_checkpoint(
+    folder: Path, repo: str, *, public: bool = False, tag: str | None = None, dry_run: bool = False
+) -> Published:
+    """Upload a checkpoint as one commit with one tag.
+
+    Args:
+        folder: a complete checkpoint, see `genre.models.checkpoint`.
+        repo: model repository "user/repo", created if there is none. One that exists keeps its visibility; what
+            an earlier push left there and this one does not bring is removed.
+        public: whether everybody may see a new repository.
+        tag: name of the revision; the default counts on from the highest of v1, v2, v3 that there is.
+        dry_run: only tell what would be uploaded, without a network.
+
+    Raises:
+        PublishError: it cannot be published; nothing was uploaded unless the connection broke on the way.
+    """
+    _check_name(repo)
+    try:
+        checkpoint = load_checkpoint(folder.resolve())  # what is pushed is known to load
+    except CheckpointError as error:
+        raise PublishError(f"{folder} is no complete checkpoint, so it was not uploaded.") from error
+    files = _checkpoint_files(folder, checkpoint, repo)
+    sizes = {path: len(one) if isinstance(one, bytes) else one.stat().st_size for path, one in files.items()}
+    if dry_run:
+        return Published(repo, f"{constants.ENDPOINT}/{repo}", sizes, tag)
+    with _hub(repo) as api:
+        earlier = _earlier_config(api, repo)
+        if earlier and earlier.get("labels") != checkpoint.labels:
+            raise PublishError(f"{repo} holds a model with other labels; choose another name for this one.")
+        url = api.create_repo(repo, private=not public, exist_ok=True)
+        tag = _free_tag(api, repo, tag)
+        ours = {"metrics.json", MUSIC_FILE, PICTURE, *(member["folder"] for member in earlier.get("members", []))}
+        commit = _commit(api, repo, "model", files, ours, f"{checkpoint.name} {tag}")
+        api.create_tag(repo, tag=tag, revision=commit.oid)
+    return Published(repo, f"{url}/tree/{tag}", sizes, tag, commit.oid)
+
+
+def push_space(repo: str, space: str, revision: str, *, public: bool = False) -> str:
+    """Create or update a Gradio Space that runs the page on a published checkpoint.
+
+    Nobody's token is copied: for a private checkpoint the Space needs a secret HF_TOKEN that may read it.
+
+    Args:
+        repo: model repository "user/repo".
+        space: Space "user/name"; one that exists keeps its visibility.
+        revision: tag or commit of the model, which the Space stays on.
+        public: whether everybody may see a new Space.
+
+    Returns:
+        the Space's address.
+
+    Raises:
+        PublishError: there is no such checkpoint, or the Space cannot be written.
+    """
+    _check_name(repo)
+    _check_name(space)
+    with _hub(space) as api:
+        try:
+            api.model_info(repo, revision=revision, timeout=TIMEOUT)
+        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            raise PublishError(f"There is no {repo}@{revision} on the Hub; push the checkpoint first.") from error
+        url = api.create_repo(space, repo_type="space", space_sdk="gradio", private=not public, exist_ok=True)
+        # Before the files: each of the two starts the Space anew, and it should not start on another checkpoint.
+        api.add_space_variable(space, CHECKPOINT_VARIABLE, f"{HUB_PREFIX}{repo}@{revision}")
+        files = _space_files(repo, revision)
+        _commit(api, space, "space", files, {"genre", "examples"}, f"The page, on {repo}@{revision}")
+    return str(url)
+
+
+def card_metadata(checkpoint: Checkpoint) -> ModelCardData:
+    """The front matter of the card, with test accuracies where metrics.json has them."""
+    tests = checkpoint.metrics.get("test", {})
+    results = [
+        EvalResult(
+            task_type="audio-classification",
+            dataset_type=_dataset_id(source),
+            dataset_name=source,
+            dataset_split="test",
+            metric_type="accuracy",
+            metric_name=name,
+            metric_value=figures[level]["top1"],
+        )
+        for source, figures in tests.items()
+        for level, name in (("track", "Top-1, track"), ("first_window", "Top-1, first window"))
+    ]
+    sources = checkpoint.metrics.get("training", {}).get("sources", {})
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="timm",
+        pipeline_tag="audio-classification",
+        tags=["music", "genre", "audio-classification", "timm"],
+        datasets=["FMA-small"] if "fma-small" in map(_dataset_id, sources) else None,
+        model_name=checkpoint.name,
+        eval_results=results or None,
+    )
+
+
+def _dataset_id(source: str) -> str:
+    return source.lower().replace("_", "-").replace(" ", "-")
+
+
+def confusion_picture(confusion: dict) -> bytes:
+    """A PNG of {labels, counts}: true genre by row, predicted genre by column, darker for more of its row."""
+    labels, counts = confusion["labels"], confusion["counts"]
+    font = ImageFont.load_default(FONT_SIZE)
+    margin = 2 * GAP + round(max(font.getlength(text) for text in (*labels, "column: predicted")))
+    size = CELL * len(labels)
+    names = Image.new("RGB", (margin, size), "white")
+    for row, label in enumerate(labels):
+        at = (margin - GAP, CELL * (row + 0.5))
+        ImageDraw.Draw(names).text(at, label, "black", font, anchor="rm")
+
+    picture = Image.new("RGB", (margin + size, margin + size), "white")
+    picture.paste(names, (0, 0))
+    picture.paste(names.transpose(Image.Transpose.ROTATE_90), (margin, size))  # they end at the matrix, too
+    draw = ImageDraw.Draw(picture)
+    draw.multiline_text((GAP, size + GAP), "row: true\ncolumn: predicted", "dimgray", font)
+    for row, line in enumerate(counts):
+        for column, count in enumerate(line):
+            share = count / max(1, sum(line))
+            left, top = margin + CELL * column, CELL * row
+            shade = tuple(round(255 + share * (dark - 255)) for dark in DARKEST)
+            draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), shade)
+            middle = (left + CELL / 2 - 1, top + CELL / 2 - 1)
+            draw.text(middle, str(count), "white" if share > 0.6 else "black", font, anchor="mm")
+    file = io.BytesIO()
+    picture.save(file, "png", optimize=True)
+    return file.getvalue()
+
+
+def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[str, Path | bytes]:
+    """What goes to the Hub by path: the files a checkpoint is made of, whatever else lies in its folder."""
+    paths = [
+        "config.json",
+        *(f"{member}/{file}" for member in checkpoint.members for file in ("config.json", WEIGHTS_FILE)),
+    ]
+    if checkpoint.music:
+        paths.append(MUSIC_FILE)
+    files: dict[str, Path | bytes] = {path: folder / path for path in paths}
+    card = checkpoint.card.strip() or f"# {checkpoint.name}"
+    if checkpoint.metrics:
+        split, source = best_split(checkpoint.metrics), main_source(checkpoint.metrics)
+        files["metrics.json"] = folder / "metrics.json"
+        files[PICTURE] = confusion_picture(checkpoint.metrics[split][source]["track"]["confusion"])
+        card += (
+            f"\n\n![Tracks of the {split} split of {source}, true genre by row, predicted genre by column]({PICTURE})"
+        )
+    card = card.replace(f"{HUB_PREFIX}user/repo", f"{HUB_PREFIX}{repo}")
+    files["README.md"] = f"---\n{card_metadata(checkpoint).to_yaml()}\n---\n\n{card}\n".encode()
+    return files
+
+
+def _space_files(repo: str, revision: str) -> dict[str, Path | bytes]:
+    paths = (path for pattern in SPACE_FILES for path in sorted(ROOT.glob(pattern)))
+    files: dict[str, Path | bytes] = {
+        path.relative_to(ROOT).as_posix(): path
+        for path in paths
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+    # The project's README with its settings of the Space, but without links to what the Space does not hold.
+    settings = (ROOT / "README.md").read_text(encoding="utf-8").split("\n---\n", 1)[0]
+    text = f"The page, on the model [{repo}]({constants.ENDPOINT}/{repo}/tree/{revision}), revision {revision}."
+    return files | {"README.md": f"{settings}\n---\n\n# What genre is this?\n\n{text}\n".encode()}
+
+
+def _check_name(repo: str) -> None:
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise PublishError(f"{repo!r} is no name the Hub allows; it looks like user/repo.") from error
+    if "/" not in repo:
+        raise PublishError(f"{repo!r} says not whose it is; write user/{repo}.")
+
+
+def _earlier_config(api: HfApi, repo: str) -> dict:
+    """config.json as the repository has it now; empty if there is none."""
+    try:
+        api.model_info(repo, timeout=TIMEOUT)
+        return read_json(Path(api.hf_hub_download(repo, "config.json")))
+    except (RepositoryNotFoundError, RemoteEntryNotFoundError):
+        return {}
+
+
+def _free_tag(api: HfApi, repo: str, tag: str | None) -> str:
+    """The tag asked for, if it can be had, or the next number."""
+    if tag and not re.fullmatch(r"\w[\w.-]*", tag):
+        raise PublishError(f"{tag!r} cannot name a revision; use letters, digits, '.', '-' and '_'.")
+    refs = api.list_repo_refs(repo)
+    taken = [ref.name for ref in (*refs.branches, *refs.tags)]
+    if tag in taken:
+        raise PublishError(f"{repo} already has a revision {tag}, and what it names should not change; choose another.")
+    numbers = [int(name[1:]) for name in taken if re.fullmatch(r"v\d+", name)]
+    return tag or f"v{max(numbers, default=0) + 1}"
+
+
+def _commit(
+    api: HfApi, repo: str, repo_type: str, files: dict[str, Path | bytes], ours: set[str], message: str
+) -> CommitInfo:
+    """One commit that adds `files` and removes what an earlier push left below the top-level names in `ours`."""
+    there = api.list_repo_files(repo, repo_type=repo_type)
+    operations = [
+        *(CommitOperationAdd(path, content) for path, content in files.items()),
+        *(CommitOperationDelete(path) for path in there if path.split("/")[0] in ours and path not in files),
+    ]
+    return api.create_commit(repo, operations, commit_message=message, repo_type=repo_type)
+
+
+@contextmanager
+def _hub(repo: str) -> Iterator[HfApi]:
+    """The Hub, as the person who is logged in and is about to write to a repository; its errors in plain words."""
+    token = get_token()
+    if token is None:
+        raise PublishError("Nobody is logged in to the Hugging Face Hub; run `hf auth login` or set HF_TOKEN.")
+    try:
+        yield HfApi(token=token)
+    except (TransportError, OfflineModeIsEnabled) as error:
+        raise PublishError(f"The Hub at {constants.ENDPOINT} cannot be reached; is there a network?") from error
+    except HfHubHTTPError as error:
+        if error.response.status_code in (401, 403):
+            raise PublishError(
+                f"Your token may not write to {repo}; is the name yours, and the token for writing?"
+            ) from error
+        reason = error.server_message or f"error {error.response.status_code}"
+        raise PublishError(f"The Hub did not take {repo}: {reason.rstrip('.')}.") from error
+    except (OSError, RuntimeError, ValueError) as error:  # of a file on its way
+        raise PublishError(f"The upload to {repo} broke off; push it again.") from error

@@ -1,0 +1,1 @@
+"""Ensemble members, the checkpoint folder that holds them, and the music detector."""

@@ -1,0 +1,260 @@
+"""Checkpoints: a folder with everything a verdict depends on.
+
+    config.json     name, labels, window_seconds, members [{folder, weight {window, track}, sha256}], temperature
+                    {window, track}, certainty {sure_from, plausible_from}, music (SHA-256 of the next one)
+    music.safetensors  optional: tells music from other sound, see `genre.models.music`
+    README.md       model card
+    metrics.json    how it was trained and what it scores, see `genre.models.metrics`
+    <member>/       one folder a member in timm's Hub layout, see `genre.models.member`
+
+Weights that are not the ones that were saved never load: their hashes are in config.json.
+
+One member is the ordinary case. Where there are several, their log-probabilities are added with weights, the same way
+for a window and for a track. A member that sees whole clips at once has no weight for a window.
+"""
+
+import hashlib
+import math
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from httpx2 import TransportError
+from huggingface_hub import HfApi, RepoFile, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils import filter_repo_objects
+from torch import Tensor
+
+from genre.errors import CheckpointError
+from genre.json_files import read_json, write_json
+from genre.models.member import WEIGHTS_FILE, Member, load_member, save_member
+from genre.models.metrics import read_metrics
+from genre.models.music import MUSIC_FILE, MusicDetector, load_music_detector, save_music_detector
+
+SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
+DEFAULT = "fma-small"
+HUB_PREFIX = "hf-hub:"
+HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # what is fetched from there: nothing that could be run
+HUB_FILE_BYTES = 2**20  # that a file counts for at least, since each costs a request
+MEMBER_NAME = re.compile(r"\w[\w.-]*")  # a stranger's config.json must not lead out of its folder
+LEVELS = ("window", "track")
+MIN_PROBABILITY = 1e-12  # so that its logarithm is a number
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How members become one opinion: weights that sum to 1 and a temperature, both fitted on validation."""
+
+    weights: Tensor  # (members,)
+    temperature: float
+
+    def __call__(self, log_probabilities: Tensor) -> Tensor:
+        """Members' log-probabilities (members, ..., labels) to calibrated probabilities (..., labels)."""
+        return (torch.tensordot(self.weights, log_probabilities, dims=1) / self.temperature).softmax(-1)
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What a recording's probabilities allow to say; both limits are chosen on validation.
+
+    Attributes:
+        sure_from: confidence from which the likeliest genre is named alone.
+        plausible_from: probability from which a genre belongs to the conformal set.
+    """
+
+    sure_from: float
+    plausible_from: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Trained members and how they are fused.
+
+    `window` fuses the members that see 3 seconds, for a verdict on those; `track` fuses all, for a whole recording.
+    `card` is the model card in Markdown and `metrics` what metrics.json holds; both are empty where there is none.
+    """
+
+    name: str
+    labels: list[str]
+    members: dict[str, Member]
+    window: Fusion
+    track: Fusion
+    certainty: Certainty
+    music: MusicDetector | None
+    metrics: dict
+    card: str
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound that all members take, in Hz."""
+        return next(iter(self.members.values())).log_mel.config.sample_rate
+
+    @property
+    def window_seconds(self) -> float:
+        return shortest_window(self.members)
+
+    def window_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
+        """Members' (windows, labels) log-probabilities of the same windows to probabilities (windows, labels)."""
+        return self.window(torch.stack([log_probabilities[name] for name in window_members(self.members)]))
+
+    def track_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
+        """Members' (..., windows, labels) log-probabilities to the recording's probabilities (..., labels).
+
+        A member's opinion of a recording is the mean of its windows' probabilities; then the members are fused.
+        Their numbers of windows may differ.
+        """
+        return self.track(torch.stack([average_windows(log_probabilities[name]) for name in self.members]))
+
+
+def shortest_window(members: dict[str, Member]) -> float:
+    """Length of the windows that are judged one by one, in seconds."""
+    return min(member.log_mel.config.window_seconds for member in members.values())
+
+
+def window_members(members: dict[str, Member]) -> list[str]:
+    """Names of the members that see those windows; the others see more at once."""
+    seconds = shortest_window(members)
+    return [name for name, member in members.items() if member.log_mel.config.window_seconds == seconds]
+
+
+def average_windows(log_probabilities: Tensor) -> Tensor:
+    """A member's opinion of a recording: the mean of its windows' probabilities.
+
+    Takes and returns log-probabilities, shape (..., windows, labels) to (..., labels).
+    """
+    return log_probabilities.exp().mean(-2).clamp(min=MIN_PROBABILITY).log()
+
+
+def save_checkpoint(
+    folder: Path,
+    labels: list[str],
+    members: dict[str, Member],
+    window: Fusion,
+    track: Fusion,
+    certainty: Certainty,
+) -> None:
+    """Write a checkpoint's folder, without its metrics and card; a music detector of former members goes."""
+    weights = {name: {"track": weight} for name, weight in zip(members, track.weights.tolist(), strict=True)}
+    for name, weight in zip(window_members(members), window.weights.tolist(), strict=True):
+        weights[name]["window"] = weight
+    for name, member in members.items():
+        save_member(member, folder / name, labels)
+    config = {
+        "name": folder.name,
+        "labels": labels,
+        "window_seconds": shortest_window(members),
+        "members": [
+            {"folder": name, "weight": weights[name], "sha256": _digest(folder / name / WEIGHTS_FILE)}
+            for name in members
+        ],
+        "temperature": {"window": window.temperature, "track": track.temperature},
+        "certainty": asdict(certainty),
+    }
+    write_json(folder / "config.json", config)
+    (folder / MUSIC_FILE).unlink(missing_ok=True)
+
+
+def add_music_detector(folder: Path, detector: MusicDetector) -> None:
+    """Give a checkpoint that was saved a music detector."""
+    save_music_detector(detector, folder)
+    write_json(folder / "config.json", read_json(folder / "config.json") | {"music": _digest(folder / MUSIC_FILE)})
+
+
+def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf) -> Checkpoint:
+    """Read a checkpoint.
+
+    Args:
+        name: None for the shipped one, the name of a folder in `checkpoints/`, a path, or
+            "hf-hub:user/repo@revision".
+        max_bytes: what is fetched from the Hub at most.
+
+    Raises:
+        CheckpointError: there is none of that name, it is too large, or it is incomplete or damaged.
+    """
+    folder = _find(str(name or DEFAULT), max_bytes)
+    try:
+        config = read_json(folder / "config.json")
+        if any(_digest(path) != digest for path, digest in _digests(folder, config).items()):
+            raise CheckpointError(f"The weights of checkpoint {name or DEFAULT} are damaged; fetch them again.")
+        members = {entry["folder"]: load_member(folder / entry["folder"]) for entry in config["members"]}
+        weights = {level: [m["weight"][level] for m in config["members"] if level in m["weight"]] for level in LEVELS}
+        window, track = (Fusion(torch.tensor(weights[level]), float(config["temperature"][level])) for level in LEVELS)
+        labels = config["labels"]
+        if len(weights["window"]) != len(window_members(members)) or len(weights["track"]) != len(members):
+            raise CheckpointError(f"The fusion weights of checkpoint {name or DEFAULT} do not fit its members.")
+        if len({member.log_mel.config.sample_rate for member in members.values()}) != 1:
+            raise CheckpointError(f"The members of checkpoint {name or DEFAULT} want sound at different rates.")
+        if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
+            raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
+        certainty = Certainty(**config["certainty"])
+        music, metrics, card = load_music_detector(folder), read_metrics(folder), _read_card(folder)
+        return Checkpoint(config["name"], labels, members, window, track, certainty, music, metrics, card)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
+
+
+def _digests(folder: Path, config: dict) -> dict[Path, str | None]:
+    """Files of weights and the hashes that config.json holds of them; None where it does not know a file."""
+    if not all(MEMBER_NAME.fullmatch(entry["folder"]) for entry in config["members"]):
+        raise ValueError("a member lies outside of the checkpoint")
+    digests = {folder / entry["folder"] / WEIGHTS_FILE: entry["sha256"] for entry in config["members"]}
+    if "music" in config or (folder / MUSIC_FILE).is_file():
+        digests[folder / MUSIC_FILE] = config.get("music")
+    return digests
+
+
+def available() -> list[str]:
+    """Names of the checkpoints that lie in `checkpoints/`."""
+    return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
+
+
+def _read_card(folder: Path) -> str:
+    """The card without the front matter that is meant for the Hub."""
+    path = folder / "README.md"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
+
+
+def _find(name: str, max_bytes: float) -> Path:
+    if name.startswith(HUB_PREFIX):
+        return _download(name.removeprefix(HUB_PREFIX), max_bytes)
+    for folder in (SHIPPED / name, Path(name)):
+        if (folder / "config.json").is_file():
+            return folder
+    raise CheckpointError(
+        f"There is no checkpoint {name!r}; there is {', '.join(available()) or 'none here'}, or give a folder or "
+        f"{HUB_PREFIX}user/repo."
+    )
+
+
+def _download(repository: str, max_bytes: float) -> Path:
+    repo, _, revision = repository.partition("@")
+    try:
+        with suppress(TransportError, OfflineModeIsEnabled, HfHubHTTPError):  # what was fetched before needs no Hub
+            if _size_on_hub(repo, revision or None) > max_bytes:
+                raise CheckpointError(
+                    f"{HUB_PREFIX}{repository} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched."
+                )
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{HUB_PREFIX}{repository} could not be had from the Hugging Face Hub: is the name right, is it public, "
+            "and is there a network?"
+        ) from error
+
+
+def _size_on_hub(repo: str, revision: str | None) -> int:
+    """Bytes of a repository that would be fetched."""
+    hub = HfApi()
+    commit = hub.model_info(repo, revision=revision).sha  # without a network this fails at once, a listing only in time
+    entries = hub.list_repo_tree(repo, recursive=True, revision=commit)
+    files = (entry for entry in entries if isinstance(entry, RepoFile))
+    wanted = filter_repo_objects(files, allow_patterns=HUB_FILES, key=lambda file: file.path)
+    return sum(max(file.size, HUB_FILE_BYTES) for file in wanted)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

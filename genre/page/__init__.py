@@ -1,6 +1,0 @@
-"""The parts of the page, one a file. Only here and in app.py does the project lean on Gradio."""
-
-from pathlib import Path
-
-HERE = Path(__file__).parent  # of the style sheet and the scripts
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}  # events that are the page's own business

@@ -1,0 +1,86 @@
+"""How a program asks what the page was asked: Python, curl and MCP, with its address and the files just heard."""
+
+import json
+import shlex
+from pathlib import Path
+
+import gradio as gr
+from gradio.events import Dependency
+from gradio.route_utils import get_root_url
+
+from genre.web import QUIET, texts
+
+ROUTE = "/gradio_api/run/predict"  # where the page asks what is not queued
+ANY_SONG = ["song.mp3"]
+
+
+def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State) -> None:
+    """The accordion.
+
+    Args:
+        song: the player of the tab with one song.
+        added: the event that hands in several songs.
+        latest: names of the files that were heard last.
+    """
+
+    def fill(names: list[str], request: gr.Request) -> tuple[str, str, str]:
+        address, names = get_root_url(request.request, ROUTE, None), names or ANY_SONG
+        return python(address, names), curl(address, names), mcp(address)
+
+    def one(path: str | None) -> list[str]:
+        return [Path(path).name] if path else []
+
+    with gr.Accordion(texts.CALLS, open=False, elem_id="calls"), gr.Tabs():
+        with gr.Tab("Python"):
+            in_python = _code("python")
+        with gr.Tab("curl"):
+            in_curl = _code("shell")
+        with gr.Tab("MCP"):
+            gr.Markdown(texts.MCP_MORE)
+            in_mcp = _code("json")
+    chosen = song.change(one, song, latest, queue=False, **QUIET)
+    for event in (page.load, chosen.then, added.then):
+        event(fill, latest, [in_python, in_curl, in_mcp], queue=False, **QUIET)
+
+
+def _code(language: str) -> gr.Code:
+    return gr.Code(
+        language=language, interactive=False, show_label=False, buttons=["copy"], max_lines=20, show_line_numbers=False
+    )
+
+
+def python(address: str, names: list[str]) -> str:
+    """A script that needs gradio_client only."""
+    return f"""from gradio_client import Client, handle_file
+
+client = Client({address!r})
+songs = {_listed(names)}
+
+verdict = client.predict(handle_file(songs[0]), api_name="/classify")
+print(verdict["genre"], verdict["confidence"])
+
+for song, verdict in zip(songs, client.predict([handle_file(song) for song in songs], api_name="/classify_batch")):
+    print(song, verdict.get("genre") or verdict["error"])
+"""
+
+
+def _listed(names: list[str]) -> str:
+    lines = "".join(f"    {name!r},\n" for name in names)
+    return f"[{names[0]!r}]" if len(names) == 1 else f"[\n{lines}]"
+
+
+def curl(address: str, names: list[str]) -> str:
+    """A script for any shell: send the file, ask, and wait for the answer. File names never reach curl's own syntax."""
+    return f"""url={shlex.quote(address + "/gradio_api")}
+for song in {" ".join(map(shlex.quote, names))}; do
+  path=$(curl -sf -F 'files=@-;filename=song' "$url/upload" < "$song" | sed 's/^\\["//; s/"\\]$//')
+  event=$(curl -sf "$url/call/classify" -H 'Content-Type: application/json' \\
+    -d '{{"data": [{{"path": "'"$path"'", "meta": {{"_type": "gradio.FileData"}}}}]}}' | cut -d '"' -f 4)
+  curl -sNf "$url/call/classify/$event"
+done
+"""
+
+
+def mcp(address: str) -> str:
+    """The entry for an assistant's settings."""
+    return json.dumps({"mcpServers": {"genre": {"url": f"{address}/gradio_api/mcp/"}}}, indent=2)

@@ -1,0 +1,205 @@
+"""Several songs: drop a folder or some files, a row each as it is done, a click on a row shows the song in full."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+from gradio.data_classes import ListFiles
+from gradio.events import Dependency
+
+import genre
+from genre.audio import decode
+from genre.errors import AudioError
+from genre.inference import report
+from genre.web import QUIET, STATIC, texts, views
+from genre.web.limits import MAX_SECONDS, MAX_SONGS
+from genre.web.models import Models
+from genre.web.tabs import table
+from genre.web.tabs.queue import Batch, Song
+from genre.web.tabs.result import end, listen, timeline_and_why
+
+FILES = "genres.csv", "windows.csv", "genres.json"
+SPREADSHEET = "utf-8-sig"  # without the mark in front, Excel takes UTF-8 for something else
+
+
+def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
+    """The tab; returns the event that hands in songs.
+
+    Args:
+        latest: takes the names of the files that were handed in.
+    """
+
+    def add(files: list[tuple[str, str]], batch: Batch | None, name: str) -> dict:
+        batch = batch or Batch(name)
+        batch.add(files)
+        return {uploads: None, state: batch, latest: [song.name for song in batch.songs]} | show(batch)
+
+    def show(batch: Batch) -> dict:
+        working, some = batch.working, bool(batch.songs)
+        labels = models.get(batch.model).labels if batch.heard else []  # a model that fails has heard nothing
+        return {
+            status: table.status(batch),
+            rows: table.rows(batch, labels),
+            stop: gr.Button(visible=working),
+            results: gr.Row(visible=some),
+            detail: gr.Column(visible=some),
+            **{button: gr.DownloadButton(interactive=False) for button in downloads},
+            clear: gr.Button(interactive=not working),
+        }
+
+    def hear(batch: Batch | None) -> Iterator[dict]:
+        if batch is None:
+            yield {stop: gr.skip()}  # without an answer Gradio would empty everything
+            return
+        try:
+            for song in batch.take():
+                yield show(batch)
+                for seconds in _hear(models, batch, song):
+                    yield {status: table.status(batch, seconds)}
+            if batch.heard and not batch.working:  # else another job has them in hand
+                files = _downloads(batch, models.get(batch.model).labels, rows.GRADIO_CACHE)
+                yield show(batch) | dict(zip(downloads, files, strict=True))
+            else:
+                yield show(batch)
+        except genre.GenreError as error:
+            yield {status: table.alert(str(error)), stop: gr.Button(visible=False)}
+
+    def choose(batch: Batch | None, click: gr.EventData) -> None:
+        if song := batch and batch.at(click.row):
+            batch.opened = song
+
+    def open_chosen(batch: Batch | None) -> Iterator[dict]:
+        if not (batch and batch.opened):
+            yield {verdict: gr.skip()}
+            return
+        song = batch.opened
+        yield {path: song.path, used: batch.model, verdict: _card(models, song, batch.model), timeline: "", why: ""}
+        if isinstance(song.result, AudioError):
+            return
+        if not Path(song.path).exists():
+            yield {timeline: table.alert(texts.DELETED)}
+            return
+        try:
+            classifier = models.get(batch.model)
+            yield {timeline: views.blank_timeline(classifier.labels)}
+            for _, timeline_html in listen(classifier, song.path):
+                if batch.opened is not song:  # another row was chosen meanwhile
+                    return
+                yield {timeline: timeline_html}
+        except genre.GenreError as error:
+            yield {timeline: table.alert(str(error))}
+
+    def again(batch: Batch | None, name: str) -> dict:
+        if batch is None:
+            return {state: None}
+        batch.start_over(name)
+        return {status: table.status(batch), stop: gr.Button(visible=batch.working)}
+
+    def give_up(batch: Batch) -> dict:
+        """Where there was no place in the queue, unless another job has the songs in hand."""
+        if batch.now:
+            return {stop: gr.skip()}
+        batch.stop()
+        return show(batch) | {status: table.alert(texts.BUSY)}
+
+    def halt(batch: Batch) -> dict:
+        batch.stop()
+        return {stop: gr.Button(visible=False)}
+
+    def empty(batch: Batch) -> dict:
+        batch.opened = None
+        blank = {part: "" for part in (status, rows, timeline, why)}
+        hidden = {results: gr.Row(visible=False), detail: gr.Column(visible=False)}
+        return {state: None, path: None, verdict: table.PICK} | blank | hidden
+
+    state, path, used = gr.State(), gr.State(), gr.State()
+    with gr.Column(elem_id="several"):
+        uploads = gr.File(file_count="multiple", label=texts.SONGS, height=150, elem_id="songs-drop")
+        uploads.preprocess = _with_names
+        gr.HTML(
+            f'<button type="button">{texts.FOLDER}</button><input type="file" webkitdirectory hidden>'
+            f'<span>{texts.songs_more(MAX_SONGS, MAX_SECONDS // 60)}</span><p role="status"></p>',
+            js_on_load=(STATIC / "folder.js").read_text(encoding="utf-8"),
+            elem_classes="folder",
+            suffixes=sorted(decode.SUFFIXES),
+            most=MAX_SONGS,
+            left_out=texts.LEFT_OUT,
+        )
+        with gr.Row(elem_classes="working"):
+            status = gr.HTML(min_height=0)
+            stop = gr.Button(texts.STOP, visible=False, variant="stop", scale=0, min_width=96)
+        rows = gr.HTML(js_on_load=(STATIC / "rows.js").read_text(encoding="utf-8"), min_height=0)
+        with gr.Row(visible=False, elem_classes="downloads") as results:
+            downloads = [gr.DownloadButton(label, size="sm", interactive=False) for label in texts.DOWNLOADS]
+            clear = gr.Button(texts.CLEAR, size="sm")
+        with gr.Column(visible=False, elem_id="several-song") as detail:
+            verdict = gr.HTML(table.PICK)
+            timeline, why = timeline_and_why(models, used, path)
+
+    shown = [status, rows, stop, results, detail, *downloads, clear]
+    added = uploads.upload(
+        add, [uploads, state, model], [uploads, state, latest, *shown], trigger_mode="multiple", queue=False, **QUIET
+    )
+    changed = model.change(again, [state, model], [state, *shown], queue=False, **QUIET)
+    for event in (added, changed):
+        hearing = event.then(
+            hear,
+            state,
+            shown,
+            trigger_mode="multiple",
+            api_visibility="private",
+            show_progress="minimal",
+            show_progress_on=status,
+        )
+        hearing.failure(give_up, state, shown, queue=False, **QUIET)
+    stop.click(halt, state, stop, queue=False, **QUIET)
+    clear.click(
+        empty, state, [state, path, status, rows, results, detail, verdict, timeline, why], queue=False, **QUIET
+    )
+    chosen = rows.click(choose, state, queue=False, trigger_mode="multiple", **QUIET)
+    opened = chosen.then(open_chosen, state, [path, used, verdict, timeline, why], trigger_mode="always_last", **QUIET)
+    opened.failure(lambda: views.error(texts.BUSY), None, verdict, queue=False, **QUIET)
+    return added
+
+
+def _with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:
+    """(path, name) of uploads. By itself Gradio hands over names that it has rid of brackets and the like."""
+    return [(file.path, file.orig_name or Path(file.path).name) for file in uploads or []]
+
+
+def _hear(models: Models, batch: Batch, song: Song) -> Iterator[float]:
+    """Put a song's result in its place, yielding how many seconds were heard so far."""
+    name, result = batch.model, None
+    try:
+        for result in models.get(name).stream(song.path):
+            yield result.seconds
+            if not batch.wants(song, name):
+                return
+    except AudioError as error:
+        result = error
+    if batch.wants(song, name):
+        song.result = result
+
+
+def _card(models: Models, song: Song, model: str) -> str:
+    if isinstance(song.result, AudioError):
+        card = views.error(str(song.result))
+    else:
+        heard = views.heard(song.result) + end(song.result)
+        card = views.verdict(song.result, models.get(model).labels, heard)
+    return table.opened(song.name, card)
+
+
+def _downloads(batch: Batch, labels: list[str], cache: str) -> list[gr.DownloadButton]:
+    """Write the three files into a folder of Gradio's cache, which is cleaned with the uploads."""
+    found = [(song.name, song.result) for song in batch.songs]
+    folder = Path(cache) / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    with (folder / "genres.csv").open("w", encoding=SPREADSHEET, newline="") as file:
+        report.write_csv(found, labels, file)
+    with (folder / "windows.csv").open("w", encoding=SPREADSHEET, newline="") as file:
+        report.write_windows_csv(found, labels, file)
+    with (folder / "genres.json").open("w", encoding="utf-8") as file:
+        report.write_json(found, file)
+    return [gr.DownloadButton(value=folder / name, interactive=True) for name in FILES]

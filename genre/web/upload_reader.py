@@ -1,0 +1,31 @@
+"""How the page reads what visitors send: in a process apart, and within its limits."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from gradio.utils import get_upload_folder
+
+from genre.audio import worker
+from genre.errors import AudioError
+from genre.web import texts
+from genre.web.limits import JOB_SECONDS, MAX_SECONDS
+
+
+def read(
+    path: str, rate: int, *, start: float = 0.0, seconds: float | None = None, notes: list[str] | None = None
+) -> Iterator[np.ndarray]:
+    """As `genre.audio.decode.stream`, but at most `MAX_SECONDS`, and no more than is used within `JOB_SECONDS`.
+
+    Raises:
+        AudioError: also where the path leads out of the folder of uploads: a program may name any file of the server.
+    """
+    if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        raise AudioError(texts.NOT_SENT)
+    deadline = time.monotonic() + JOB_SECONDS
+    limit = min(seconds or MAX_SECONDS, MAX_SECONDS)
+    for piece in worker.stream(path, rate, start=start, seconds=limit, notes=notes):
+        yield piece
+        if time.monotonic() > deadline:
+            return

@@ -1,0 +1,250 @@
+"""The HTML that the page shows: verdict, timeline, states. The texts are in `genre.web.texts`.
+
+File names, labels and messages come from outside and are escaped wherever they are shown.
+"""
+
+from html import escape
+
+from genre.features.image import data_uri, mel_position
+from genre.inference.classify import Prediction, Window
+from genre.inference.explain import Explanation, picture
+from genre.inference.sections import SILENCE_NAME, Section, clock, sections
+from genre.models.checkpoint import Checkpoint
+from genre.models.metrics import main_source
+from genre.web import texts
+
+# Eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey instead of black for the dark theme).
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00", "#56b4e9", "#c9b100"]
+NOTES = {"A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}
+CLOSE = 0.10  # a runner-up within this of the winner is named with it
+TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
+MOST_TICKS = 8
+MOST_NAMED = 3  # plausible genres in a headline
+
+
+def _card(headline: str, more: str = "", kind: str = "empty", role: str = "status") -> str:
+    return f'<div class="verdict {kind}" role="{role}"><p class="genre">{headline}</p><p>{escape(more)}</p></div>'
+
+
+EMPTY = _card(texts.EMPTY, texts.EMPTY_MORE)
+LISTENING = _card(texts.LISTENING, kind="empty busy")
+LOOKING = f'<div class="why busy" role="status"><p>{texts.LOOKING}</p></div>'
+
+
+def intro(labels: list[str]) -> str:
+    return f'<div class="intro"><h1>{texts.TITLE}</h1><p>{escape(texts.intro(labels))}</p></div>'
+
+
+def about(checkpoint: Checkpoint) -> str:
+    metrics = checkpoint.metrics
+    facts = texts.origin(metrics["training"]) if metrics else ""
+    if "test" in metrics:
+        name = main_source(metrics)
+        facts += texts.score(name, metrics["test"][name], len(checkpoint.labels))
+    return (
+        f'<div class="about"><p><b>About the model.</b> {escape(facts)}{texts.KNOWS_NOTHING_ELSE}</p>'
+        f"<p><b>Privacy.</b> {texts.PRIVACY}</p></div>"
+    )
+
+
+def alert(message: str) -> str:
+    return f'<p class="alert" role="alert">{escape(message)}</p>'
+
+
+def error(message: str) -> str:
+    """An alert as a card, where a verdict was asked for."""
+    return _card(texts.NO_VERDICT, message, "error", "alert")
+
+
+def verdict(prediction: Prediction, labels: list[str], heard: str, role: str = "status") -> str:
+    """The genre in large type, how sure that is, the three likeliest as bars, and what it is about.
+
+    Args:
+        heard: the last line.
+        role: for screen readers, which read a "status" out whenever it changes.
+    """
+    kind, lead, headline, more = _headline(prediction)
+    return (
+        f'<div class="verdict {kind}" role="{role}" style="--colour:{colour(prediction.genre, labels)}"><p>{lead}</p>'
+        f'<h2 class="genre">{escape(headline)}</h2><p class="confidence">{escape(more)}</p>'
+        f"{_bars(list(prediction.probabilities.items())[:3], labels)}"
+        f'<p class="heard">{_course(prediction)}{escape(heard)}</p>{_file_notes(prediction)}</div>'
+    )
+
+
+def _headline(prediction: Prediction) -> tuple[str, str, str, str]:
+    """The kind of verdict, and what stands above the large type, in it, and below."""
+    (first, p), *others = prediction.probabilities.items()
+    if not prediction.is_music:
+        return "doubtful", texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
+    if not prediction.sure and len(prediction.plausible) > 1:
+        named, rest = prediction.plausible[:MOST_NAMED], prediction.plausible[MOST_NAMED:]
+        return "doubtful", texts.HARD_TO_SAY, texts.between(named), texts.doubt(first, p, rest)
+    close = others[0][0] if others and p - others[0][1] < CLOSE else None
+    return "clear", texts.SOUNDS_LIKE, first, texts.confidence(p, close)
+
+
+def _bars(items: list[tuple[str, float]], labels: list[str]) -> str:
+    bars = "".join(
+        f'<li style="--colour:{colour(genre, labels)};--part:{p:.4f}"><span>{escape(genre)}</span>'
+        f'<i aria-hidden="true"></i><b>{p:.0%}</b></li>'
+        for genre, p in items
+    )
+    return f'<ol class="bars">{bars}</ol>'
+
+
+def _file_notes(prediction: Prediction) -> str:
+    """What was unusual about the file, where something was."""
+    return f'<p class="notes">{escape(" ".join(prediction.notes))}</p>' if prediction.notes else ""
+
+
+def _course(prediction: Prediction) -> str:
+    """The sections, where there is more than one."""
+    found = sections(prediction)
+    if len(found) < 2:
+        return ""
+    return (
+        f'<span class="course">{escape(texts.course([(clock(s.start), clock(s.end), s.name) for s in found]))}</span> '
+    )
+
+
+def heard(prediction: Prediction) -> str:
+    """How much the verdict is about; the end of the sentence is the caller's."""
+    return texts.heard(clock(round(prediction.seconds)), len(prediction.windows))
+
+
+def why(explanation: Explanation, labels: list[str]) -> str:
+    """The map of one window, and the probabilities of every genre."""
+    title = texts.why(explanation.genre, f"{clock(explanation.start)} to {clock(explanation.end)}")
+    return (
+        f'<div class="why" role="status"><figure><img alt="{escape(texts.WHY_ALT)}" '
+        f'src="{data_uri(picture(explanation))}"><figcaption>{texts.WHY_METHOD}</figcaption></figure>'
+        f"<div><h3>{escape(title)}</h3>{_bars(list(explanation.probabilities.items()), labels)}</div></div>"
+    )
+
+
+def timeline(prediction: Prediction, labels: list[str], picture: str, highest_hz: float, audio_url: str) -> str:
+    """Spectrogram and window verdicts over one time axis, with a player that the page's script brings to life.
+
+    Args:
+        picture: the spectrogram, as a data URI.
+        highest_hz: top of its frequency axis.
+        audio_url: where the browser finds the recording.
+    """
+    seconds = prediction.seconds
+    genres = list(prediction.probabilities)
+    spectrogram = f'<img alt="Spectrogram, 0 to {highest_hz / 1000:.0f} kHz" src="{picture}">'
+    roll = (
+        f'<div class="plot roll" tabindex="0" role="slider" aria-label="{texts.POSITION}" aria-valuemin="0" '
+        f'aria-valuemax="{seconds:.0f}" aria-valuenow="0">{_roll(prediction, labels, genres)}</div>'
+    )
+    strip = _sections(sections(prediction), seconds, labels)
+    return (
+        f'<div class="timeline" data-seconds="{seconds:.3f}">'
+        f'<audio preload="metadata" src="{escape(audio_url)}"></audio>'
+        + _player(clock(round(seconds)), texts.WHY_HINT)
+        + _axes(_notes(highest_hz), spectrogram, strip, _scale(genres, labels), roll, _ticks(seconds))
+        + "</div>"
+    )
+
+
+def blank_timeline(labels: list[str]) -> str:
+    """What a timeline will look like, in its place until there is one."""
+    roll = f'<div class="plot roll"><p>{texts.BLANK_ROLL}</p></div>'
+    return (
+        '<div class="timeline blank">'
+        + _player("0:00", "", "disabled")
+        + _axes("", f"<p>{texts.BLANK_SPECTROGRAM}</p>", "", _scale(labels, labels), roll, "")
+        + "</div>"
+    )
+
+
+def _player(length: str, hint: str, state: str = "") -> str:
+    return (
+        f'<div class="player"><button class="play" type="button" aria-label="Play" {state}>'
+        f'<span aria-hidden="true"></span></button><span class="clock"><b>0:00</b> / {length}</span>'
+        f'<span class="now">{hint}</span></div>'
+    )
+
+
+def _axes(notes: str, spectrogram: str, strip: str, genres: str, roll: str, ticks: str) -> str:
+    """Rows over one time axis, each with its scale on the left."""
+    return (
+        f'<div class="axes"><div class="scale">{notes}</div><div class="plot spectrogram">{spectrogram}</div>'
+        f'<div class="plot sections">{strip}</div>'
+        f'<div class="scale genres">{genres}</div>{roll}<div class="ticks">{ticks}</div>'
+        '<div class="cursor" aria-hidden="true"></div></div>'
+    )
+
+
+def _scale(genres: list[str], labels: list[str]) -> str:
+    return "".join(f'<span style="--colour:{colour(genre, labels)}">{escape(genre)}</span>' for genre in genres)
+
+
+def _sections(found: list[Section], seconds: float, labels: list[str]) -> str:
+    """A named piece a section; silence has no colour of a genre."""
+    return "".join(
+        f'<span style="--colour:{section_colour(s, labels)};left:{s.start / seconds:.3%};'
+        f'width:{(s.end - s.start) / seconds:.3%}" title="{escape(s.name)}"><b>{escape(s.name)}</b></span>'
+        for s in found
+    )
+
+
+def _notes(highest_hz: float) -> str:
+    return "".join(
+        f'<span style="bottom:{mel_position(hz, highest_hz):.2%}">{name} <i>{hz} Hz</i></span>'
+        for name, hz in NOTES.items()
+        if hz < highest_hz
+    )
+
+
+def _roll(prediction: Prediction, labels: list[str], genres: list[str]) -> str:
+    """A row a genre, a column a window: the stronger the colour, the likelier; the likeliest has a bar on top.
+
+    A silent window is an empty column without a genre to ask about.
+    """
+    cells = []
+    for number, window in enumerate(prediction.windows):
+        span, width = f"{clock(window.start)} to {clock(window.end)}", window.end - window.start
+        said = ", ".join(f"{escape(g)} {p:.0%}" for g, p in list(window.probabilities.items())[:3]) or SILENCE_NAME
+        cells.append(
+            f'<g class="window" data-window="{number}" data-start="{window.start:.3f}" data-end="{window.end:.3f}" '
+            f'data-genre="{escape(window.genre or "")}" data-said="{said}" '
+            f'transform="translate({window.start:.3f} 0)"><title>{span}: {said}</title>'
+            f"{_column(window, labels, genres)}"
+            f'<rect class="frame" width="{width:.3f}" height="{len(genres)}"/></g>'
+        )
+    return (
+        f'<svg viewBox="0 0 {prediction.seconds:.3f} {len(genres)}" preserveAspectRatio="none" role="img" '
+        f'aria-label="Genre of each window">{"".join(cells)}</svg>'
+    )
+
+
+def _column(window: Window, labels: list[str], genres: list[str]) -> str:
+    """A window's probabilities, from top to bottom in the order of `genres`."""
+    if window.silent:
+        return ""
+    width = window.end - window.start
+    rows = "".join(
+        f'<rect y="{row}" width="{width:.3f}" height="1" fill="{colour(g, labels)}" '
+        f'fill-opacity="{window.probabilities[g]:.3f}"/>'
+        for row, g in enumerate(genres)
+    )
+    top = genres.index(window.genre)
+    return rows + f'<rect y="{top}" width="{width:.3f}" height=".16" fill="{colour(window.genre, labels)}"/>'
+
+
+def _ticks(seconds: float) -> str:
+    step = next((s for s in TICK_SECONDS if seconds / s <= MOST_TICKS), TICK_SECONDS[-1])
+    marks = [i * step for i in range(int(seconds / step) + 1)]
+    return "".join(f'<span style="--at:{at / seconds:.3%}">{clock(at)}</span>' for at in marks)
+
+
+def colour(genre: str, labels: list[str]) -> str:
+    """A genre's colour, the same everywhere on the page."""
+    return COLOURS[labels.index(genre) % len(COLOURS)]
+
+
+def section_colour(section: Section, labels: list[str]) -> str:
+    """The colour of its genre; none where it is silent."""
+    return colour(section.genre, labels) if section.genre else "transparent"

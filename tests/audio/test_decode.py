@@ -1,0 +1,259 @@
+import struct
+
+import av
+import numpy as np
+import pytest
+
+from genre.audio.decode import decode, mixdown, packets
+from genre.errors import AudioError
+from tests.conftest import RATE, music, tone, write_audio
+from tests.fuzz.lies import promised_index
+from tests.fuzz.seeds import wav
+
+FORMATS = {
+    "mp3": ("mp3", {}),
+    "m4a": ("aac", {}),
+    "aac": ("aac", {"format": "adts"}),
+    "ogg": ("vorbis", {}),
+    "opus": ("libopus", {"rate": 48000}),
+    "webm": ("libopus", {"rate": 48000}),
+    "flac": ("flac", {}),
+    "aiff": ("pcm_s16be", {}),
+    "wma": ("wmav2", {"format": "asf"}),
+    "u8.wav": ("pcm_u8", {}),
+    "s16.wav": ("pcm_s16le", {}),
+    "s24.wav": ("pcm_s24le", {}),
+    "s32.wav": ("pcm_s32le", {}),
+    "f32.wav": ("pcm_f32le", {}),
+    "mp4": ("aac", {"video": "mpeg4"}),
+    "mov": ("aac", {"video": "mpeg4"}),
+    "video.webm": ("libopus", {"video": "libvpx", "rate": 48000}),
+    "mkv": ("vorbis", {"video": "mpeg4"}),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_becomes_the_mean_of_its_channels(tmp_path, name):
+    codec, options = FORMATS[name]
+    rate = options.get("rate", RATE)
+    path = write_audio(tmp_path / f"tone.{name}", [tone(2, 440, rate), 0 * tone(2, 440, rate)], codec, **options)
+    waveform = decode.decode(path, 22050).numpy()
+    assert len(waveform) / 22050 == pytest.approx(2, abs=0.15)
+    middle = waveform[11025:33075]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert spectrum.argmax() * 22050 / len(middle) == pytest.approx(440, abs=2)
+    assert np.sqrt(2) * middle.std() == pytest.approx(0.25, rel=0.06)  # half of 0.5: the other channel is silent
+
+
+def test_start_and_seconds_cut_the_right_part(tmp_path):
+    path = write_audio(tmp_path / "music.flac", [music(20)], "flac")
+    whole = decode.decode(path, RATE).numpy()
+    part = decode.decode(path, RATE, start=7.25, seconds=3).numpy()
+    np.testing.assert_allclose(part, whole[round(7.25 * RATE) :][: 3 * RATE], atol=1e-4)
+
+
+def test_start_is_exact_in_a_real_mp3(fma_clips):
+    whole = decode.decode(fma_clips[2], RATE).numpy()
+    part = decode.decode(fma_clips[2], RATE, start=11, seconds=2).numpy()
+    assert np.corrcoef(part, whole[11 * RATE : 13 * RATE])[0, 1] > 0.999
+
+
+def test_a_limit_stops_decoding_early(tmp_path, monkeypatch):
+    path = write_audio(tmp_path / "long.flac", [music(120)], "flac")
+    decoded = []
+    frames = decode.frames
+    monkeypatch.setattr(decode, "frames", lambda *a: (decoded.append(f.samples) or f for f in frames(*a)))
+    assert len(decode.decode(path, RATE, seconds=5)) == 5 * RATE
+    assert sum(decoded) < 6 * RATE
+
+
+def test_pieces_make_the_whole(tmp_path):
+    path = write_audio(tmp_path / "music.wav", [music(7)], "pcm_s16le")
+    pieces = list(decode.stream(path, 22050, piece_seconds=2))
+    assert len(pieces) == 4
+    np.testing.assert_array_equal(np.concatenate(pieces), decode.decode(path, 22050).numpy())
+
+
+def test_a_damaged_file_gives_what_can_be_heard(tmp_path):
+    path = write_audio(tmp_path / "music.mp3", [music(10)], "mp3")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    path.write_bytes(data[: len(data) * 3 // 4])
+    assert 5 < len(decode.decode(path, RATE)) / RATE < 8.5
+
+
+def test_samples_that_are_no_numbers_are_silenced(tmp_path):
+    sound = tone(1)
+    sound[100:200], sound[300], sound[400] = np.nan, np.inf, 1e30
+    waveform = decode.decode(write_audio(tmp_path / "nan.wav", [sound], "pcm_f32le"), RATE)
+    assert waveform.isfinite().all()
+    assert waveform.abs().max() <= mixdown.FULL_SCALE_LIMIT
+
+
+def no_sound(folder, name):
+    """Files in which nothing can be heard."""
+    path = folder / name
+    if name == "text.mp3":
+        path.write_text("This is a shopping list.\n" * 100)
+    elif name == "empty.mp3":
+        path.touch()
+    elif name == "truncated.m4a":
+        whole = write_audio(folder / "whole.m4a", [tone(3)], "aac")
+        path.write_bytes(whole.read_bytes()[:40])
+    elif name == "header_only.flac":
+        whole = write_audio(folder / "whole.flac", [tone(3)], "flac")
+        path.write_bytes(whole.read_bytes()[:9000])
+    elif name == "silent_film.mp4":
+        whole = write_audio(folder / "film.mov", [tone(1)], "aac", video="mpeg4")
+        _copy_video_only(whole, path)
+    elif name == "zero_length.wav":
+        _empty_wav(path)
+    elif name == "folder.mp3":
+        path.mkdir()
+    elif name == "playlist.m3u8":
+        path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile.mp3\n#EXT-X-ENDLIST\n")
+    return path
+
+
+def _empty_wav(path):
+    import wave
+
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+
+
+def _copy_video_only(source, target):
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        copy = write.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = copy
+                write.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("text.mp3", "not an audio file"),
+        ("empty.mp3", "is empty"),
+        ("truncated.m4a", "not an audio file"),
+        ("header_only.flac", "holds no sound"),
+        ("silent_film.mp4", "no sound track"),
+        ("zero_length.wav", "holds no sound"),
+        ("missing.mp3", "no such file"),
+        ("folder.mp3", "is a folder"),
+        ("playlist.m3u8", "not an audio file"),
+        ("nul\0byte.mp3", "not valid"),
+    ],
+)
+def test_what_cannot_be_heard_is_said_in_one_sentence(tmp_path, name, sentence):
+    with pytest.raises(AudioError) as caught:
+        decode.decode(no_sound(tmp_path, name), RATE)
+    assert sentence in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_a_start_past_the_end_says_so(tmp_path):
+    path = write_audio(tmp_path / "short.wav", [tone(1)], "pcm_s16le")
+    with pytest.raises(AudioError, match="ends before 5 s"):
+        decode.decode(path, RATE, start=5)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 7, 8, 9, 64])
+def test_any_number_of_channels_becomes_their_mean(tmp_path, channels):
+    """PyAV crashes on planar sound of eight channels, which films have."""
+    sound = np.zeros((RATE // 10, channels), "<i2")
+    sound[:, 0] = 32767 * tone(0.1)
+    path = tmp_path / "many.wav"
+    path.write_bytes(wav(sound.tobytes(), channels=channels))
+    np.testing.assert_allclose(decode.decode(path, RATE), tone(0.1) / channels, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("header", "sentence"),
+    [({"channels": 65}, "has 65 channels"), ({"rate": 7}, "claims 7 samples"), ({"rate": 10**6}, "claims 1,000,000")],
+)
+def test_a_header_beyond_reason_is_refused(tmp_path, header, sentence):
+    path = tmp_path / "absurd.wav"
+    path.write_bytes(wav(bytes(65 * 2 * 100), **header))
+    with pytest.raises(AudioError, match=sentence):
+        decode.decode(path, RATE)
+
+
+def test_a_start_in_a_file_that_cannot_jump(tmp_path):
+    path = write_audio(tmp_path / "tiny.flac", [tone(0.01)], "flac")
+    with pytest.raises(AudioError, match="ends before 1 s"):
+        decode.decode(path, RATE, start=1)
+
+
+def test_sound_in_packets_of_one_sample_is_refused(tmp_path, monkeypatch):
+    """Each would take as long as a thousand samples in one packet."""
+    monkeypatch.setattr(packets, "SPARE_PACKETS", 1000)
+    data = bytearray(write_audio(tmp_path / "whole.caf", [tone(2)], "pcm_s16be").read_bytes())
+    struct.pack_into(
+        ">I", data, data.index(b"desc") + 32, 7
+    )  # frames in a packet, of which FFmpeg then reads one a time
+    path = tmp_path / "splinters.caf"
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="chopped too finely"):
+        decode.decode(path, RATE)
+
+
+def test_an_index_that_would_take_gigabytes_is_not_built(tmp_path):
+    """5 kB that say to hold 60 million samples, for each of which FFmpeg would keep 24 bytes."""
+    path = tmp_path / "bomb.m4a"
+    path.write_bytes(promised_index(60_000_000, 1, b"mp4a"))
+    before = _peak_memory()
+    with pytest.raises(AudioError):
+        decode.decode(path, RATE)
+    assert _peak_memory() - before < 2 * decode.MAX_ALLOCATION
+
+
+def _peak_memory():
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def several_tracks(path, tones, default=None):
+    """A file with tones of 2 s of these pitches, 0 for silence, one a track."""
+    with av.open(str(path), "w") as container:
+        tracks = [container.add_stream("aac", rate=RATE, layout="mono") for _ in tones]
+        if default is not None:
+            for number, track in enumerate(tracks):
+                track.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
+        for track, hz in zip(tracks, tones, strict=True):
+            frame = av.AudioFrame.from_ndarray(tone(2, hz)[None], format="fltp", layout="mono")
+            frame.sample_rate = RATE
+            container.mux([*track.encode(frame), *track.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "tones", "default", "hz", "note"),
+    [
+        ("film.mkv", [440, 1320], 1, 1320, "Track 2 of 2 was used, the default one."),
+        ("film.mkv", [440, 1320], 0, 440, "Track 1 of 2 was used, the default one."),
+        ("film.mp4", [0, 1320], None, 1320, "Track 2 of 2 was used, since track 1 is silent."),
+        ("film.mkv", [440, 0, 1320], 1, 440, "Track 1 of 3 was used, since track 2 is silent."),
+        ("film.mkv", [0, 0, 880], 0, 880, "Track 3 of 3 was used, since track 1 is silent."),
+    ],
+)
+def test_the_default_track_is_used_unless_it_is_silent(tmp_path, name, tones, default, hz, note):
+    notes, path = [], several_tracks(tmp_path / name, tones, default)
+    sound = np.concatenate(list(decode.stream(path, RATE, notes=notes)))[RATE // 2 : RATE * 3 // 2]
+    assert np.abs(np.fft.rfft(sound)).argmax() == pytest.approx(hz, abs=2)
+    assert notes == [note]
+
+
+def test_one_track_needs_no_note(tmp_path):
+    notes = []
+    list(decode.stream(write_audio(tmp_path / "tone.m4a", [tone(1)], "aac"), RATE, notes=notes))
+    assert notes == []
+
+
+def test_a_file_whose_tracks_are_all_silent_is_silence(tmp_path):
+    assert decode.decode(several_tracks(tmp_path / "film.mkv", [0, 0]), RATE).abs().max() < 1e-4

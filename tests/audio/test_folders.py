@@ -1,0 +1,147 @@
+import os
+import socket
+
+import av
+import pytest
+
+from genre.audio.decode import FORMATS, SUFFIXES, decode
+from genre.audio.folders import FoundFiles, find_audio, is_audio_name
+from tests.conftest import RATE, music, write_audio
+
+# Muxers of the formats that are decoded, where FFmpeg has them under other names
+MUXERS = "adts mp2 opus oga ogv spx ipod mp4 3gp 3g2 psp ismv f4v vob webm".split()
+WITHOUT_SOUND = {"apl", "avif", "heic", "heif", "ism", "mks"}  # indices, pictures and subtitles
+WRITTEN = {
+    ".3g2": ("3g2", "aac"),
+    ".3gp": ("3gp", "aac"),
+    ".aac": ("adts", "aac"),
+    ".ac3": ("ac3", "ac3"),
+    ".aifc": ("aiff", "pcm_s16be"),
+    ".au": ("au", "pcm_s16be"),
+    ".avi": ("avi", "libmp3lame"),
+    ".caf": ("caf", "pcm_s16le"),
+    ".eac3": ("eac3", "eac3"),
+    ".flv": ("flv", "aac"),
+    ".m4r": ("ipod", "aac"),
+    ".m4v": ("ipod", "aac"),
+    ".mp2": ("mp2", "mp2"),
+    ".mpg": ("mpeg", "mp2"),
+    ".mpga": ("mp3", "libmp3lame"),
+    ".ogv": ("ogv", "libopus"),
+    ".ts": ("mpegts", "aac"),
+    ".tta": ("tta", "tta"),
+    ".vob": ("vob", "mp2"),
+    ".w64": ("w64", "pcm_s16le"),
+    ".wave": ("wav", "pcm_s16le"),
+    ".weba": ("webm", "libopus"),
+    ".wmv": ("asf", "wmav2"),
+}
+
+
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"sound")
+
+
+def names(found, folder):
+    return [path.relative_to(folder).as_posix() for path in found.files]
+
+
+def test_every_suffix_of_ffmpegs_formats_is_known():
+    extensions = set()
+    for mode, formats in (("r", FORMATS.split(",")), ("w", FORMATS.split(",") + MUXERS)):
+        for name in formats:
+            try:
+                extensions |= av.ContainerFormat(name, mode).extensions
+            except ValueError:  # FFmpeg reads it only, or writes it only
+                continue
+    assert len(extensions) > 40
+    assert {f".{extension}" for extension in extensions - WITHOUT_SOUND} <= SUFFIXES
+
+
+@pytest.mark.parametrize("suffix", WRITTEN)
+def test_a_file_of_every_suffix_is_found_and_decoded(tmp_path, suffix):
+    container, codec = WRITTEN[suffix]
+    write_audio(tmp_path / f"song{suffix}", [music(2, 48000)], codec, rate=48000, format=container)
+    (found,) = find_audio(tmp_path).files
+    assert len(decode(found, RATE)) == pytest.approx(2 * RATE, rel=0.05)
+
+
+def test_order_and_the_number_of_other_files(tmp_path):
+    touch(*(tmp_path / name for name in ("b/2.MP3", "b/1.caf", "a.mp3", "b.mp3", "cover.jpg", "b/list.m3u", "b/song")))
+    found = find_audio(tmp_path)
+    assert names(found, tmp_path) == ["a.mp3", "b/1.caf", "b/2.MP3", "b.mp3"]
+    assert found.others == 3
+    assert found.files == sorted(found.files)
+
+
+def test_what_is_hidden_is_left_out_and_not_counted(tmp_path):
+    hidden = ["._song.mp3", ".song.mp3", ".DS_Store", ".git/a.mp3", "__MACOSX/a.mp3", "a/__MACOSX/b/._a.mp3"]
+    touch(*(tmp_path / name for name in [*hidden, "song.mp3", "a/..and then.mp3", "a/b..mp3"]))
+    assert find_audio(tmp_path) == FoundFiles([tmp_path / "a" / "b..mp3", tmp_path / "song.mp3"])
+    assert not any(is_audio_name(name) for name in hidden)
+
+
+def test_a_folder_that_is_named_is_walked_whatever_it_is_called(tmp_path):
+    touch(tmp_path / ".music" / "a.mp3")
+    assert names(find_audio(tmp_path / ".music"), tmp_path) == [".music/a.mp3"]
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "album/a.M4R", "../a.wave", "./a.ts"])
+def test_names_of_audio(name):
+    assert is_audio_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", "mp3", "a.jpg", "a.mp3.part", ".mp3", "album/._a.mp3", ".album/a.mp3"])
+def test_other_names(name):
+    assert not is_audio_name(name)
+
+
+def test_links_are_followed(tmp_path):
+    touch(tmp_path / "disk" / "album" / "a.mp3", tmp_path / "disk" / "b.mp3")
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "album").symlink_to(tmp_path / "disk" / "album")
+    (library / "b.mp3").symlink_to(tmp_path / "disk" / "b.mp3")
+    (library / "gone.mp3").symlink_to(tmp_path / "disk" / "gone.mp3")  # reading it says so
+    assert names(find_audio(library), library) == ["album/a.mp3", "b.mp3", "gone.mp3"]
+    (tmp_path / "link").symlink_to(library)
+    assert names(find_audio(tmp_path / "link"), tmp_path) == ["link/album/a.mp3", "link/b.mp3", "link/gone.mp3"]
+
+
+def test_a_folder_is_walked_once_and_as_itself(tmp_path):
+    touch(tmp_path / "library" / "z" / "song.mp3", tmp_path / "other" / "song.mp3")
+    for link, target in {
+        "a": "z",
+        "z/again": "z",
+        "z/up": ".",
+        "z/top": "..",
+        "1": "../other",
+        "2": "../other",
+    }.items():
+        (tmp_path / "library" / link).symlink_to((tmp_path / "library" / target).resolve())
+    assert names(find_audio(tmp_path / "library"), tmp_path / "library") == ["1/song.mp3", "z/song.mp3"]
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    touch(tmp_path / "a.mp3")
+    (tmp_path / "circle").symlink_to("circle")
+    found = find_audio(tmp_path)
+    assert names(found, tmp_path) == ["a.mp3"]
+    assert found.unreadable == {tmp_path / "circle": "too many levels of symbolic links"}
+    assert find_audio(tmp_path / "gone").unreadable == {tmp_path / "gone": "no such file or directory"}
+
+
+def test_pipes_and_sockets_count_as_others(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp3")
+    (tmp_path / "link.mp3").symlink_to(tmp_path / "pipe.mp3")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.mp3"))
+        assert find_audio(tmp_path) == FoundFiles(others=3)
+
+
+def test_names_that_are_not_utf8_are_found(tmp_path):
+    for name in (b"a.mp3", b"Bj\xf6rk.mp3", b"z.mp3"):
+        touch(tmp_path / os.fsdecode(name))
+    assert [os.fsencode(path.name) for path in find_audio(tmp_path).files] == [b"Bj\xf6rk.mp3", b"a.mp3", b"z.mp3"]

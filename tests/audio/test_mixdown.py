@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from genre.audio import decode
+from genre.audio.mixdown import FULL_SCALE_LIMIT, mixed
+from tests.conftest import RATE, music, tone, write_audio
+
+BLOCK = RATE // 2
+
+
+def mix(*channels):
+    """What becomes of channels, shape (samples,) each, and the notes on it."""
+    notes, sound = [], np.stack(channels, axis=1).astype(np.float32)
+    blocks = [sound[at : at + BLOCK] for at in range(0, len(sound), BLOCK)]
+    return np.concatenate(list(mixed(blocks, notes))), notes
+
+
+def noise(seconds, seed=0):
+    return np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * RATE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("other", [-1.0, -0.8])
+def test_of_channels_that_cancel_one_is_taken(other):
+    sound = music(12)
+    mono, notes = mix(sound, other * sound)
+    np.testing.assert_allclose(mono, sound, atol=1e-6)
+    assert notes == ["The channels cancel each other, so one of them was used."]
+
+
+def test_the_channel_with_the_most_energy_is_taken():
+    sound = music(6)
+    mono, _ = mix(0.8 * sound, -sound)
+    np.testing.assert_allclose(mono, -sound, atol=1e-6)
+
+
+def test_what_a_lossy_coder_leaves_of_the_sum_is_not_taken_for_the_sound(tmp_path):
+    sound = music(8)
+    path = write_audio(tmp_path / "inverted.m4a", [sound, -sound], "aac")
+    mono = decode.decode(path, RATE).numpy()[: len(sound)]
+    assert np.std(mono) == pytest.approx(np.std(sound), rel=0.1)
+
+
+@pytest.mark.parametrize("case", ["wide", "one side", "pauses", "silent"])
+def test_stereo_that_does_not_cancel_stays_the_mean(case):
+    left, right = {
+        "wide": (noise(12), noise(12, 1) - 0.6 * noise(12)),
+        "one side": (noise(12), 0 * noise(12)),
+        "pauses": (np.concatenate([noise(5), 0 * noise(7)]), np.concatenate([noise(5, 1), 0 * noise(7)])),
+        "silent": (1e-5 * noise(12), -1e-5 * noise(12)),
+    }[case]
+    mono, notes = mix(left, right)
+    np.testing.assert_allclose(mono, (left + right) / 2, atol=1e-7)
+    assert notes == []
+
+
+def test_cancelling_is_not_taken_back():
+    """Or the sound would change to and fro."""
+    same, opposite = noise(5), noise(15, 1)
+    left = np.concatenate([same, opposite, same])
+    right = np.concatenate([same, -opposite, same])
+    mono, notes = mix(left, right)
+    np.testing.assert_allclose(mono, left, atol=1e-6)
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_floats_that_hold_integers_are_scaled(tmp_path, bits):
+    sound = music(12)
+    path = write_audio(tmp_path / "integers.wav", [sound * 2.0 ** (bits - 1)], "pcm_f32le")
+    notes = []
+    mono = np.concatenate(list(decode.stream(path, RATE, notes=notes)))
+    np.testing.assert_allclose(mono, sound, atol=1e-6)
+    assert notes == [f"The samples lie far beyond full scale, so they were divided by {2 ** (bits - 1):,}."]
+
+
+def test_a_quiet_stretch_of_integers_is_on_the_same_scale():
+    loud = np.round(music(5) * 32767)
+    mono, _ = mix(np.concatenate([loud, 1e-4 * loud]))
+    np.testing.assert_allclose(mono[-len(loud) :], 1e-4 * loud / 32768, atol=1e-9)
+
+
+def test_a_few_damaged_samples_are_clipped():
+    sound = music(6)
+    damaged = sound.copy()
+    damaged[1000:1100] = 1e30
+    mono, notes = mix(damaged)
+    assert (mono[1000:1100] == FULL_SCALE_LIMIT).all()
+    np.testing.assert_array_equal(np.delete(mono, range(1000, 1100)), np.delete(sound, range(1000, 1100)))
+    assert notes == []
+
+
+def test_a_change_of_channels_on_the_way():
+    notes, one, two = [], tone(1)[:, None], np.stack([tone(1), 0 * tone(1)], axis=1)
+    assert [block.std() for block in mixed([one, two], notes)] == pytest.approx([one.std(), one.std() / 2], rel=1e-5)

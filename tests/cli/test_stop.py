@@ -1,0 +1,68 @@
+import os
+import signal
+
+import pytest
+
+from genre.cli import stop
+from genre.cli.stop import Stop
+
+
+def send(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", stop.SIGNALS)
+def test_a_signal_stops_what_is_in_progress(number):
+    before = signal.getsignal(number)
+    with Stop() as stopping:
+        with pytest.raises(KeyboardInterrupt):
+            send(number)
+        assert stopping.received == number
+    assert signal.getsignal(number) == before
+
+
+def test_what_is_being_written_is_written_whole():
+    written = []
+
+    def write(results):
+        for result in results:
+            if result == 2:
+                send()
+                send()  # as `timeout` does
+            written.append(result)
+
+    with Stop() as stopping, pytest.raises(KeyboardInterrupt):
+        write(stopping.between(iter([1, 2, 3])))
+    assert written == [1, 2]
+
+
+def test_who_insists_is_not_kept_waiting(monkeypatch):
+    monkeypatch.setattr(stop, "REPEAT_SECONDS", 0)
+    with Stop() as stopping:
+        results = stopping.between(iter([1]))
+        next(results)
+        send()
+        with pytest.raises(KeyboardInterrupt):
+            send()
+
+
+def test_a_result_of_a_decoder_that_swallowed_the_signal_is_none():
+    def results():
+        try:
+            send()
+        except KeyboardInterrupt:
+            yield "made of half a file"
+
+    with Stop() as stopping, pytest.raises(KeyboardInterrupt):
+        next(stopping.between(results()))
+
+
+def test_signals_that_are_ignored_stay_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop() as stopping:
+            send(signal.SIGHUP)
+        assert stopping.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,146 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from genre.data import archive
+from genre.data.archive import THERE, UNREADABLE_NOTE, augment_archive, build_archive
+from genre.data.dataset import Source
+from genre.data.formats import FORMATS, stored_as
+from genre.data.sources import AudioClip
+from genre.data.windows import Windows
+from genre.errors import DataError
+from genre.features.log_mel import FRONT_ENDS
+from tests.conftest import ROOT, tone, write_audio
+
+
+@pytest.fixture
+def clips(tmp_path, fma_clips):
+    """Two FMA clips, a tone and two files that cannot be used."""
+    (tmp_path / "audio").mkdir()
+    broken, quiet = tmp_path / "audio" / "broken.mp3", tmp_path / "audio" / "quiet.wav"
+    broken.write_text("no music")
+    write_audio(quiet, [np.zeros(44100, np.float32)], "pcm_s16le")
+    steady = write_audio(tmp_path / "audio" / "tone.wav", [tone(10)], "pcm_s16le")
+    paths = [fma_clips[2], broken, steady, quiet, fma_clips[140]]
+    return [AudioClip(path, 0.0, str(i), "Rock", f"artist {i}") for i, path in enumerate(paths)]
+
+
+def read_rows(folder):
+    with (folder / "index.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def source_of(folder, rows):
+    """All of these rows as training tracks."""
+    labels, splits = np.zeros(len(rows), int), np.array(["training"] * len(rows))
+    return Source("audio", folder, [str(row) for row in rows], np.array(rows), labels, splits, [])
+
+
+@pytest.mark.parametrize("front_end", FORMATS)
+def test_audio_becomes_arrays_that_training_reads(tmp_path, clips, front_end, capsys):
+    build_archive(clips, [stored_as(front_end)], tmp_path / "archive", processes=2)
+    assert "2 of 5 clips could not be read" in capsys.readouterr().out
+    assert [row["note"] for row in read_rows(tmp_path / "archive")] == ["", UNREADABLE_NOTE, "", UNREADABLE_NOTE, ""]
+    windows = Windows(source_of(tmp_path / "archive", [0, 2, 4]), "training", front_end)
+    config = FRONT_ENDS[front_end]
+    every = windows.all(np.arange(3))
+    assert every.shape == (3, len(windows.starts), config.bands, config.columns)
+    assert len(windows.starts) == (1 if front_end == "whole" else 10)
+    assert every.isfinite().all()
+    if config.n_mfcc is None:  # the tone is where it belongs, and the short clip is repeated rather than padded
+        filters = windows.log_mel.mel.filters
+        for window in (0, -1):
+            loudest = every[1, window].mean(dim=1).argmax().item()
+            peak = filters[loudest].argmax().item() * config.sample_rate / config.n_fft
+            assert peak == pytest.approx(440, abs=config.sample_rate / config.n_fft + 1)
+
+
+def test_a_finished_archive_is_not_made_again_but_for_what_could_not_be_read(tmp_path, clips, monkeypatch):
+    build_archive(clips, ["sparse"], tmp_path / "archive", processes=1)
+    write_audio(clips[1].path.with_suffix(".wav"), [tone(5)], "pcm_s16le").replace(clips[1].path)
+    decoded = []
+    features = archive.clip_features
+    monkeypatch.setattr(archive, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+    monkeypatch.setattr(archive, "clip_features", lambda path, *more: decoded.append(path) or features(path, *more))
+    build_archive(clips, ["sparse"], tmp_path / "archive")
+    assert decoded == [str(clips[1].path), str(clips[3].path)]  # the one that was repaired, and the silent one
+    assert [bool(row["note"]) for row in read_rows(tmp_path / "archive")] == [False, False, False, True, False]
+
+
+def test_other_songs_under_the_same_names_are_decoded_anew(tmp_path, clips):
+    build_archive(clips, ["sparse"], tmp_path / "archive", processes=1)
+    array = tmp_path / "archive" / FORMATS["sparse"].file
+    before = np.load(array)
+    write_audio(clips[2].path, [tone(10, 2000)], "pcm_s16le")
+    build_archive([*clips[2:], clips[0]], ["sparse"], tmp_path / "archive", processes=1)
+    after = np.load(array)
+    assert (after[2] == before[4]).all() and (after[3] == before[0]).all()
+    assert after[0].mean(axis=1).argmax() > before[2].mean(axis=1).argmax()
+
+
+def test_an_archive_with_other_settings_is_refused(tmp_path, clips, monkeypatch):
+    build_archive(clips, ["sparse"], tmp_path / "archive", processes=1)
+    monkeypatch.setitem(FRONT_ENDS, "sparse", replace(FRONT_ENDS["sparse"], top_db=60.0))
+    with pytest.raises(DataError, match="made with other sparse settings"):
+        build_archive(clips, ["sparse"], tmp_path / "archive")
+
+
+def test_augmented_copies_are_read_beside_the_clip_and_only_for_training(tmp_path, clips):
+    folder, rows = tmp_path / "archive", np.array([0, 4])
+    build_archive(clips, ["sparse"], folder, processes=1)
+    augment_archive(clips, rows, ["sparse"], 2, folder, processes=2)
+    training = Windows(source_of(folder, [0, 4]), "training", "sparse")
+    copies = training.augmented[rows]
+    assert all((copies[0, copy] != training.array[0]).any() for copy in range(2))
+    assert (copies[0, 0] != copies[0, 1]).any()
+    drawn = training.random(np.zeros(64, int), np.random.default_rng(0))
+    plain = training.all(np.zeros(1, int))
+    assert drawn.shape[1:] == plain.shape[2:]
+    assert Windows(source_of(folder, [0, 2]), "training", "sparse").augmented is None  # row 2 has no copies
+
+
+def test_nothing_readable_is_said(tmp_path, clips):
+    with pytest.raises(DataError, match="None of the 2 clips"):
+        build_archive([clips[1], clips[3]], ["sparse"], tmp_path / "archive", processes=1)
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from genre.data.archive import build_archive
+from genre.data.sources import AudioClip
+if __name__ == "__main__":
+    clips = [AudioClip(Path(sys.argv[1]), i / 10, str(i), "Rock", "artist") for i in range(60)]
+    build_archive(clips, ["sparse"], Path(sys.argv[2]), processes=2)
+"""
+
+
+def test_a_killed_run_ends_with_the_same_archive(tmp_path, fma_clips):
+    (tmp_path / "build.py").write_text(BUILD)
+
+    def start(folder):
+        command = [sys.executable, str(tmp_path / "build.py"), str(fma_clips[2]), str(folder)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole").wait(120) == 0
+    process, done = start(tmp_path / "killed"), tmp_path / "killed" / "sparse.done.npy"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (done.is_file() and (np.load(done) == THERE).sum() >= 5):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(20)
+    assert 5 <= (np.load(done) == THERE).sum() < 60
+    assert not (tmp_path / "killed" / "index.csv").exists()
+
+    assert start(tmp_path / "killed").wait(120) == 0
+    for name in (FORMATS["sparse"].file, "sparse.done.npy", "index.csv"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

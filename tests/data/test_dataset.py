@@ -1,0 +1,178 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from genre.data.dataset import read_data
+from genre.data.formats import FORMATS
+from genre.data.splits import HeldOut
+from genre.data.windows import MIN_STEPS, Mixture, Windows
+from genre.errors import DataError
+
+
+def write_index(folder, rows):
+    with (folder / "index.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "genre", "split", "has_mel", "note"])
+        writer.writerows(rows)
+
+
+def read(folder):
+    """The only source of a folder, and its genres."""
+    data = read_data({"one": folder})
+    return data.sources[0], data.genres
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven tracks whose every cell is the row's number."""
+    rows = [
+        [10, "Rock", "training", "True", ""],
+        [11, "Folk", "training", "True", ""],
+        [12, "Rock", "training", "True", ""],
+        [13, "Folk", "validation", "True", ""],
+        [14, "Rock", "test", "True", ""],
+        [15, "Rock", "training", "True", ""],
+        [16, "Rock", "validation", "True", ""],
+    ]
+    write_index(tmp_path, rows)
+    np.save(tmp_path / "logmel_30s.npy", np.full((7, 128, 128), np.arange(7)[:, None, None], np.uint8))
+    return tmp_path
+
+
+def test_unusable_and_contradicting_rows_are_left_out(tmp_path):
+    write_index(
+        tmp_path,
+        [
+            [1, "Rock", "training", "True", ""],
+            [2, "Rock", "training", "True", "near-silent clip"],
+            [3, "Folk", "training", "True", "mel image is blank (silent)"],
+            [4, "Folk", "training", "True", "clip is 1.6 s long"],
+            [5, "Folk", "training", "True", "same audio as 6"],
+            [6, "Rock", "training", "True", "same audio as 5"],
+            [7, "Rock", "training", "True", "same audio as 1"],
+            [8, "Folk", "test", "False", ""],
+            [9, "Folk", "training", "True", ""],
+            [10, "Folk", "validation", "True", ""],
+            [11, "Rock", "validation", "True", ""],
+        ],
+    )
+    source, genres = read(tmp_path)
+    assert source.dropped == ["2", "3", "4", "5", "6", "8"]
+    assert source.rows.tolist() == [0, 6, 8, 9, 10]
+    assert [genres[i] for i in source.labels] == ["Rock", "Rock", "Folk", "Folk", "Rock"]
+
+
+def test_the_official_split_is_honoured(fma_arrays):
+    source, _ = read(fma_arrays)
+    assert [len(source.of(split)) for split in ("training", "validation", "test")] == [6390, 800, 800]
+    assert set(source.dropped) == {"57371", "72149", "72059", "98565", "98567", "98569", "107535"}
+    assert (np.bincount(source.labels[source.of("test")]) == 100).all()
+
+
+def test_windows_of_a_split_come_with_their_labels(folder):
+    source, genres = read(folder)
+    windows = Windows(source, "training", "sparse")
+    assert len(windows) == 4
+    assert [genres[i] for i in windows.labels] == ["Rock", "Folk", "Rock", "Rock"]
+    every = windows.all(np.array([3, 0]))
+    assert every.shape == (2, 10, 128, 13)
+    assert every[0].unique().item() == pytest.approx(-80 + (5 + 0.5) * 0.625)
+    assert every[1].unique().item() == pytest.approx(-80 + 0.5 * 0.625)
+    assert windows.teacher is None
+
+
+def test_random_windows_reach_the_whole_track(folder):
+    array = np.load(folder / "logmel_30s.npy")
+    array[:] = np.arange(128)[None, None]
+    np.save(folder / "logmel_30s.npy", array)
+    windows = Windows(read(folder)[0], "training", "sparse")
+    drawn = windows.random(np.zeros(2000, int), np.random.default_rng(0))
+    columns = ((drawn[:, 0] + 80) / 0.625 - 0.5).round().int()
+    assert columns.min() == 0 and columns.max() == 127
+    assert (columns.diff(dim=1) == 1).all()
+
+
+def test_the_teacher_is_standardised_over_training(folder):
+    np.save(folder / "vggish.npy", np.arange(7, dtype=np.float16)[:, None].repeat(128, 1))
+    teacher = Windows(read(folder)[0], "training", "sparse").teacher
+    assert teacher.mean().item() == pytest.approx(0, abs=1e-5)
+    assert teacher[:, 0].std(correction=0).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_features_survive_storage():
+    values = torch.linspace(-80, -0.001, 128 * 128).reshape(128, 128)
+    kept = FORMATS["sparse"]
+    assert (kept.restore(kept.store(values)) - values).abs().max() <= 0.3126
+    cepstra = torch.linspace(-800, 300, 20 * 130).reshape(20, 130)
+    kept = FORMATS["smooth"]
+    assert (kept.restore(kept.store(cepstra))[:, :130] - cepstra).abs().max() <= 0.1251
+
+
+def test_missing_data_is_said(tmp_path, folder):
+    with pytest.raises(DataError, match=r"no index\.csv"):
+        read_data({"one": tmp_path / "nowhere"})
+    with pytest.raises(DataError, match=r"no mfcc_30s\.npy"):
+        Windows(read(folder)[0], "training", "smooth")
+
+
+def test_a_genre_without_songs_of_a_split_is_named(tmp_path):
+    write_index(
+        tmp_path, [[1, "Rock", "training", "", ""], [2, "Rock", "validation", "", ""], [3, "Folk", "training", "", ""]]
+    )
+    with pytest.raises(DataError, match="Folk: no readable song is left for validation"):
+        read(tmp_path)
+    write_index(tmp_path, [[1, "Rock", "training", "", ""], [2, "Rock", "validation", "", ""]])
+    with pytest.raises(DataError, match="at least two genres; here is Rock"):
+        read(tmp_path)
+
+
+@pytest.fixture
+def second(tmp_path_factory):
+    """Another source with nine artists of a genre that is renamed and no split of its own."""
+    folder = tmp_path_factory.mktemp("second")
+    with (folder / "index.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "genre", "artist"])
+        writer.writerows([i, "Classical" if i % 2 else "Rock", f"artist {i % 9}"] for i in range(18))
+    np.save(folder / "logmel_30s.npy", np.full((18, 128, 128), 100, np.uint8))
+    return folder
+
+
+def test_sources_share_one_list_of_genres_and_every_batch(folder, second):
+    data = read_data({"one": folder, "two": second}, shares=[0.75, 0.25], counts_as={"Classical": "Folk"})
+    assert data.genres == ["Folk", "Rock"]
+    assert data.sources[1].ids == [str(i) for i in range(18)]
+    mixture = Mixture(data, "sparse")
+    generator = np.random.default_rng(0)
+    assert mixture.steps(8, 2) == MIN_STEPS
+    batches = list(mixture.batches(50, 8, generator))
+    first = len(data.sources[0].of("training"))
+    assert all(len(batch) == 8 and (batch < first).sum() == 6 for batch in batches)
+    drawn = np.concatenate(batches)
+    assert set(drawn) == set(range(len(mixture)))
+    assert np.ptp(np.bincount(drawn)[:first]) <= 1  # as often as each other
+    windows = mixture.random(batches[0], generator)
+    assert windows.shape == (8, 128, 13)
+    from_second = torch.from_numpy(batches[0] >= first)
+    assert (windows[:, 0, 0] == -80 + 100.5 * 0.625).equal(from_second)
+
+
+def test_small_sources_get_a_larger_share_than_their_size(folder, second):
+    data = read_data({"one": folder, "two": second}, counts_as={"Classical": "Folk"})
+    sizes = [len(source.of("training")) for source in data.sources]
+    assert data.shares[1] / data.shares[0] == pytest.approx((sizes[1] / sizes[0]) ** 0.5)
+
+
+def test_only_tracks_with_an_embedding_have_a_teacher(folder, second):
+    np.save(folder / "vggish.npy", np.arange(7, dtype=np.float16)[:, None].repeat(128, 1))
+    mixture = Mixture(read_data({"one": folder, "two": second}, counts_as={"Classical": "Folk"}), "sparse")
+    assert mixture.teacher[:4].isfinite().all()
+    assert mixture.teacher[4:].isnan().all() and len(mixture.teacher) == len(mixture)
+
+
+def test_held_out_fractions_are_settings(second):
+    for fraction in (0.12, 0.4):
+        data = read_data({"two": second}, held_out=HeldOut(0.12, fraction))
+        assert len(data.sources[0].of("test")) == pytest.approx(18 * fraction, abs=2)

@@ -1,0 +1,378 @@
+"""Downloads from a server on this machine that serves a small FMA-small, and misbehaves when told to."""
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from genre.audio.decode import decode
+from genre.data import download
+from genre.data.archive import build_archive
+from genre.data.download import ATTEMPTS, PARTS, Part, fetch_fma_small
+from genre.data.sources import fma_small, is_fma_small
+from genre.errors import DataError
+from tests.conftest import ROOT
+from tests.data.test_sources import write_fma
+
+METADATA, AUDIO = (part.name for part in PARTS)
+TRACKS = [
+    (2, "Hip-Hop", "training", "small"),
+    (5, "Hip-Hop", "test", "small"),
+    (1040, "Rock", "validation", "small"),
+    (1069, "Rock", "training", "medium"),
+]
+SMALL = [track for track, *_, subset in TRACKS if subset == "small"]
+CUT = 100_000  # bytes of a clip, some seconds
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files` by name; `requests` are its methods and names, `sent` the bytes of all bodies.
+
+    Each download of the audio breaks off at the next of `breaks`, places in the file, while there are any, and hangs
+    at the next of `pauses`, which `paused` tells.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, bytes]):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/fma/"
+        self.files = dict(files)
+        self.takes_ranges = True
+        self.breaks: list[int] = []
+        self.pauses: list[int] = []
+        self.paused = threading.Event()
+        self.requests: list[str] = []
+        self.sent = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        name = self.path.removeprefix("/fma/")
+        self.server.requests.append(f"{self.command} {name}")
+        if name not in self.server.files:
+            self.send_error(404)
+            return
+        content = self.server.files[name]
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.server.takes_ranges else None
+        start = int(asked[1]) if asked else 0
+        self.send_response(206 if asked else 200)
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        if self.command == "GET":
+            self.send_body(content, start, name)
+
+    do_HEAD = do_GET
+
+    def send_body(self, content: bytes, start: int, name: str) -> None:
+        end = len(content)
+        if name == AUDIO and self.server.breaks:
+            end = self.server.breaks.pop(0)
+            self.close_connection = True
+        elif name == AUDIO and self.server.pauses:
+            self.wfile.write(content[start : self.server.pauses.pop(0)])
+            self.wfile.flush()
+            self.server.paused.set()
+            self.close_connection = True
+            time.sleep(5)
+            return
+        self.wfile.write(content[start:end])
+        self.server.sent += max(0, end - start)
+
+    def log_message(self, *_) -> None:
+        """Say nothing: the tests read `requests`."""
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return memory.getvalue()
+
+
+@pytest.fixture(scope="module")
+def audio(fma_clips) -> dict[str, bytes]:
+    """The files of fma_small.zip, of the clips that are small's, cut short."""
+    clips = {f"fma_small/{track:06}"[:13] + f"/{track:06}.mp3": fma_clips[track] for track in SMALL}
+    cut = {name: path.read_bytes()[:CUT] for name, path in clips.items()}
+    return {"fma_small/": b"", "fma_small/checksums": b"sums", "fma_small/README.txt": b"FMA", **cut}
+
+
+@pytest.fixture(scope="module")
+def zips(audio, tmp_path_factory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("fma")
+    write_fma(folder, TRACKS)
+    tracks = (folder / "fma_metadata" / "tracks.csv").read_bytes()
+    metadata = {"fma_metadata/README.txt": b"FMA", "fma_metadata/tracks.csv": tracks, "fma_metadata/genres.csv": b"1"}
+    return {METADATA: zipped(metadata), AUDIO: zipped(audio)}
+
+
+@pytest.fixture
+def server(zips, monkeypatch) -> Server:
+    publish(monkeypatch, zips)
+    monkeypatch.setattr(download, "WAIT_SECONDS", 0)
+    server = Server(zips)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def publish(monkeypatch, files: dict[str, bytes]) -> None:
+    """Make the checksums of these files the published ones."""
+    parts = tuple(Part(part.name, hashlib.sha1(files[part.name]).hexdigest(), part.result) for part in PARTS)
+    monkeypatch.setattr(download, "PARTS", parts)
+
+
+def check_whole(folder: Path, audio: dict[str, bytes]) -> None:
+    assert is_fma_small(folder)
+    sources = fma_small(folder)
+    assert [(s.track_id, s.genre, s.split) for s in sources] == [
+        (str(t), g, s) for t, g, s, one in TRACKS if one == "small"
+    ]
+    unpacked = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.glob("fma_small/**/*") if p.is_file()}
+    assert unpacked == {name: content for name, content in audio.items() if not name.endswith("/")}
+    assert {p.name for p in folder.iterdir()} == {"fma_metadata", "fma_small", METADATA, AUDIO}
+
+
+def test_from_nothing_to_sources(server, zips, audio, tmp_path):
+    folder = tmp_path / "data" / "fma"
+    fetch_fma_small(folder, server.url)
+    check_whole(folder, audio)
+    assert all(decode(source.path, 22050).any() for source in fma_small(folder))
+    assert [p.name for p in (folder / "fma_metadata").iterdir()] == ["tracks.csv"]
+    assert server.sent == sum(map(len, zips.values()))
+
+    server.requests.clear()
+    fetch_fma_small(folder, server.url)
+    for name in zips:
+        (folder / name).unlink()
+    fetch_fma_small(folder, server.url)
+    assert server.requests == []
+
+
+def test_a_dropped_connection_is_taken_up_again(server, zips, audio, tmp_path):
+    server.breaks = [100_000, 100_000, 200_000]
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+    assert server.requests.count(f"GET {AUDIO}") == 4
+    assert server.sent == sum(map(len, zips.values()))
+
+
+def test_a_later_call_fetches_only_the_rest(server, zips, audio, tmp_path):
+    server.breaks = [100_000] * (ATTEMPTS + 1)
+    with pytest.raises(DataError, match=f"{AUDIO} cannot be fetched .* goes on where it stopped"):
+        fetch_fma_small(tmp_path, server.url)
+    assert (tmp_path / f"{AUDIO}.part").stat().st_size == 100_000
+    assert not is_fma_small(tmp_path)
+    server.sent = 0
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+    assert server.sent == len(zips[AUDIO]) - 100_000
+
+
+def test_a_download_that_was_killed_before_its_check_is_only_checked(server, zips, audio, tmp_path):
+    for name, content in zips.items():
+        (tmp_path / f"{name}.part").write_bytes(content)
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+    assert server.sent == 0
+
+
+FETCH = """
+import json, sys
+from pathlib import Path
+from genre.data import download
+folder, url, parts = sys.argv[1:]
+download.PARTS = tuple(download.Part(*part) for part in json.loads(parts))
+download.fetch_fma_small(Path(folder), url)
+"""
+
+
+def test_a_download_that_is_killed_goes_on(server, zips, audio, tmp_path):
+    """SIGKILL in the middle of the audio, then the same command again."""
+    parts = json.dumps([[part.name, part.sha1, part.result] for part in download.PARTS])
+    folder = tmp_path / "fma"
+    command = [sys.executable, "-c", FETCH, str(folder), server.url, parts]
+    server.pauses = [150_000]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    assert server.paused.wait(120)
+    partial = folder / f"{AUDIO}.part"
+    for _ in range(100):
+        if partial.is_file() and partial.stat().st_size > 0:
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    there = partial.stat().st_size
+    assert 0 < there <= 150_000
+    server.sent = 0
+    subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+    check_whole(folder, audio)
+    assert server.sent == len(zips[AUDIO]) - there
+
+
+def test_a_server_without_ranges_sends_everything_again(server, zips, audio, tmp_path):
+    server.takes_ranges = False
+    server.breaks = [100_000]
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+    assert server.sent == sum(map(len, zips.values())) + 100_000
+
+
+def test_a_wrong_checksum_is_said_and_the_next_call_starts_over(server, zips, audio, tmp_path):
+    (tmp_path / f"{AUDIO}.part").write_bytes(b"of something else")
+    with pytest.raises(DataError, match=f"{AUDIO} arrived damaged and was removed; try again"):
+        fetch_fma_small(tmp_path, server.url)
+    assert not list(tmp_path.glob(f"{AUDIO}*"))
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+
+
+def test_room_is_looked_for_before_anything_is_fetched(server, zips, audio, tmp_path, monkeypatch):
+    needed = 2 * sum(map(len, zips.values()))
+    with monkeypatch.context() as tight:
+        tight.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+        with pytest.raises(DataError, match="needs .* GiB more .* are free"):
+            fetch_fma_small(tmp_path, server.url)
+        assert server.sent == 0
+        tight.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed))
+        fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+
+
+def test_room_for_unpacking_a_zip_that_is_there_is_what_it_holds(server, zips, audio, tmp_path, monkeypatch):
+    for name, content in zips.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(SMALL) * CUT))
+    with pytest.raises(DataError, match="GiB more"):  # a few bytes short: the table and the texts
+        fetch_fma_small(tmp_path, server.url)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(SMALL) * CUT + 2000))
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+    assert server.requests == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_disk_that_fills_up_while_downloading(server, audio, tmp_path):
+    full = tmp_path / f"{AUDIO}.part"
+    full.symlink_to("/dev/full")
+    with pytest.raises(DataError, match="No space left on device.*start again: it goes on"):
+        fetch_fma_small(tmp_path, server.url)
+    full.unlink()
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+
+
+def test_a_disk_that_fills_up_while_unpacking(server, audio, tmp_path, monkeypatch):
+    def write_half(source, file):
+        file.write(source.read(CUT // 2))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as filling:
+        filling.setattr(shutil, "copyfileobj", write_half)
+        with pytest.raises(DataError, match="No space left on device.*start again: it goes on"):
+            fetch_fma_small(tmp_path, server.url)
+    assert not is_fma_small(tmp_path)
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio)
+
+
+def test_a_killed_unpacking_goes_on(server, zips, audio, tmp_path, monkeypatch):
+    for name, content in zips.items():
+        (tmp_path / name).write_bytes(content)
+    staging = tmp_path / f"{AUDIO}.unpacking"
+    there, cut_off, *_ = (staging / name for name in audio if name.endswith(".mp3"))
+    there.parent.mkdir(parents=True)
+    there.write_bytes(bytes(CUT))  # zeros of the right length, to see that it is not written again
+    cut_off.write_bytes(bytes(CUT // 2))
+    cut_off.with_name(cut_off.name + ".part").write_bytes(b"stale")
+    fetch_fma_small(tmp_path, server.url)
+    check_whole(tmp_path, audio | {there.relative_to(staging).as_posix(): bytes(CUT)})
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["../outside.mp3", "fma_small/../../outside.mp3", "/outside.mp3"])
+def test_a_zip_that_reaches_out_of_the_folder_is_refused(server, zips, audio, tmp_path, monkeypatch, name):
+    server.files[AUDIO] = zipped({**audio, name: b"gotcha"})
+    publish(monkeypatch, server.files)
+    with pytest.raises(DataError, match="would leave the folder"):
+        fetch_fma_small(tmp_path / "data", server.url)
+    assert not (tmp_path / "data" / "fma_small").exists()
+    assert not list(tmp_path.rglob("outside.mp3"))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"<html>Please log in</html>", lambda zip: zip[:5000] + bytes(9) + zip[5009:]]
+)
+def test_what_is_no_sound_zip_is_said(server, zips, tmp_path, damage):
+    (tmp_path / AUDIO).write_bytes(damage(zips[AUDIO]))
+    with pytest.raises(DataError, match=f"{AUDIO} is not a sound zip file; remove it and try again"):
+        fetch_fma_small(tmp_path, server.url)
+    assert not is_fma_small(tmp_path)
+
+
+def test_another_zip_is_not_taken_for_fmas(server, tmp_path):
+    (tmp_path / AUDIO).write_bytes(zipped({"holiday.jpg": b""}))
+    with pytest.raises(DataError, match="does not hold fma_small, so it is not FMA's"):
+        fetch_fma_small(tmp_path, server.url)
+
+
+def test_a_file_that_is_gone_from_the_server_is_named(server, tmp_path):
+    del server.files[AUDIO]
+    with pytest.raises(DataError, match=f"/fma/{AUDIO} answers 404 Not Found; try again later, or put the file"):
+        fetch_fma_small(tmp_path, server.url)
+    assert server.sent == 0
+
+
+def test_no_network_is_said(tmp_path):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        with pytest.raises(DataError, match="cannot be fetched .*refused.*; check the network"):
+            fetch_fma_small(tmp_path, url)
+
+
+def test_a_folder_that_cannot_be_made_is_said(server, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError, match="Writing to .* failed"):
+        fetch_fma_small(tmp_path / "file" / "fma", server.url)
+
+
+def test_from_the_server_to_an_archive_the_counts_add_up(server, audio, tmp_path, monkeypatch, capsys):
+    """Interrupted on the way, with one clip that is no music and one track that FMA knows to be broken."""
+    write_fma(tmp_path, [*TRACKS, (3, "Rock", "training", "small"), (99134, "Rock", "training", "small")])
+    table = (tmp_path / "fma_metadata" / "tracks.csv").read_bytes()
+    broken = {"fma_small/000/000003.mp3": b"no music" * 1000}
+    server.files = {METADATA: zipped({"fma_metadata/tracks.csv": table}), AUDIO: zipped(audio | broken)}
+    publish(monkeypatch, server.files)
+    server.breaks = [50_000]
+
+    folder = tmp_path / "fma"
+    fetch_fma_small(folder, server.url)
+    build_archive(fma_small(folder), ["sparse"], tmp_path / "archive", processes=1)
+    assert "FMA-small: 5 tracks; 1 known to be broken" in capsys.readouterr().out
+    with (tmp_path / "archive" / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["track_id"] for row in rows if row["note"]] == ["3"]
+    assert sorted(row["split"] for row in rows if not row["note"]) == ["test", "training", "validation"]

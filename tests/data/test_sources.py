@@ -1,0 +1,131 @@
+import csv
+
+import av
+import pytest
+
+from genre.data import prepare
+from genre.data.dataset import DataSet
+from genre.data.sources import CLIPS_PER_SONG, clip_starts, fma_small, genre_folders, is_fma_small
+from genre.errors import DataError
+from tests.conftest import music, write_audio
+
+CODECS = {".flac": "flac", ".ogg": "vorbis", ".opus": "libopus", ".mp3": "libmp3lame", ".m4a": "aac"}
+
+
+def write_song(path, tags=None):
+    """Half a second of music; Ogg keeps tags on the stream, the others on the container."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = write_audio(path, [music(0.5, 48000)] * 2, CODECS[path.suffix], rate=48000)
+    if tags:
+        tagged = path.with_stem("tagged")
+        with av.open(str(plain)) as read, av.open(str(tagged), "w") as write:
+            copy = write.add_stream_from_template(read.streams.audio[0])
+            (copy if path.suffix in (".ogg", ".opus") else write).metadata.update(tags)
+            for packet in read.demux(read.streams.audio[0]):
+                if packet.dts is not None:
+                    packet.stream = copy
+                    write.mux(packet)
+        tagged.replace(path)
+    return path
+
+
+def test_a_song_is_cut_into_clips_that_overlap_by_half_at_most():
+    assert clip_starts(0) == clip_starts(10) == clip_starts(30) == clip_starts(44) == [0]
+    assert clip_starts(45) == [0, 15]
+    assert clip_starts(60) == [0, 15, 30]
+    assert clip_starts(95) == pytest.approx([0, 16.25, 32.5, 48.75, 65])
+    assert len(clip_starts(400)) == CLIPS_PER_SONG
+    assert max(clip_starts(400)) == pytest.approx(370)
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".opus", ".mp3", ".m4a"])
+def test_artists_are_read_wherever_a_container_keeps_its_tags(tmp_path, suffix, capsys):
+    for number, tag in enumerate(("artist", "album_artist", None)):
+        write_song(tmp_path / "Folk" / f"{number}{suffix}", tag and {tag: "The Same"})
+    first, second, third = genre_folders(tmp_path)
+    assert first.artist == second.artist == "the same"
+    assert third.artist == str(third.path)
+    assert "1 by the tag 'artist', 1 by the tag 'album_artist'" in capsys.readouterr().out
+
+
+def test_songs_without_artists_count_as_their_own_and_that_is_said(tmp_path, capsys):
+    for number in range(3):
+        write_song(tmp_path / "Folk" / f"{number}.flac")
+    assert len({clip.artist for clip in genre_folders(tmp_path)}) == 3
+    assert "3 songs name no artist and count as artists of their own" in capsys.readouterr().out
+
+
+def test_a_folder_without_songs_is_said(tmp_path):
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(DataError, match="needs sub-folders with songs"):
+        genre_folders(tmp_path)
+
+
+def write_fma(folder, tracks):
+    """FMA's table with its three header rows; tracks are (id, genre, split, subset)."""
+    (folder / "fma_metadata").mkdir(parents=True)
+    (folder / "fma_small").mkdir()
+    with (folder / "fma_metadata" / "tracks.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["", "artist", "set", "set", "track"])
+        writer.writerow(["", "name", "split", "subset", "genre_top"])
+        writer.writerow(["track_id", "", "", "", ""])
+        writer.writerows([track, "Name, of Artist", split, subset, genre] for track, genre, split, subset in tracks)
+
+
+def test_fma_small_comes_with_its_official_split(tmp_path, capsys):
+    write_fma(
+        tmp_path,
+        [
+            (2, "Hip-Hop", "training", "small"),
+            (3, "Hip-Hop", "training", "medium"),
+            (1040, "Rock", "validation", "small"),
+            (99134, "Rock", "training", "small"),
+            (140000, "Rock", "test", "small"),
+        ],
+    )
+    assert is_fma_small(tmp_path)
+    clips = fma_small(tmp_path)
+    assert {clip.artist for clip in clips} == {"name, of artist"}
+    assert [(clip.track_id, clip.genre, clip.split) for clip in clips] == [
+        ("2", "Hip-Hop", "training"),
+        ("1040", "Rock", "validation"),
+        ("140000", "Rock", "test"),
+    ]
+    assert clips[1].path == tmp_path / "fma_small" / "001" / "001040.mp3"
+    assert "1 known to be broken" in capsys.readouterr().out
+
+
+def test_another_table_is_not_taken_for_fmas(tmp_path):
+    write_fma(tmp_path, [])
+    (tmp_path / "fma_metadata" / "tracks.csv").write_text("a,b\nc,d\n,\n")
+    with pytest.raises(DataError, match="not FMA's table"):
+        fma_small(tmp_path)
+
+
+def test_fma_small_is_fetched_by_its_name_and_only_when_missing(tmp_path, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(prepare, "fetch_fma_small", lambda folder: fetched.append(folder) or write_fma(folder, []))
+    monkeypatch.setattr(prepare, "build_archive", lambda clips, front_ends, folder: None)
+    monkeypatch.setattr(prepare, "read_data", lambda folders, **_: DataSet([], [], []))
+    for _ in range(2):
+        prepare.prepare(prepare.Preparation([tmp_path / "fma_small"], tmp_path / "archives", ["dense"]))
+    assert fetched == [tmp_path / "fma_small"]
+
+
+def test_the_audio_alone_is_not_taken_for_genres(tmp_path):
+    (tmp_path / "000").mkdir()
+    with pytest.raises(DataError, match="name the folder above it"):
+        prepare.prepare(prepare.Preparation([tmp_path], tmp_path / "archives", ["dense"]))
+
+
+def test_folders_of_one_name_have_archives_of_their_own(tmp_path, monkeypatch):
+    built = {}
+    monkeypatch.setattr(prepare, "build_archive", lambda clips, front_ends, folder: built.update({folder: clips}))
+    monkeypatch.setattr(prepare, "read_data", lambda folders, **_: DataSet(list(folders), [], []))
+    songs = [write_song(tmp_path / number / "music" / "Folk" / "a.flac") for number in "12"]
+    folders = [song.parent.parent for song in songs]
+    data = prepare.prepare(prepare.Preparation(folders, tmp_path / "archives", ["dense"]))
+    assert data.genres == ["music", "music-2"]
+    assert sorted(clip.path for clips in built.values() for clip in clips) == songs
+    assert len(built) == 2

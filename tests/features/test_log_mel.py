@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from genre.audio.decode import decode
+from genre.data.archive import clip_features
+from genre.data.formats import FORMATS
+from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel, LogMelConfig, window_starts
+from tests.conftest import RATE, music
+
+TRACKS = [2, 5, 10, 140, 1039, 1040, 1066, 1069, 1073, 1075, 1082, 1083]
+
+
+def sparse_of(path, rate):
+    """dB of a clip's 128 columns on the mel axis of its own rate."""
+    log_mel = LogMel(replace(FRONT_ENDS["sparse"], sample_rate=rate))
+    return log_mel.clip_features(decode(path, rate, seconds=CLIP_SECONDS)).numpy()
+
+
+def librosa_sparse(path):
+    y, rate = librosa.load(path, sr=None, mono=True, duration=CLIP_SECONDS)
+    power = librosa.feature.melspectrogram(y=y, sr=rate, n_fft=2048, hop_length=512, n_mels=128)
+    decibels = librosa.power_to_db(power, ref=np.max, top_db=80)
+    return decibels[:, np.floor((np.arange(128) + 0.5) * decibels.shape[1] / 128).astype(int)]
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_sparse_is_what_librosa_makes(fma_clips, track):
+    difference = np.abs(sparse_of(fma_clips[track], RATE) - librosa_sparse(fma_clips[track]))
+    assert (difference <= 80 / 128).mean() > 0.99
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_smooth_is_what_librosa_makes(fma_clips, track):
+    y, rate = librosa.load(fma_clips[track], sr=22050, mono=True, duration=CLIP_SECONDS)
+    expected = librosa.feature.mfcc(y=y, sr=rate, n_mfcc=20)
+    waveform = decode(fma_clips[track], RATE, seconds=CLIP_SECONDS)
+    ours = LogMel(FRONT_ENDS["smooth"]).clip_features(waveform).numpy()
+    assert np.abs(ours[:, :130] - expected[:, :130]).mean() < 0.4
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_rows_made_from_audio_are_the_prepared_rows(fma_clips, fma_arrays, track):
+    index = np.genfromtxt(fma_arrays / "index.csv", delimiter=",", skip_header=1, usecols=0, dtype=int)
+    row = int(np.flatnonzero(index == track)[0])
+    prepared = {name: np.load(fma_arrays / FORMATS[name].file, mmap_mode="r")[row] for name in ("sparse", "smooth")}
+    sparse, smooth = (one.astype(int) for one in clip_features(fma_clips[track], 0.0, ["sparse", "smooth"]))
+    sparse, smooth = sparse - prepared["sparse"], smooth[:, :130] - prepared["smooth"]
+    assert (np.abs(sparse) <= 1).mean() > 0.99
+    assert np.abs(smooth).mean() / 4 < 0.4
+
+
+def test_sparse_reproduces_the_reference_of_whole_songs(songs):
+    reference = np.load(songs / "reference_logmel.npz")
+    for name, expected in zip(reference["song"], reference["mel"], strict=True):
+        path = next(songs.glob(f"*/{name}.mp3"))
+        rate = soundfile.info(path).samplerate
+        if name == "SquireTuckHeavyHeart":  # without a gapless tag FFmpeg starts it at another sample
+            sound = soundfile.read(path, frames=round(CLIP_SECONDS * rate), dtype="float32")[0].mean(axis=1)
+            log_mel = LogMel(replace(FRONT_ENDS["sparse"], sample_rate=rate))
+            decibels = log_mel.clip_features(torch.from_numpy(sound)).numpy()
+        else:
+            decibels = sparse_of(path, rate)
+        steps = np.floor((decibels + 80) * 256 / 80).clip(0, 255)
+        assert (np.abs(steps - expected) <= 1).mean() > 0.99, name
+
+
+@pytest.mark.parametrize("name", FRONT_ENDS)
+def test_windows_of_a_clip_are_its_columns(name):
+    """A window cut at inference is the piece of the clip's features that training cuts."""
+    config = FRONT_ENDS[name]
+    log_mel = LogMel(config)
+    clip = torch.from_numpy(music(CLIP_SECONDS, config.sample_rate))
+    columns = log_mel.to_bands(log_mel.clip_features(clip))
+    window = log_mel(clip, torch.tensor([0.0, 15.0]))
+    assert window.shape == (2, config.bands, config.columns)
+    torch.testing.assert_close(window[0], columns[:, : config.columns])
+    if name == "sparse":  # 15 s is where column 64 begins
+        torch.testing.assert_close(window[1], columns[:, 64 : 64 + config.columns])
+
+
+def test_levels_are_measured_against_the_clip():
+    loud = torch.from_numpy(music(6))
+    quiet = loud * 0.1
+    at = torch.tensor([0.0])
+    dense, smooth = LogMel(FRONT_ENDS["dense"]), LogMel(FRONT_ENDS["smooth"])
+    torch.testing.assert_close(dense(loud, at), dense(quiet, at), atol=0.01, rtol=0)  # relative to the loudest cell
+    change = smooth(loud, at) - smooth(quiet, at)  # absolute: 20 dB
+    assert change.mean() == pytest.approx(20, abs=0.1)
+    assert dense(loud, at).min() >= -80
+
+
+def test_smooth_keeps_the_envelope_of_the_spectrum():
+    config = FRONT_ENDS["smooth"]
+    full = LogMel(replace(config, n_mfcc=128, bands=128))
+    clip = torch.from_numpy(music(3, config.sample_rate))
+    every_band = full(clip, torch.tensor([0.0]))[0]
+    smoothed = LogMel(config)(clip, torch.tensor([0.0]))[0]
+    pairs = every_band.reshape(64, 2, -1).mean(dim=1)
+    assert torch.corrcoef(torch.stack([pairs.flatten(), smoothed.flatten()]))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hop", "expected"),
+    [
+        (0.4, 3, [0]),
+        (3.0, 3, [0]),
+        (3.05, 3, [0]),
+        (31, 3, [*range(0, 28, 3), 28]),
+        (7, 1.5, [0, 1.5, 3, 4]),
+        (9, 3, [0, 3, 6]),
+    ],
+)
+def test_windows_cover_a_recording(seconds, hop, expected):
+    assert window_starts(seconds, 3.0, hop) == pytest.approx(expected)
+
+
+def test_settings_that_contradict_are_refused():
+    with pytest.raises(ValueError, match="reference"):
+        LogMelConfig(sample_rate=22050, reference="loudest")
+    with pytest.raises(ValueError, match="bands"):
+        LogMelConfig(sample_rate=22050, bands=64)

@@ -1,0 +1,18 @@
+import shutil
+
+from genre.hub.card import add_note
+from genre.models.checkpoint import SHIPPED
+from genre.models.metrics import read_metrics
+
+
+def test_what_a_command_measured_stands_in_figures_and_card_until_it_is_measured_again(tmp_path):
+    folder = tmp_path / "fma-small"
+    shutil.copytree(SHIPPED / "fma-small", folder)
+    before = read_metrics(folder)
+    for text in ("9 of 12.", "10 of 12."):
+        add_note(folder, "python -m benchmarks.songs", text)
+    after = read_metrics(folder)
+    assert after["notes"] == before.get("notes", {}) | {"python -m benchmarks.songs": "10 of 12."}
+    assert after | {"notes": None} == before | {"notes": None}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "10 of 12. (`python -m benchmarks.songs`)" in card and "9 of 12." not in card

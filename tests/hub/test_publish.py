@@ -1,0 +1,328 @@
+"""Pushes to a Hub on this machine, see `hub_server`, and downloads from it."""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from huggingface_hub import ModelCard
+from PIL import Image
+
+from genre.features.log_mel import FRONT_ENDS
+from genre.hub.publish import PublishError, confusion_picture, push_checkpoint, push_space
+from genre.models.checkpoint import SHIPPED, Certainty, Fusion, save_checkpoint
+from genre.models.member import RANDOM, Member, create_backbone
+from tests.conftest import ROOT, running_app
+from tests.hub_server import OWNER, READER, Hub, running_hub
+
+METRICS = SHIPPED / "fma-small" / "metrics.json"
+LABELS = json.loads((SHIPPED / "fma-small" / "config.json").read_text())["labels"]
+REPO, SPACE = "user/genres", "user/page"
+
+
+def small_checkpoint(folder: Path, labels: list[str], member: str = "dense") -> Path:
+    """A checkpoint of one small member that was never trained."""
+    backbone = create_backbone("test_efficientnet", len(labels), RANDOM)
+    alone = Fusion(torch.ones(1), 1.0)
+    members = {member: Member(backbone, FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))}
+    save_checkpoint(folder, labels, members, alone, alone, Certainty(0.5, 0.1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    folder = small_checkpoint(tmp_path_factory.mktemp("checkpoints") / "mine", LABELS)
+    shutil.copy(METRICS, folder)
+    (folder / "README.md").write_text('---\nlicense: mit\n---\n# mine\n\nA small one: genre.load("hf-hub:user/repo")\n')
+    (folder / "state.pt").write_bytes(b"a pickle")
+    return folder
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path) -> Hub:
+    """A Hub with nothing in it, and its owner logged in."""
+    with running_hub() as hub:
+        use_hub(monkeypatch, hub.url, OWNER, tmp_path)
+        yield hub
+
+
+def use_hub(monkeypatch, url: str, token: str | None, folder: Path) -> None:
+    """What HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_DISABLE_XET do where they are set before the start."""
+    settings = {
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(folder / "cache"),
+        "HF_TOKEN_PATH": str(folder / "token"),
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_OFFLINE": False,
+    }
+    for name, value in settings.items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+
+
+def test_every_file_arrives_as_it_is(hub, checkpoint):
+    published = push_checkpoint(checkpoint, REPO)
+    files = hub.repo(REPO).files("v1")
+    weights = "dense/model.safetensors"
+    assert set(files) - {".gitattributes"} == {
+        "README.md", "config.json", "metrics.json", "confusion.png", "dense/config.json", weights,
+    }  # fmt: skip
+    for path in ("config.json", "metrics.json", "dense/config.json", weights):
+        assert files[path] == (checkpoint / path).read_bytes()
+    assert published.files == {path: len(content) for path, content in files.items() if path != ".gitattributes"}
+    assert (published.repo, published.tag, published.revision) == (REPO, "v1", hub.repo(REPO).main)
+    assert published.url == f"{hub.url}/{REPO}/tree/v1"
+    assert len(hub.repo(REPO).commits) == 2  # the Hub's own and this
+
+
+def test_the_space_starts_and_classifies_with_what_was_pushed(hub, checkpoint, tmp_path):
+    push_checkpoint(checkpoint, REPO)
+    push_space(REPO, SPACE, "v1")
+    space = hub.repo(SPACE, "spaces")
+    for path, content in space.files().items():
+        (tmp_path / "space" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "space" / path).write_bytes(content)
+    environment = os.environ | {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_TOKEN": READER,
+        "HF_HUB_OFFLINE": "0",
+    }
+    with running_app(tmp_path / "space", environment | space.variables) as address:
+        client = Client(address, verbose=False)
+        song = client.predict(handle_file(ROOT / "examples" / "arpeggio.mp3"), api_name="/classify")
+    assert set(song["probabilities"]) == set(LABELS)
+    (weights,) = (tmp_path / "home").rglob("model.safetensors")
+    assert weights.read_bytes() == (checkpoint / "dense" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_it_is_private_unless_public_is_asked_for(hub, checkpoint, public):
+    push_checkpoint(checkpoint, REPO, public=public)
+    assert hub.repo(REPO).private is not public
+
+
+def test_tags_count_on_and_can_be_chosen(hub, checkpoint):
+    first, second = push_checkpoint(checkpoint, REPO), push_checkpoint(checkpoint, REPO)
+    push_checkpoint(checkpoint, REPO, tag="v9")
+    assert (first.tag, second.tag) == ("v1", "v2")
+    assert push_checkpoint(checkpoint, REPO).tag == "v10"
+    assert hub.repo(REPO).tags["v1"] == first.revision != second.revision
+
+
+@pytest.mark.parametrize("tag", ["v1", "main", "two words"])
+def test_a_tag_that_cannot_be_had_is_said(hub, checkpoint, tag):
+    push_checkpoint(checkpoint, REPO)
+    commits = len(hub.repo(REPO).commits)
+    with pytest.raises(PublishError, match=f"already has a revision {tag}|{tag}. cannot name a revision"):
+        push_checkpoint(checkpoint, REPO, tag=tag)
+    assert len(hub.repo(REPO).commits) == commits
+
+
+def test_an_upload_that_breaks_off_leaves_no_revision(hub, checkpoint):
+    hub.takes_uploads = False
+    with pytest.raises(PublishError, match="broke off; push it again"):
+        push_checkpoint(checkpoint, REPO)
+    assert len(hub.repo(REPO).commits) == 1 and not hub.repo(REPO).tags
+    hub.takes_uploads = True
+    assert push_checkpoint(checkpoint, REPO).tag == "v1"
+
+
+def test_a_push_leaves_nothing_of_the_one_before(hub, checkpoint, tmp_path):
+    push_checkpoint(checkpoint, REPO)
+    hub.repo(REPO).files()["notes.txt"] = b"by hand"
+    push_checkpoint(small_checkpoint(tmp_path / "other", LABELS, "sparse"), REPO)
+    assert set(hub.repo(REPO).files()) == {
+        ".gitattributes", "README.md", "config.json", "sparse/config.json", "sparse/model.safetensors", "notes.txt",
+    }  # fmt: skip
+
+
+def test_a_dry_run_asks_the_hub_nothing(hub, checkpoint):
+    planned = push_checkpoint(checkpoint, REPO, dry_run=True)
+    assert hub.requests == []
+    assert (planned.tag, planned.revision) == (None, None)
+    assert planned.files == push_checkpoint(checkpoint, REPO).files
+
+
+def test_the_card_carries_the_figures(hub, checkpoint):
+    push_checkpoint(checkpoint, REPO)
+    card = ModelCard(hub.repo(REPO).files()["README.md"].decode())
+    metadata = card.data.to_dict()
+    assert [metadata[key] for key in ("license", "library_name", "pipeline_tag", "datasets")] == [
+        "apache-2.0", "timm", "audio-classification", ["FMA-small"],
+    ]  # fmt: skip
+    assert card.data.model_name == "mine"
+    test = json.loads(METRICS.read_text())["test"]
+    assert {(one.metric_name, one.metric_value, one.dataset_split) for one in card.data.eval_results} == {
+        ("Top-1, track", test["track"]["top1"], "test"),
+        ("Top-1, first window", test["first_window"]["top1"], "test"),
+    }
+    assert card.text.count("# mine") == 1
+    assert f'genre.load("hf-hub:{REPO}")' in card.text
+    assert "](confusion.png)" in card.text
+    assert "license: mit" in (checkpoint / "README.md").read_text()  # the local card is as it was
+
+
+def test_without_metrics_there_is_no_figure(hub, tmp_path):
+    push_checkpoint(small_checkpoint(tmp_path / "bare", ["Quiet", "Loud"]), REPO)
+    files = hub.repo(REPO).files()
+    assert "confusion.png" not in files
+    card = ModelCard(files["README.md"].decode())
+    assert card.data.eval_results is None and card.data.to_dict().get("datasets") is None
+    assert "# bare" in card.text
+
+
+def test_the_confusion_picture_darkens_with_the_share():
+    content = confusion_picture({"labels": ["Quiet", "Loud"], "counts": [[90, 10], [0, 0]]})
+    picture = Image.open(io.BytesIO(content))
+    edge = picture.width - 2 * 44
+    cells = [picture.getpixel((edge + 44 * column + 3, 44 * row + 3)) for row in (0, 1) for column in (0, 1)]
+    assert sum(cells[0]) < sum(cells[1]) < sum(cells[2]) == sum(cells[3]) == 3 * 255
+    assert len(content) < 20_000
+
+
+def test_other_labels_are_refused(hub, checkpoint, tmp_path):
+    push_checkpoint(checkpoint, REPO)
+    with pytest.raises(PublishError, match="user/genres holds a model with other labels"):
+        push_checkpoint(small_checkpoint(tmp_path / "other", ["Quiet", "Loud"]), REPO)
+    assert list(hub.repo(REPO).tags) == ["v1"]
+
+
+def test_somebody_elses_config_is_not_overwritten(hub, checkpoint):
+    hub.create(REPO).files()["config.json"] = b'{"model_type": "bert"}'
+    with pytest.raises(PublishError, match="other labels"):
+        push_checkpoint(checkpoint, REPO)
+
+
+@pytest.mark.parametrize("name", ["genres", "a/b/c", "user/two words", "user/two--dashes", "", "hf-hub:user/genres"])
+def test_a_name_the_hub_forbids_is_said(hub, checkpoint, name):
+    with pytest.raises(PublishError, match="user/"):
+        push_checkpoint(checkpoint, name)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(("token", "repo"), [(READER, REPO), ("hf_wrong", REPO), (OWNER, "somebody/genres")])
+def test_who_may_not_write_is_told(hub, checkpoint, monkeypatch, token, repo):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(PublishError, match=f"may not write to {repo}"):
+        push_checkpoint(checkpoint, repo)
+    assert not hub.repos and not hub.uploads
+
+
+def test_who_may_only_read_a_repository_is_told(hub, checkpoint, monkeypatch):
+    push_checkpoint(checkpoint, REPO)
+    monkeypatch.setenv("HF_TOKEN", READER)
+    with pytest.raises(PublishError, match="may not write"):
+        push_checkpoint(checkpoint, REPO)
+    assert list(hub.repo(REPO).tags) == ["v1"]
+
+
+def test_without_a_token_it_says_how_to_log_in(hub, checkpoint, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(PublishError, match="hf auth login.*HF_TOKEN"):
+        push_checkpoint(checkpoint, REPO)
+    with pytest.raises(PublishError, match="hf auth login.*HF_TOKEN"):
+        push_space(REPO, SPACE, "v1")
+    assert hub.requests == []
+
+
+def test_without_a_network_it_says_so(checkpoint, monkeypatch, tmp_path):
+    with running_hub() as gone:
+        pass
+    use_hub(monkeypatch, gone.url, OWNER, tmp_path)
+    with pytest.raises(PublishError, match=f"{gone.url} cannot be reached"):
+        push_checkpoint(checkpoint, REPO)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(PublishError, match="cannot be reached"):
+        push_checkpoint(checkpoint, REPO)
+
+
+def test_an_incomplete_checkpoint_is_not_uploaded(hub, checkpoint, tmp_path):
+    copy = shutil.copytree(checkpoint, tmp_path / "copy")
+    (copy / "dense" / "model.safetensors").unlink()
+    for folder in (copy, tmp_path / "nowhere"):
+        with pytest.raises(PublishError, match=f"{folder.name} is no complete checkpoint"):
+            push_checkpoint(folder, REPO)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_a_space_gets_the_page_and_the_revision(hub, checkpoint, public):
+    push_checkpoint(checkpoint, REPO)
+    assert push_space(REPO, SPACE, "v1", public=public) == f"{hub.url}/spaces/{SPACE}"
+    space = hub.repo(SPACE, "spaces")
+    files = space.files()
+    assert space.variables == {"GENRE_CHECKPOINT": f"hf-hub:{REPO}@v1"}
+    assert space.private is not public
+    for path in (
+        "app.py",
+        "requirements.txt",
+        "genre/models/member.py",
+        "genre/web/static/style.css",
+        "examples/arpeggio.mp3",
+    ):
+        assert files[path] == (ROOT / path).read_bytes()
+    assert files["README.md"].startswith(b"---\ntitle:")
+    links = re.findall(r"\]\(([^)]*)\)", files["README.md"].decode())
+    assert links == [f"{hub.url}/{REPO}/tree/v1"]
+    assert {path.split("/")[0] for path in files} == {
+        ".gitattributes", "README.md", "app.py", "examples", "genre", "requirements.txt",
+    }  # fmt: skip
+    assert not any("__pycache__" in path or path == "examples/make_examples.py" for path in files)
+
+
+def test_a_space_is_updated(hub, checkpoint):
+    push_checkpoint(checkpoint, REPO)
+    push_space(REPO, SPACE, "v1")
+    space = hub.repo(SPACE, "spaces")
+    space.files()["genre/gone.py"] = b"of an older version"
+    push_checkpoint(checkpoint, REPO)
+    push_space(REPO, SPACE, "v2")
+    assert space.variables == {"GENRE_CHECKPOINT": f"hf-hub:{REPO}@v2"}
+    assert "genre/gone.py" not in space.files()
+
+
+def test_a_space_needs_a_published_checkpoint(hub, checkpoint):
+    with pytest.raises(PublishError, match="no user/genres@v1 on the Hub"):
+        push_space(REPO, SPACE, "v1")
+    push_checkpoint(checkpoint, REPO)
+    with pytest.raises(PublishError, match="no user/genres@v7 on the Hub"):
+        push_space(REPO, SPACE, "v7")
+    assert ("spaces", SPACE) not in hub.repos
+
+
+def run_train(hub: Hub, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": OWNER,
+        "HF_HOME": str(folder / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_publishes_model_and_page(hub, checkpoint, tmp_path):
+    push = ["--out", str(checkpoint), "--push", REPO, "--space", SPACE]
+    rehearsed = run_train(hub, tmp_path, *push, "--dry-run")
+    assert "Nothing was uploaded" in rehearsed.stdout and not hub.repos
+
+    done = run_train(hub, tmp_path, *push)
+    assert done.returncode == 0, done.stderr
+    assert hub.repo(REPO).files("v1")["config.json"] == (checkpoint / "config.json").read_bytes()
+    assert "app.py" in hub.repo(SPACE, "spaces").files()
+
+    refused = run_train(hub, tmp_path, "--out", str(checkpoint), "--push", "someone-else/genres")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("train.py: Your token may not write") and refused.stderr.count("\n") == 1

@@ -1,0 +1,118 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from genre.inference.classify import Prediction, Window
+from genre.inference.sections import MIN_SECONDS, Section, sections
+
+LABELS = ["Folk", "Pop", "Rock"]
+
+
+def recording(said, *, sure=0.7, hop=3.0, seconds=None):
+    """A recording whose windows say these genres, by their first letters; a space is silence."""
+    windows = []
+    for number, letter in enumerate(said):
+        if letter == " ":
+            windows.append(Window(number * hop, number * hop + 3, {}))
+            continue
+        genre = next(label for label in LABELS if label.startswith(letter))
+        probabilities = {genre: sure} | {label: (1 - sure) / 2 for label in LABELS if label != genre}
+        windows.append(Window(number * hop, number * hop + 3, probabilities))
+    if seconds is not None:  # the last window ends with the sound, as a classifier lets it
+        windows[-1] = Window(max(0.0, seconds - 3), seconds, windows[-1].probabilities)
+    means = {label: float(np.mean([w.probabilities[label] for w in windows if not w.silent])) for label in LABELS}
+    ranked = dict(sorted(means.items(), key=lambda pair: -pair[1]))
+    return Prediction(ranked, windows, windows[-1].end, "made-up")
+
+
+def test_a_change_is_found_where_it_happens():
+    assert sections(recording("F" * 16 + "R" * 20)) == [Section(0, 48, "Folk"), Section(48, 108, "Rock")]
+
+
+def test_one_genre_is_one_section():
+    assert sections(recording("F" * 30)) == [Section(0, 90, "Folk")]
+
+
+@pytest.mark.parametrize("blip", ["R", "RR", "RRR"])
+def test_a_blip_is_ignored_however_sure(blip):
+    said = "F" * 15 + blip + "F" * 15
+    assert sections(recording(said, sure=0.999)) == [Section(0, 3 * len(said), "Folk")]
+
+
+def test_wavering_is_no_change():
+    assert [s.genre for s in sections(recording("FRFFRFFFRF" * 4))] == ["Folk"]
+
+
+def test_a_song_may_come_back():
+    found = sections(recording("F" * 12 + "P" * 12 + "F" * 12))
+    assert [(s.start, s.end, s.genre) for s in found] == [(0, 36, "Folk"), (36, 72, "Pop"), (72, 108, "Folk")]
+
+
+def test_weak_hints_need_longer_to_make_a_section():
+    said = "F" * 10 + "R" * 6 + "F" * 10
+    assert len(sections(recording(said, sure=0.9))) == 3
+    assert len(sections(recording(said, sure=0.4))) == 1
+
+
+def test_sections_are_long_enough_differ_from_their_neighbours_and_cover_everything():
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        said = "".join("FPR"[random.integers(3)] * random.integers(1, 12) for _ in range(8))
+        prediction = recording(said, sure=random.uniform(0.4, 0.99))
+        found = sections(prediction)
+        assert [s.start for s in found] == [0, *(s.end for s in found[:-1])]
+        assert found[-1].end == prediction.seconds
+        assert all(s.end - s.start >= min(MIN_SECONDS, prediction.seconds) for s in found)
+        assert all(a.genre != b.genre for a, b in pairwise(found))
+
+
+def test_overlapping_windows_say_the_same_as_windows_apart():
+    apart = sections(recording("F" * 16 + "R" * 16))
+    overlapping = sections(recording("F" * 32 + "R" * 32, hop=1.5))
+    assert [s.genre for s in overlapping] == [s.genre for s in apart]
+    assert overlapping[0].end == pytest.approx(apart[0].end, abs=1.5)
+
+
+def test_a_last_window_that_reaches_back_counts_for_what_it_adds():
+    found = sections(recording("F" * 10 + "R" * 11, seconds=61.0))
+    assert found == [Section(0, 30, "Folk"), Section(30, 61.0, "Rock")]
+
+
+@pytest.mark.parametrize("seconds", [0.4, 3.0, 7.0])
+def test_a_short_recording_is_one_section(seconds):
+    windows = int(np.ceil(seconds / 3))
+    prediction = recording("RFP"[:windows], seconds=seconds)
+    if seconds < 3:
+        prediction = Prediction(prediction.probabilities, [Window(0, seconds, prediction.probabilities)], seconds, "")
+    assert sections(prediction) == [Section(0, seconds, prediction.genre)]
+
+
+def test_a_recording_in_one_piece_bears_its_own_verdict():
+    """The verdict on the recording weighs the windows otherwise, so it may differ from what they say one by one."""
+    prediction = recording("F" * 10)
+    said_otherwise = Prediction({"Rock": 0.6, "Folk": 0.3, "Pop": 0.1}, prediction.windows, prediction.seconds, "")
+    assert sections(said_otherwise) == [Section(0, 30, "Rock")]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("F" * 10 + " " * 50, [(0, 30, "Folk"), (30, 180, None)]),
+        (" " * 50 + "F" * 10, [(0, 150, None), (150, 180, "Folk")]),
+        ("F" * 10 + " " * 10 + "F" * 10, [(0, 30, "Folk"), (30, 60, None), (60, 90, "Folk")]),
+        ("F" * 10 + " " * 10 + "R" * 10, [(0, 30, "Folk"), (30, 60, None), (60, 90, "Rock")]),
+        ("F" * 10 + " " * 3 + "F" * 10, [(0, 69, "Folk")]),  # a pause
+        ("F" + " " * 10, [(0, 3, "Folk"), (3, 33, None)]),
+        (
+            "F" * 5 + " " * 5 + "F" + " " * 5 + "F" * 4,
+            [(0, 15, "Folk"), (15, 30, None), (30, 33, "Folk"), (33, 48, None), (48, 60, "Folk")],
+        ),
+    ],
+)
+def test_long_silence_is_a_section_of_its_own(said, expected):
+    assert [(s.start, s.end, s.genre) for s in sections(recording(said))] == expected
+
+
+def test_silence_has_a_name():
+    assert [s.name for s in sections(recording("F" * 10 + " " * 10))] == ["Folk", "silence"]

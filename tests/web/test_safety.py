@@ -1,0 +1,190 @@
+"""Paths, other programs' addresses, stack traces and other visitors' files stay where they are."""
+
+import hashlib
+import http.client
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import gradio as gr
+import pytest
+from gradio import processing_utils
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+from genre.models.checkpoint import SHIPPED
+from genre.web import addresses, texts
+from tests.conftest import ROOT, run_async
+from tests.visitor import Visitor, file
+
+ROUTES = "/gradio_api/file=", "/file=", "/static/", "/gradio_api/static/", "/assets/", "/custom_component/"
+SECRETS = [ROOT / "app.py", ROOT / "genre" / "model.py", ROOT / ".git" / "config", ROOT / "examples" / "arpeggio.mp3"]
+
+
+@pytest.fixture(scope="module")
+def visitor(server):
+    return Visitor(server)
+
+
+@pytest.fixture(scope="module")
+def upload(visitor, example):
+    """Where the server keeps a file that a visitor sent."""
+    return visitor.upload(example)["path"]
+
+
+def ways_to(path):
+    """Addresses that might lead to a file."""
+    dots = "../" * 12
+    return [
+        str(path),
+        dots + str(path)[1:],
+        f"x/{dots}{str(path)[1:]}",
+        str(path).replace("/", "%2f"),
+        str(path).replace("/", "%252f"),
+        (dots + str(path)[1:]).replace(".", "%2e"),
+        f"/%2e%2e{path}",
+        f"file://{path}",
+        f"file:{path}",
+        str(path) + "%00.mp3",
+    ]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", *SECRETS], ids=str)
+def test_no_address_leads_to_a_file_of_the_server(server, upload, path):
+    beside = [f"{upload}/../../../{path}", f"{upload}/..%2f..%2f..%2f{path}"]
+    for way in [*ways_to(path), *beside]:
+        for route in ROUTES:
+            status, content = get(server, route + way)
+            assert status in (400, 403, 404), route + way
+            assert b"Traceback" not in content
+
+
+def get(server, target):
+    """Status and content of an address that nobody has tidied up."""
+    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
+    try:
+        connection.request("GET", target)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_file_that_was_sent_is_found_by_who_was_told_where_it_is(server, upload, example):
+    assert get(server, f"/gradio_api/file={upload}") == (200, example.read_bytes())
+    folder = upload.rpartition("/")[0]
+    assert hashlib.sha256(example.read_bytes()).hexdigest() not in folder  # it cannot be computed from the content
+    for above in (folder, folder.rpartition("/")[0], folder.rpartition("/")[0] + "/"):
+        assert get(server, f"/gradio_api/file={above}")[0] == 403
+
+
+def test_a_file_that_was_not_sent_is_not_heard(visitor):
+    """With the mark that has Gradio check a path, and without."""
+    song = str(ROOT / "examples" / "arpeggio.mp3")
+    assert visitor.classify(file(song)) is None
+    assert visitor.classify({"path": song}) == texts.NOT_SENT
+    assert visitor.classify({"path": "/etc/shadow"}) == texts.NOT_SENT
+    assert visitor.classify({"path": "/no/such/file"}) == texts.NOT_SENT
+    assert texts.NOT_SENT in visitor.ask("classify_batch", [{"path": song}])
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_page_itself_takes_no_path(visitor, marked):
+    path = str(ROOT / "examples" / "arpeggio.mp3")
+    song = file(path) if marked else {"path": path}
+    why = visitor.ask("why", song, None, event={"genre": "Electronic", "start": 0})
+    for answer in (visitor.ask("show", song, None), visitor.ask("add", [song], None, None), why):
+        assert '"success":false' in answer
+        assert "Traceback" not in answer and str(ROOT) not in answer
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc", str(SHIPPED / "fma-small"), "hf-hub:../x", "a/../b"])
+def test_the_name_of_a_model_is_no_path(visitor, upload, name):
+    answer = visitor.ask("show", file(upload), name)
+    assert '"success":true' in answer and "No verdict" in answer
+    assert "Traceback" not in answer and str(ROOT) not in answer
+
+
+@pytest.mark.parametrize("song", [None, 5, "song.mp3", [], {}, {"path": None}, {"path": 5}, {"path": "a\0b"}])
+def test_nonsense_gets_no_stack_trace(visitor, server, song):
+    for answer in (visitor.classify(song), visitor.ask("show", song, None), visitor.ask("classify_batch", song)):
+        assert "Traceback" not in str(answer) and str(ROOT) not in str(answer)
+    answer = visitor.http.post("/call/classify", content=b"{")
+    assert answer.status_code == 422 and str(ROOT) not in answer.text
+
+
+class Neighbour(BaseHTTPRequestHandler):
+    """A program on the same machine, which the server must not be sent to."""
+
+    def do_GET(self):
+        self.server.visits.append(self.path)
+        self.send_response(200)
+        for name, value in self.server.headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def running_neighbour(content=b"a song", headers=()):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Neighbour) as neighbour:
+        neighbour.visits, neighbour.content, neighbour.headers = [], content, headers
+        threading.Thread(target=neighbour.serve_forever, daemon=True).start()
+        yield neighbour
+        neighbour.shutdown()
+
+
+def test_the_server_visits_no_neighbour(server, visitor):
+    with running_neighbour() as neighbour:
+        for host in ("127.0.0.1", "localhost", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "127.1"):
+            address = f"http://{host}:{neighbour.server_port}/song.mp3"
+            assert not isinstance(visitor.classify(file(address)), dict)
+            assert get(server, f"/gradio_api/file={address}")[0] in (403, 502)
+            assert run_async(by_mcp(server, address)).isError
+        assert neighbour.visits == []
+
+
+async def by_mcp(server, song):
+    async with (
+        streamablehttp_client(f"{server}/gradio_api/mcp/") as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        tools = (await session.list_tools()).tools
+        return await session.call_tool(next(one.name for one in tools if one.name.endswith("classify")), {"song": song})
+
+
+@pytest.fixture
+def fetch(monkeypatch, tmp_path):
+    """Fetches from a neighbour as from a public host."""
+
+    async def public(host):
+        return "127.0.0.1"
+
+    monkeypatch.setattr(addresses, "async_validate_url", public)
+    monkeypatch.setattr(addresses, "MAX_FILE_SIZE", 10_000)
+    monkeypatch.setattr(processing_utils, "async_transport", addresses.Bounded())
+    return lambda neighbour: Path(
+        processing_utils.ssrf_protected_download(
+            f"http://songs.example:{neighbour.server_port}/song.mp3", str(tmp_path)
+        )
+    )
+
+
+def test_a_song_that_is_named_by_an_address_is_fetched_as_it_is(fetch):
+    packed = (("Content-Encoding", "gzip"),)
+    for content, headers in ((bytes(10_000), ()), (b"\x1f\x8b that would unpack", packed)):
+        with running_neighbour(content, headers) as neighbour:
+            assert fetch(neighbour).read_bytes() == content
+            assert neighbour.visits == ["/song.mp3"]
+
+
+def test_one_that_is_too_large_is_not(fetch, tmp_path):
+    with running_neighbour(bytes(10_001)) as neighbour, pytest.raises(gr.Error, match="This file is too large"):
+        fetch(neighbour)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
