@@ -14,7 +14,7 @@ from gradio import processing_utils
 from starlette.middleware import Middleware
 
 import genre
-from genre.malloc import keep_memory
+from genre.malloc import keep_freed_memory
 from genre.web import STATIC, addresses, api, snippets, texts, views
 from genre.web.models import Models
 from genre.web.tabs import batch, live, song
@@ -82,7 +82,7 @@ def main() -> None:
         models = Models(arguments.checkpoint)
     except genre.GenreError as error:
         sys.exit(f"app.py: {error}")
-    keep_memory()
+    keep_freed_memory()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # so that jobs do not fight for cores
     processing_utils.async_transport = addresses.Bounded()
     page = build_page(models)

@@ -33,7 +33,7 @@ from genre.errors import DataError, GenreError
 from genre.hub.card import write_card
 from genre.hub.publish import push_checkpoint, push_space
 from genre.json_files import write_json
-from genre.malloc import keep_all_memory
+from genre.malloc import keep_all_freed_memory
 from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from genre.training.calibrate import calibrate
 from genre.training.evaluate import evaluate, write_predictions
@@ -45,7 +45,7 @@ RUNS = Path("runs")  # archives, predictions, what training needs to go on, Tens
 
 def main() -> None:
     arguments = parse_arguments()
-    keep_all_memory()
+    keep_all_freed_memory()
     precision = "bf16" if torch.cuda.is_available() else "no"
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import genre
 from benchmarks.material import cut_file
 from genre.features.log_mel import CLIP_SECONDS
-from genre.malloc import keep_memory
+from genre.malloc import keep_freed_memory
 
 CLIPS_AT_ONCE = (1, 2, 4, 8)
 Network = Callable[[Tensor], Tensor]  # pictures (batch, 1, height, width) to pooled features (batch, features)
@@ -115,7 +115,7 @@ def network_times(classifier: genre.Classifier, networks: dict[str, Network], re
 def put_in(classifier: genre.Classifier, networks: dict[str, Network]) -> None:
     """Have a classifier's members see through these networks."""
     for name, member in classifier.checkpoint.members.items():
-        member.embed = lambda windows, member=member, network=networks[name]: network(member.picture(windows))
+        member.embed = lambda windows, member=member, network=networks[name]: network(member.image(windows))
 
 
 def compare_engines(clip: Path, song: Path, repeat: int) -> None:
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=15, help="measurements behind a median (15)")
     parser.add_argument("--threads", type=int, default=2, help="of the networks (2)")
     arguments = parser.parse_args()
-    keep_memory()
+    keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as work:
         clip, song = (cut_file(arguments.songs, Path(work) / f"{s}.mp3", s) for s in (round(CLIP_SECONDS), 4 * 60))

@@ -22,9 +22,9 @@ class Ours:
     def __init__(self):
         import genre
         from genre.audio import decode
-        from genre.malloc import keep_memory
+        from genre.malloc import keep_freed_memory
 
-        keep_memory()
+        keep_freed_memory()
         self.classifier = genre.load()
         self.stream = decode.stream
 

@@ -15,12 +15,12 @@ KEPT_BYTES, LARGEST_KEPT_BYTES = 2**28, 2**25  # in all, and a piece, where mall
 NEVER = -1
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """For programs that listen: some of it, since they run for long."""
     _set({M_TRIM_THRESHOLD: KEPT_BYTES, M_MMAP_THRESHOLD: LARGEST_KEPT_BYTES})
 
 
-def keep_all_memory() -> None:
+def keep_all_freed_memory() -> None:
     """For training, which needs as much in every step, in larger pieces."""
     _set({M_TRIM_THRESHOLD: NEVER, M_MMAP_MAX: 0})
 

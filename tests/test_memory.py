@@ -1,6 +1,6 @@
 import ctypes
 
-from genre.malloc import keep_all_memory, keep_memory
+from genre.malloc import keep_all_freed_memory, keep_freed_memory
 
 
 def test_a_system_without_mallopt_is_left_as_it_is(monkeypatch):
@@ -9,5 +9,5 @@ def test_a_system_without_mallopt_is_left_as_it_is(monkeypatch):
 
     for load in (on_windows, lambda name: object()):
         monkeypatch.setattr(ctypes, "CDLL", load)
-        keep_memory()
-        keep_all_memory()
+        keep_freed_memory()
+        keep_all_freed_memory()

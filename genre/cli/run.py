@@ -11,7 +11,7 @@ from genre.cli.stop import Stop
 from genre.errors import AudioError, GenreError
 from genre.inference import report
 from genre.inference.classify import Classifier, Prediction, load
-from genre.malloc import keep_memory
+from genre.malloc import keep_freed_memory
 
 Result = tuple[Path, Prediction | AudioError]
 
@@ -27,7 +27,7 @@ def run(arguments: Namespace, stop: Stop, append: Callable[[dict], None] | None)
     """
     if arguments.cluster:
         return _label(arguments)
-    keep_memory()
+    keep_freed_memory()
     classifier = load(arguments.checkpoint)
     files, failed = _expand(arguments.files)
     results = stop.between(_classify_all(classifier, files, arguments.overlap))

@@ -43,7 +43,7 @@ class Spectrogram:
         self._columns.append((10 * power.clamp(min=MIN_POWER).log10()).numpy().astype(np.float16))
         self.seconds = clip.end
 
-    def picture(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """Time runs right, pitch runs up."""
         decibels = np.concatenate(self._columns, axis=1).astype(np.float32)
         step = -(-decibels.shape[1] // MAX_COLUMNS)

@@ -94,7 +94,7 @@ def _results(metrics: dict) -> str:
     split = best_split(metrics)
     parts = [
         _table(header, rows),
-        *(_certainty(one["track"]["certainty"], split, name) for name, one in metrics[split].items()),
+        *(_limits(one["track"]["limits"], split, name) for name, one in metrics[split].items()),
     ]
     name = main_source(metrics)
     track = metrics[split][name]["track"]
@@ -118,7 +118,7 @@ def _figures(one: dict) -> list[str]:
     return [f"{one['top1']:.1%}", f"{low:.1%} to {high:.1%}", *(f"{one[key]:.1%}" for key in others)]
 
 
-def _certainty(figures: dict, split: str, source: str) -> str:
+def _limits(figures: dict, split: str, source: str) -> str:
     alone = figures["top1_where_named_alone"]
     right = f" (right for {alone:.0%} of those)" if alone is not None else ""
     return (

@@ -170,7 +170,7 @@ def _dataset_id(source: str) -> str:
     return source.lower().replace("_", "-").replace(" ", "-")
 
 
-def confusion_picture(confusion: dict) -> bytes:
+def confusion_image(confusion: dict) -> bytes:
     """A PNG of {labels, counts}: true genre by row, predicted genre by column, darker for more of its row."""
     labels, counts = confusion["labels"], confusion["counts"]
     font = ImageFont.load_default(FONT_SIZE)
@@ -212,7 +212,7 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
     if checkpoint.metrics:
         split, source = best_split(checkpoint.metrics), main_source(checkpoint.metrics)
         files["metrics.json"] = folder / "metrics.json"
-        files[PICTURE] = confusion_picture(checkpoint.metrics[split][source]["track"]["confusion"])
+        files[PICTURE] = confusion_image(checkpoint.metrics[split][source]["track"]["confusion"])
         card += (
             f"\n\n![Tracks of the {split} split of {source}, true genre by row, predicted genre by column]({PICTURE})"
         )

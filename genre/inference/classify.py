@@ -14,7 +14,7 @@ from genre.audio.decode import stream
 from genre.audio.silence import SILENCE, level, silent
 from genre.errors import AudioError
 from genre.features.clips import Clip, cut_clips
-from genre.models.batch_norm import folded
+from genre.models.batch_norm import fuse_batch_norm
 from genre.models.checkpoint import Checkpoint, load_checkpoint
 
 
@@ -77,8 +77,8 @@ class Prediction:
             "genre": self.genre,
             "confidence": round(self.confidence, 4),
             "is_music": self.is_music,
-            "sure": self.sure,
-            "plausible": self.plausible,
+            "confident": self.confident,
+            "prediction_set": self.prediction_set,
             "probabilities": _rounded(self.probabilities),
             "windows": [
                 {
@@ -120,7 +120,9 @@ class Classifier:
     """
 
     def __init__(self, checkpoint: Checkpoint, read: Callable[..., Iterator[np.ndarray]] = stream):
-        self.checkpoint = replace(checkpoint, members={name: folded(m) for name, m in checkpoint.members.items()})
+        self.checkpoint = replace(
+            checkpoint, members={name: fuse_batch_norm(m) for name, m in checkpoint.members.items()}
+        )
         self.read = read
         self.labels = checkpoint.labels
         self.window_seconds = checkpoint.window_seconds
@@ -188,7 +190,7 @@ class Classifier:
         }
         track = self._by_genre(self.checkpoint.track_probabilities(joined))
         (first, confidence), *others = track.items()
-        limits, detector = self.checkpoint.certainty, self.checkpoint.music
+        limits, detector = self.checkpoint.limits, self.checkpoint.music
         windows = [window for result in results for window in result.windows]
         return Prediction(
             probabilities=track,
@@ -197,8 +199,8 @@ class Classifier:
             checkpoint=self.checkpoint.name,
             is_music=detector is None
             or detector.is_music(torch.cat([_rows(one.features, mask) for one, mask in voting])),
-            sure=confidence >= limits.sure_from,
-            plausible=[first, *(genre for genre, p in others if p >= limits.plausible_from)],
+            confident=confidence >= limits.confident_from,
+            prediction_set=[first, *(genre for genre, p in others if p >= limits.prediction_set_from)],
             notes=notes,
         )
 
@@ -236,7 +238,7 @@ class Classifier:
             sees_all = log_mel.config.window_seconds > self.window_seconds
             windows = log_mel.windows(spectra[key], torch.zeros(1) if sees_all else starts)
             features = member.embed(windows)
-            results[name] = member.judge(features).float().log_softmax(-1)
+            results[name] = member.head(features).float().log_softmax(-1)
             if detector and detector.member == name:
                 music = features
         return results, music

@@ -23,8 +23,8 @@ from genre.audio import worker
 from genre.errors import AudioError, GenreError
 from genre.inference import report
 from genre.inference.classify import Classifier, Prediction
-from genre.inference.jsonl import Lines
-from genre.malloc import keep_memory
+from genre.inference.jsonl import JsonLines
+from genre.malloc import keep_freed_memory
 from genre.models.checkpoint import HUB_PREFIX, available, load_checkpoint
 
 LOCAL = "local"
@@ -55,7 +55,7 @@ def label(
         GenreError: there is no such cluster or checkpoint, or `out` cannot be written. What is written stays.
     """
     names = dict.fromkeys(map(str, paths))
-    with Lines(out, load_checkpoint(checkpoint).name) as lines:
+    with JsonLines(out, load_checkpoint(checkpoint).name) as lines:
         missing = [name for name in names if name not in lines.files]
         if missing:
             with (
@@ -210,5 +210,5 @@ def classify(name: str, folder: str, checkpoint: str | None, overlap: float) -> 
 def _classifier(checkpoint: str | None) -> Classifier:
     """Loaded once in a worker, which has a core to itself."""
     torch.set_num_threads(1)
-    keep_memory()
+    keep_freed_memory()
     return Classifier(load_checkpoint(checkpoint), worker.stream)

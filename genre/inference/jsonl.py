@@ -19,7 +19,7 @@ class LinesError(GenreError):
     """The file cannot be written, or holds something else."""
 
 
-class Lines:
+class JsonLines:
     """A file of rows, with those that are there and room for more.
 
     A row is handed to the system as soon as it is written, so a killed run leaves whole lines but for the last one,
@@ -91,7 +91,7 @@ class Lines:
                 Path(self._lock.lock_file).unlink()
             self._lock.release()
 
-    def __enter__(self) -> "Lines":
+    def __enter__(self) -> "JsonLines":
         return self
 
     def __exit__(self, *_) -> None:

@@ -16,7 +16,7 @@ FLOOR = -120.0  # dBFS; what silence is given
 
 
 @dataclass(frozen=True)
-class Heard:
+class LiveResult:
     """What was heard so far.
 
     Attributes:
@@ -34,7 +34,7 @@ class Heard:
         return self.level < TOO_QUIET
 
 
-class Listener:
+class LiveClassifier:
     """Holds the last seconds of a sound, at most `HELD_SECONDS`.
 
     Args:
@@ -62,13 +62,13 @@ class Listener:
         most = round(HELD_SECONDS * self.classifier.sample_rate)
         self._held = np.concatenate([self._held, *pieces])[-most:]
 
-    def hear(self) -> Heard:
+    def hear(self) -> LiveResult:
         """The verdict on what is held."""
         held, rate = self._held, self.classifier.sample_rate
         prediction = None
         if len(held) >= self.classifier.window_seconds * rate and level(held) >= TOO_QUIET:
             ((prediction, _),) = self.classifier.listen([held])
-        return Heard(self._samples / self.rate, level(held[-round(LEVEL_SECONDS * rate) :]), prediction)
+        return LiveResult(self._samples / self.rate, level(held[-round(LEVEL_SECONDS * rate) :]), prediction)
 
 
 def level(sound: np.ndarray) -> float:

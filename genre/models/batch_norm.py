@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: the same numbers from fewer steps, for use after training."""
+"""Batch norms fuse_batch_norm into the convolutions before them: the same numbers from fewer steps, for use after training."""
 
 import copy
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from genre.models.member import Member
 TOLERANCE = 1e-3  # of logits
 
 
-def folded(member: Member) -> Member:
+def fuse_batch_norm(member: Member) -> Member:
     """A copy of a member without the batch norms that follow a convolution, which takes a sixth less time.
 
     Returns the member itself where that would change what it says, as in a network with another use for what a

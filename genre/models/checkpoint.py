@@ -1,7 +1,7 @@
 """Checkpoints: a folder with everything a verdict depends on.
 
     config.json     name, labels, window_seconds, members [{folder, weight {window, track}, sha256}], temperature
-                    {window, track}, certainty {sure_from, plausible_from}, music (SHA-256 of the next one)
+                    {window, track}, limits {confident_from, prediction_set_from}, music (SHA-256 of the next one)
     music.safetensors  optional: tells music from other sound, see `genre.models.music`
     README.md       model card
     metrics.json    how it was trained and what it scores, see `genre.models.metrics`
@@ -56,16 +56,16 @@ class Fusion:
 
 
 @dataclass(frozen=True)
-class Certainty:
+class ConfidenceLimits:
     """What a recording's probabilities allow to say; both limits are chosen on validation.
 
     Attributes:
-        sure_from: confidence from which the likeliest genre is named alone.
-        plausible_from: probability from which a genre belongs to the conformal set.
+        confident_from: confidence from which the likeliest genre is named alone.
+        prediction_set_from: probability from which a genre belongs to the conformal set.
     """
 
-    sure_from: float
-    plausible_from: float
+    confident_from: float
+    prediction_set_from: float
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Checkpoint:
     members: dict[str, Member]
     window: Fusion
     track: Fusion
-    certainty: Certainty
+    limits: ConfidenceLimits
     music: MusicDetector | None
     metrics: dict
     card: str
@@ -133,7 +133,7 @@ def save_checkpoint(
     members: dict[str, Member],
     window: Fusion,
     track: Fusion,
-    certainty: Certainty,
+    limits: ConfidenceLimits,
 ) -> None:
     """Write a checkpoint's folder, without its metrics and card; a music detector of former members goes."""
     weights = {name: {"track": weight} for name, weight in zip(members, track.weights.tolist(), strict=True)}
@@ -150,7 +150,7 @@ def save_checkpoint(
             for name in members
         ],
         "temperature": {"window": window.temperature, "track": track.temperature},
-        "certainty": asdict(certainty),
+        "limits": asdict(limits),
     }
     write_json(folder / "config.json", config)
     (folder / MUSIC_FILE).unlink(missing_ok=True)
@@ -188,11 +188,19 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
             raise CheckpointError(f"The members of checkpoint {name or DEFAULT} want sound at different rates.")
         if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
             raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
-        certainty = Certainty(**config["certainty"])
+        limits = _read_limits(config)
         music, metrics, card = load_music_detector(folder), read_metrics(folder), _read_card(folder)
-        return Checkpoint(config["name"], labels, members, window, track, certainty, music, metrics, card)
+        return Checkpoint(config["name"], labels, members, window, track, limits, music, metrics, card)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
+
+
+def _read_limits(config: dict) -> ConfidenceLimits:
+    """The limits of a config.json; earlier ones name them otherwise."""
+    if "limits" in config:
+        return ConfidenceLimits(**config["limits"])
+    earlier = config["certainty"]
+    return ConfidenceLimits(earlier["sure_from"], earlier["plausible_from"])
 
 
 def _digests(folder: Path, config: dict) -> dict[Path, str | None]:

@@ -40,7 +40,7 @@ class Member(nn.Module):
         self.log_mel = LogMel(front_end)
         self.mean, self.std, self.input_size = mean, std, tuple(input_size)
 
-    def picture(self, windows: Tensor) -> Tensor:
+    def image(self, windows: Tensor) -> Tensor:
         """Windows in dB (batch, bands, columns) to normalised pictures (batch, 1, height, width)."""
         pictures = ((windows - self.mean) / self.std)[:, None]
         if pictures.shape[-2:] != self.input_size:
@@ -49,16 +49,16 @@ class Member(nn.Module):
 
     def embed(self, windows: Tensor) -> Tensor:
         """Pooled features of windows, shape (batch, features)."""
-        features = self.backbone.forward_features(self.picture(windows))
+        features = self.backbone.forward_features(self.image(windows))
         return self.backbone.forward_head(features, pre_logits=True)
 
-    def judge(self, features: Tensor) -> Tensor:
+    def head(self, features: Tensor) -> Tensor:
         """Pooled features (batch, features) to logits (batch, labels)."""
         return self.backbone.get_classifier()(features)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Windows in dB, shape (batch, bands, columns), to logits, shape (batch, labels)."""
-        return self.judge(self.embed(windows))
+        return self.head(self.embed(windows))
 
 
 def create_backbone(

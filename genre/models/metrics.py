@@ -27,8 +27,13 @@ def read_metrics(folder: Path) -> dict:
     name = training["data"].rpartition(", ")[0]
     sources = {name: {"share": 1.0, **training["tracks"]}}
     kept = {key: value for key, value in training.items() if key not in ("data", "tracks")}
-    figures = {split: {name: metrics[split]} for split in SPLITS if split in metrics}
+    figures = {split: {name: _with_limits(metrics[split])} for split in SPLITS if split in metrics}
     return metrics | {"training": kept | {"sources": sources}} | figures
+
+
+def _with_limits(figures: dict) -> dict:
+    track = dict(figures["track"])
+    return figures | {"track": {**track, "limits": track.pop("certainty")}}
 
 
 def best_split(metrics: dict) -> str:

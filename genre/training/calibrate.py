@@ -10,12 +10,12 @@ from genre.data.dataset import DataSet, Source
 from genre.data.formats import front_end_name
 from genre.data.windows import Windows
 from genre.features.augment import NO_CHANGE, Augmentation
-from genre.models.checkpoint import Certainty, Fusion, average_windows, window_members
+from genre.models.checkpoint import ConfidenceLimits, Fusion, average_windows, window_members
 from genre.models.member import Member
 from genre.training.loop import track_log_probabilities
 
 COVERAGE = 0.9  # of the conformal set: how often it holds the true genre
-SURE = 2 / 3  # how often a genre is right where it is named alone
+CONFIDENT_ACCURACY = 2 / 3  # how often a genre is right where it is named alone
 MIN_TRACKS = 30  # of a source, to choose a limit by it alone
 BY_PHONE = replace(NO_CHANGE, phone=1.0)
 
@@ -64,7 +64,7 @@ def member_log_probabilities(
     return results, windows.labels
 
 
-def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion, Certainty]:
+def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion, ConfidenceLimits]:
     """Fusion of the members for a window, by the first one of each track, and for a track; and what may be named alone.
 
     Everything is fitted on the validation tracks of all sources. Fusion weights are fitted on the tracks as they are
@@ -80,7 +80,7 @@ def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion
     tracks = _samples(plain, shares, list(members))
     track = fit_on_both(tracks, _samples(phone, shares, list(members)))
     lengths = [len(labels) for _, labels in plain]
-    return window, track, fit_certainty(track(tracks.log_probabilities), tracks.labels, tracks.weights, lengths)
+    return window, track, fit_limits(track(tracks.log_probabilities), tracks.labels, tracks.weights, lengths)
 
 
 def fit_fusion(samples: Samples) -> Fusion:
@@ -100,10 +100,10 @@ def fit_fusion(samples: Samples) -> Fusion:
     return Fusion(scale / scale.sum(), (1 / scale.sum()).item())
 
 
-def fit_certainty(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: list[int]) -> Certainty:
+def fit_limits(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: list[int]) -> ConfidenceLimits:
     """From which confidence on a genre may be named alone, and which genres are plausible.
 
-    A genre named alone is right in `SURE` of the cases in every source of at least `MIN_TRACKS` tracks. The plausible
+    A genre named alone is right in `CONFIDENT_ACCURACY` of the cases in every source of at least `MIN_TRACKS` tracks. The plausible
     ones are a split conformal set with the true genre's probability as its score (Sadinle et al., 2019): on recordings
     like those of validation it holds the true one for `COVERAGE` of them, sources weighted by their shares.
 
@@ -116,17 +116,19 @@ def fit_certainty(probabilities: Tensor, labels: Tensor, weights: Tensor, length
     of_truth, order = probabilities.gather(1, labels[:, None])[:, 0].sort()
     missed = weights[order].cumsum(0) <= 1 - COVERAGE  # these may fall below
     by_source = zip(probabilities.split(lengths), labels.split(lengths), strict=True)
-    limits = [_sure_from(p, truth) for p, truth in by_source if len(truth) >= min(MIN_TRACKS, max(lengths))]
-    return Certainty(sure_from=max(limits), plausible_from=of_truth[max(0, int(missed.sum()) - 1)].item())
+    limits = [_confident_from(p, truth) for p, truth in by_source if len(truth) >= min(MIN_TRACKS, max(lengths))]
+    return ConfidenceLimits(
+        confident_from=max(limits), prediction_set_from=of_truth[max(0, int(missed.sum()) - 1)].item()
+    )
 
 
-def _sure_from(probabilities: Tensor, labels: Tensor) -> float:
-    """The lowest confidence above which the likeliest genre is right in `SURE` of the cases; 1 where there is none."""
+def _confident_from(probabilities: Tensor, labels: Tensor) -> float:
+    """The lowest confidence above which the likeliest genre is right in `CONFIDENT_ACCURACY` of the cases; 1 where there is none."""
     confidence, order = probabilities.amax(-1).sort(descending=True)
     correct = (probabilities.argmax(-1) == labels)[order].double()
     right_so_far = correct.cumsum(0) / torch.arange(1, len(labels) + 1)
     last_of_its_kind = torch.cat([confidence.diff() != 0, torch.tensor([True])])
-    enough = confidence[(right_so_far >= SURE) & last_of_its_kind]
+    enough = confidence[(right_so_far >= CONFIDENT_ACCURACY) & last_of_its_kind]
     return enough.min().item() if len(enough) else 1.0
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genre.data.dataset import Source
-from genre.models.checkpoint import Certainty, Checkpoint, average_windows
+from genre.models.checkpoint import ConfidenceLimits, Checkpoint, average_windows
 from genre.training.calibrate import member_log_probabilities
 
 CALIBRATION_BINS = 15
@@ -27,7 +27,7 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
         "tracks": len(labels),
         "first_window": _figures(first, labels),
         "track": _figures(track, labels)
-        | {"certainty": _certainty(track, labels, checkpoint.certainty)}
+        | {"limits": _limits(track, labels, checkpoint.limits)}
         | _per_genre(track, labels, checkpoint.labels),
         "members": {
             name: {
@@ -77,11 +77,11 @@ def _figures(probabilities: Tensor, labels: Tensor) -> dict:
     }
 
 
-def _certainty(probabilities: Tensor, labels: Tensor, certainty: Certainty) -> dict:
+def _limits(probabilities: Tensor, labels: Tensor, limits: ConfidenceLimits) -> dict:
     """How often a genre is named alone and right then, and how the conformal set fares."""
     confidence, predicted = probabilities.max(-1)
-    sure = confidence >= certainty.sure_from
-    plausible = probabilities >= certainty.plausible_from
+    sure = confidence >= limits.confident_from
+    plausible = probabilities >= limits.prediction_set_from
     return {
         "named_alone": _round(sure),
         "top1_where_named_alone": _round((predicted == labels)[sure]) if sure.any() else None,

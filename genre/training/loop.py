@@ -135,7 +135,7 @@ class _Student(nn.Module):
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Windows in dB (batch, bands, columns) to logits (batch, labels) and embeddings (batch, teacher size)."""
         features = self.member.embed(windows)
-        logits = self.member.judge(functional.dropout(features, self.dropout))
+        logits = self.member.head(functional.dropout(features, self.dropout))
         return logits.float(), self.teacher_head(features).float() if self.teacher_head else None
 
 

@@ -69,7 +69,7 @@ def why(genre: str, span: str) -> str:
 
 
 def heard(clock: str, windows: int) -> str:
-    return f"Heard {clock} in {windows} window{'s' if windows > 1 else ''}"
+    return f"LiveResult {clock} in {windows} window{'s' if windows > 1 else ''}"
 
 
 def origin(training: dict) -> str:

@@ -77,8 +77,8 @@ def _headline(prediction: Prediction) -> tuple[str, str, str, str]:
     (first, p), *others = prediction.probabilities.items()
     if not prediction.is_music:
         return "doubtful", texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
-    if not prediction.sure and len(prediction.plausible) > 1:
-        named, rest = prediction.plausible[:MOST_NAMED], prediction.plausible[MOST_NAMED:]
+    if not prediction.confident and len(prediction.prediction_set) > 1:
+        named, rest = prediction.prediction_set[:MOST_NAMED], prediction.prediction_set[MOST_NAMED:]
         return "doubtful", texts.HARD_TO_SAY, texts.between(named), texts.doubt(first, p, rest)
     close = others[0][0] if others and p - others[0][1] < CLOSE else None
     return "clear", texts.SOUNDS_LIKE, first, texts.confidence(p, close)

@@ -55,7 +55,7 @@ def test_a_song_of_every_format_is_heard(page, tmp_path, suffix):
     write_audio(path, [music(7, 48000)] * 2, CODECS[suffix], rate=48000, video=FILMS.get(suffix), **options)
     page.set_input_files(UPLOAD, path)
     wait_for_verdict(page)
-    expect(page.locator("#verdict .heard")).to_have_text(re.compile("^Heard 0:07 in 3 windows"))
+    expect(page.locator("#verdict .heard")).to_have_text(re.compile("^LiveResult 0:07 in 3 windows"))
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)

@@ -73,7 +73,7 @@ def test_a_recording_is_classified(page, server, classifier, tmp_path):
     expect(page.locator("#song .duration")).to_have_text(re.compile("^0:(0[4-9]|[1-5])"), timeout=SECONDS)
     page.get_by_role("button", name="Stop", exact=True).click()
     wait_for_verdict(page)
-    expect(page.locator("#verdict .heard")).to_have_text(re.compile(r"Heard 0:\d\d in \d+ windows?\."))
+    expect(page.locator("#verdict .heard")).to_have_text(re.compile(r"LiveResult 0:\d\d in \d+ windows?\."))
 
     recording = tmp_path / "recording"
     player = page.locator("#timeline audio").get_attribute("src")

@@ -84,7 +84,7 @@ def test_twenty_files_come_in_rows_and_go_out_as_tables(several, album, tmp_path
     expect(row(page, "broken.mp3")).to_contain_text("This is not an audio file that can be read, or it is damaged.")
     expect(row(page, "empty.flac")).to_contain_text("This file is empty.")
     expect(page.locator(".songs tr.heard")).to_have_count(18)
-    expect(row(page, "<b>x.mp3").locator(".sure")).to_have_text(re.compile(r"^\d+%$"))
+    expect(row(page, "<b>x.mp3").locator(".confident")).to_have_text(re.compile(r"^\d+%$"))
     assert page.locator(".songs b").count() == 0
     assert fits(page)
 

@@ -16,8 +16,8 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from genre.features.log_mel import FRONT_ENDS
-from genre.hub.publish import PublishError, confusion_picture, push_checkpoint, push_space
-from genre.models.checkpoint import SHIPPED, Certainty, Fusion, save_checkpoint
+from genre.hub.publish import PublishError, confusion_image, push_checkpoint, push_space
+from genre.models.checkpoint import SHIPPED, ConfidenceLimits, Fusion, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
 from tests.conftest import ROOT, running_app
 from tests.hub_server import OWNER, READER, Hub, running_hub
@@ -32,7 +32,7 @@ def small_checkpoint(folder: Path, labels: list[str], member: str = "dense") -> 
     backbone = create_backbone("test_efficientnet", len(labels), RANDOM)
     alone = Fusion(torch.ones(1), 1.0)
     members = {member: Member(backbone, FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))}
-    save_checkpoint(folder, labels, members, alone, alone, Certainty(0.5, 0.1))
+    save_checkpoint(folder, labels, members, alone, alone, ConfidenceLimits(0.5, 0.1))
     return folder
 
 
@@ -184,7 +184,7 @@ def test_without_metrics_there_is_no_figure(hub, tmp_path):
 
 
 def test_the_confusion_picture_darkens_with_the_share():
-    content = confusion_picture({"labels": ["Quiet", "Loud"], "counts": [[90, 10], [0, 0]]})
+    content = confusion_image({"labels": ["Quiet", "Loud"], "counts": [[90, 10], [0, 0]]})
     picture = Image.open(io.BytesIO(content))
     edge = picture.width - 2 * 44
     cells = [picture.getpixel((edge + 44 * column + 3, 44 * row + 3)) for row in (0, 1) for column in (0, 1)]

@@ -24,7 +24,7 @@ class HearsPeaks(Member):
         super().__init__(torch.nn.Identity(), front_end, -40, 20, (front_end.bands, front_end.columns))
 
     def forward(self, windows):
-        pictures = self.picture(windows)
+        pictures = self.image(windows)
         loud = (pictures - pictures.mean((1, 2, 3), keepdim=True)).relu().square().mean((1, 2, 3))
         return torch.stack([torch.zeros_like(loud), loud], dim=1)
 

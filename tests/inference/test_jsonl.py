@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from genre.inference.jsonl import Lines, LinesError
+from genre.inference.jsonl import JsonLines, LinesError
 from tests.conftest import ROOT
 
 SONG = {"file": "song.mp3", "genre": "Folk", "checkpoint": "fma-small"}
@@ -19,7 +19,7 @@ def path(tmp_path):
 
 
 def write(path, *rows):
-    with Lines(path, "fma-small") as lines:
+    with JsonLines(path, "fma-small") as lines:
         for row in rows:
             lines.write(row)
 
@@ -27,7 +27,7 @@ def write(path, *rows):
 def test_a_later_run_knows_what_is_there(path):
     write(path, SONG, BROKEN)
     before = path.read_bytes()
-    with Lines(path, "fma-small") as lines:
+    with JsonLines(path, "fma-small") as lines:
         assert lines.files == {"song.mp3", "broken.mp3"}
         assert lines.failed == 1
     assert path.read_bytes() == before
@@ -39,7 +39,7 @@ def test_wherever_the_last_line_breaks_off_the_others_stay(path):
     first = whole.index(b"\n") + 1
     for length in range(first, len(whole)):
         path.write_bytes(whole[:length])
-        with Lines(path, "fma-small") as lines:
+        with JsonLines(path, "fma-small") as lines:
             assert lines.files == {"song.mp3"}
             lines.write(BROKEN)
         assert path.read_bytes() == whole
@@ -48,7 +48,7 @@ def test_wherever_the_last_line_breaks_off_the_others_stay(path):
 def test_names_that_are_not_text_are_told_apart(path):
     names = {os.fsdecode(name) for name in (b"caf\xe8.mp3", b"caf\xe9.mp3", "café.mp3".encode())}
     write(path, *(SONG | {"file": name} for name in names))
-    with Lines(path, "fma-small") as lines:
+    with JsonLines(path, "fma-small") as lines:
         assert lines.files == names
 
 
@@ -56,32 +56,32 @@ def test_names_that_are_not_text_are_told_apart(path):
 def test_a_file_that_holds_something_else_is_left_alone(path, content):
     path.write_text(content)
     with pytest.raises(LinesError, match="holds something else in line"):
-        Lines(path, "fma-small")
+        JsonLines(path, "fma-small")
     assert path.read_text() == content
 
 
 def test_verdicts_of_two_models_are_not_mixed(path):
     write(path, BROKEN, SONG)
     with pytest.raises(LinesError, match="holds verdicts of fma-small, not of mine"):
-        Lines(path, "mine")
+        JsonLines(path, "mine")
 
 
 def test_two_runs_do_not_write_at_once(path):
-    with Lines(path, "fma-small"), pytest.raises(LinesError, match="Another process is writing"):
-        Lines(path, "fma-small")
+    with JsonLines(path, "fma-small"), pytest.raises(LinesError, match="Another process is writing"):
+        JsonLines(path, "fma-small")
     write(path, SONG)
 
 
 def test_no_lock_is_left_behind(path):
     write(path, SONG)
     with pytest.raises(LinesError, match="not of mine"):
-        Lines(path, "mine")
+        JsonLines(path, "mine")
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_run_that_was_killed_locks_nobody_out(path):
-    hold = "import os, sys; from pathlib import Path; from genre.inference.jsonl import Lines"
-    hold += "; held = Lines(Path(sys.argv[1]), 'fma-small'); os.kill(os.getpid(), 9)"
+    hold = "import os, sys; from pathlib import Path; from genre.inference.jsonl import JsonLines"
+    hold += "; held = JsonLines(Path(sys.argv[1]), 'fma-small'); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", hold, path], cwd=ROOT, check=False).returncode == -9
     assert len(list(path.parent.iterdir())) == 2
     write(path, SONG)
@@ -90,9 +90,9 @@ def test_a_run_that_was_killed_locks_nobody_out(path):
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(LinesError, match="cannot be written: No such file or directory"):
-        Lines(tmp_path / "nowhere" / "genres.jsonl", "fma-small")
+        JsonLines(tmp_path / "nowhere" / "genres.jsonl", "fma-small")
     with pytest.raises(LinesError, match="cannot be written: Is a directory"):
-        Lines(tmp_path, "fma-small")
+        JsonLines(tmp_path, "fma-small")
 
 
 @contextmanager
@@ -114,5 +114,5 @@ def test_a_full_disk_is_said_and_leaves_the_rows_that_it_took(path):
     ):
         write(path, BROKEN)
     assert path.read_bytes().endswith(b'"}\n{"file": "')
-    with Lines(path, "fma-small") as lines:
+    with JsonLines(path, "fma-small") as lines:
         assert lines.files == {"song.mp3"}

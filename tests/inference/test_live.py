@@ -6,7 +6,7 @@ import pytest
 
 import genre
 from genre.errors import AudioError
-from genre.inference.live import FLOOR, HELD_SECONDS, TOO_QUIET, Heard, Listener, level
+from genre.inference.live import FLOOR, HELD_SECONDS, TOO_QUIET, LiveResult, LiveClassifier, level
 from genre.web import texts
 from genre.web.tabs import live
 from tests.conftest import music, tone
@@ -20,7 +20,7 @@ def pieces(sound, seconds=1.0, rate=RATE):
 
 
 def test_the_verdict_comes_with_the_first_full_window(classifier):
-    listener, verdicts = Listener(classifier, RATE), []
+    listener, verdicts = LiveClassifier(classifier, RATE), []
     for piece in pieces(music(5, RATE)):
         listener.add(piece)
         verdicts.append(listener.hear().prediction)
@@ -28,7 +28,7 @@ def test_the_verdict_comes_with_the_first_full_window(classifier):
 
 
 def test_it_is_about_the_last_seconds_only(classifier):
-    listener = Listener(classifier, RATE)
+    listener = LiveClassifier(classifier, RATE)
     for piece in pieces(np.concatenate([tone(20, rate=RATE), music(HELD_SECONDS + 1, RATE)])):
         listener.add(piece)
     heard = listener.hear()
@@ -36,14 +36,14 @@ def test_it_is_about_the_last_seconds_only(classifier):
     assert heard.prediction.seconds == pytest.approx(HELD_SECONDS)
     assert len(heard.prediction.windows) == HELD_SECONDS / classifier.window_seconds
 
-    alone = Listener(classifier, RATE)
+    alone = LiveClassifier(classifier, RATE)
     alone.add(music(HELD_SECONDS + 1, RATE))
     expected = alone.hear().prediction
     assert heard.prediction.probabilities == pytest.approx(expected.probabilities, abs=1e-3)
 
 
 def test_pieces_and_whole_are_the_same_sound(classifier):
-    whole, cut = Listener(classifier, 44100), Listener(classifier, 44100)
+    whole, cut = LiveClassifier(classifier, 44100), LiveClassifier(classifier, 44100)
     sound = music(6)
     whole.add(sound)
     for piece in pieces(sound, 0.37, 44100):
@@ -52,7 +52,7 @@ def test_pieces_and_whole_are_the_same_sound(classifier):
 
 
 def test_what_is_too_quiet_gets_no_verdict(classifier):
-    listener = Listener(classifier, RATE)
+    listener = LiveClassifier(classifier, RATE)
     listener.add(0.005 * music(6, RATE))
     heard = listener.hear()
     assert heard.too_quiet
@@ -64,7 +64,7 @@ def test_what_is_too_quiet_gets_no_verdict(classifier):
 
 
 def test_a_pause_is_too_quiet_and_keeps_the_verdict(classifier):
-    listener = Listener(classifier, RATE)
+    listener = LiveClassifier(classifier, RATE)
     listener.add(music(6, RATE))
     listener.add(np.zeros(2 * RATE, np.float32))
     heard = listener.hear()
@@ -82,7 +82,7 @@ def test_levels_are_in_decibels_of_full_scale():
 @pytest.mark.parametrize("rate", [0, -1, 10**9])
 def test_no_microphone_has_such_a_rate(classifier, rate):
     with pytest.raises(AudioError):
-        Listener(classifier, rate)
+        LiveClassifier(classifier, rate)
 
 
 def test_samples_come_as_16_bits():
@@ -103,10 +103,10 @@ def test_only_uploads_are_handed_over(tmp_path):
 
 
 def test_the_card_says_why_there_is_no_verdict_yet():
-    assert texts.LIVE_SOON in live.card(Heard(1.0, -20.0, None), [])
-    assert texts.LIVE_QUIET in live.card(Heard(9.0, TOO_QUIET - 1, None), [])
+    assert texts.LIVE_SOON in live.card(LiveResult(1.0, -20.0, None), [])
+    assert texts.LIVE_QUIET in live.card(LiveResult(9.0, TOO_QUIET - 1, None), [])
     probabilities = {"Folk": 0.8, "Rock": 0.2}
     prediction = genre.Prediction(probabilities, [genre.Window(0.0, 3.0, probabilities)], 3.0, "x")
-    card = live.card(Heard(3.0, -20.0, prediction), ["Folk", "Rock"])
+    card = live.card(LiveResult(3.0, -20.0, prediction), ["Folk", "Rock"])
     assert "Folk" in card
     assert 'role="status"' not in card

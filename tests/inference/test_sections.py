@@ -9,7 +9,7 @@ from genre.inference.sections import MIN_SECONDS, Section, sections
 LABELS = ["Folk", "Pop", "Rock"]
 
 
-def recording(said, *, sure=0.7, hop=3.0, seconds=None):
+def recording(said, *, confident=0.7, hop=3.0, seconds=None):
     """A recording whose windows say these genres, by their first letters; a space is silence."""
     windows = []
     for number, letter in enumerate(said):
@@ -37,7 +37,7 @@ def test_one_genre_is_one_section():
 @pytest.mark.parametrize("blip", ["R", "RR", "RRR"])
 def test_a_blip_is_ignored_however_sure(blip):
     said = "F" * 15 + blip + "F" * 15
-    assert sections(recording(said, sure=0.999)) == [Section(0, 3 * len(said), "Folk")]
+    assert sections(recording(said, confident=0.999)) == [Section(0, 3 * len(said), "Folk")]
 
 
 def test_wavering_is_no_change():
@@ -51,15 +51,15 @@ def test_a_song_may_come_back():
 
 def test_weak_hints_need_longer_to_make_a_section():
     said = "F" * 10 + "R" * 6 + "F" * 10
-    assert len(sections(recording(said, sure=0.9))) == 3
-    assert len(sections(recording(said, sure=0.4))) == 1
+    assert len(sections(recording(said, confident=0.9))) == 3
+    assert len(sections(recording(said, confident=0.4))) == 1
 
 
 def test_sections_are_long_enough_differ_from_their_neighbours_and_cover_everything():
     random = np.random.default_rng(0)
     for _ in range(50):
         said = "".join("FPR"[random.integers(3)] * random.integers(1, 12) for _ in range(8))
-        prediction = recording(said, sure=random.uniform(0.4, 0.99))
+        prediction = recording(said, confident=random.uniform(0.4, 0.99))
         found = sections(prediction)
         assert [s.start for s in found] == [0, *(s.end for s in found[:-1])]
         assert found[-1].end == prediction.seconds

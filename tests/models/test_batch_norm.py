@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from genre.features.log_mel import FRONT_ENDS
-from genre.models.batch_norm import folded
+from genre.models.batch_norm import fuse_batch_norm
 from genre.models.member import RANDOM, Member, create_backbone
 
 
@@ -27,7 +27,7 @@ def make_member(name: str) -> Member:
 def test_a_folded_member_says_the_same_without_its_norms(name, left):
     member = make_member(name)
     before, windows = norms(member), torch.randn(2, 128, 13) * 20 - 48
-    quick = folded(member)
+    quick = fuse_batch_norm(member)
     assert (norms(quick), norms(member)) == (left, before)
     with torch.inference_mode():
         torch.testing.assert_close(quick(windows), member(windows), atol=1e-4, rtol=1e-4)
@@ -49,4 +49,4 @@ def test_a_network_that_folding_would_change_stays_as_it_is():
     member = make_member("test_efficientnet")
     member.backbone = Forked(member.backbone).eval()
     member.backbone.norm.weight.data.fill_(-3.0)
-    assert folded(member) is member
+    assert fuse_batch_norm(member) is member

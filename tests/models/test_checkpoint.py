@@ -7,7 +7,7 @@ import torch
 import genre
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
-from genre.models.checkpoint import SHIPPED, Certainty, Fusion, load_checkpoint, save_checkpoint
+from genre.models.checkpoint import SHIPPED, ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
 
 SHIPPED_FOLDER = SHIPPED / "fma-small"
@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_said(copy, damage):
 def test_one_member_is_enough(tmp_path, example):
     member = Member(create_backbone("test_efficientnet", 2, RANDOM), FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))
     alone = Fusion(torch.ones(1), 1.0)
-    save_checkpoint(tmp_path / "mine", ["Quiet", "Loud"], {"dense": member}, alone, alone, Certainty(0.5, 0.1))
+    save_checkpoint(tmp_path / "mine", ["Quiet", "Loud"], {"dense": member}, alone, alone, ConfidenceLimits(0.5, 0.1))
     prediction = genre.load(tmp_path / "mine").classify(example)
     assert set(prediction.probabilities) == {"Quiet", "Loud"}
     assert prediction.checkpoint == "mine"

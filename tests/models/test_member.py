@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
-from genre.models.batch_norm import folded
+from genre.models.batch_norm import fuse_batch_norm
 from genre.models.member import RANDOM, Member, average_weights, create_backbone, load_member, save_member
 
 LABELS = ["Folk", "Pop", "Rock"]
@@ -100,14 +100,14 @@ def test_each_kind_of_network_is_stored_and_comes_back(tmp_path, name):
     windows = torch.rand(4, 128, 13) * -80
     with torch.inference_mode():
         logits = member(windows)
-        torch.testing.assert_close(logits, backbone(member.picture(windows)), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(logits, backbone(member.image(windows)), atol=1e-4, rtol=1e-4)
         assert logits.shape == (4, 3) and logits.std() > 0
         assert member.embed(windows).shape == (4, backbone.num_features)
         save_member(member, tmp_path / "one", LABELS)
         back = load_member(tmp_path / "one")
         assert back.input_size == (128, 64)
         torch.testing.assert_close(back(windows), logits, atol=0.02, rtol=0.02)  # stored as float16
-        torch.testing.assert_close(folded(back)(windows), back(windows), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(fuse_batch_norm(back)(windows), back(windows), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18", "test_efficientnet"])
@@ -179,7 +179,7 @@ def test_timm_alone_opens_a_member(tmp_path, member):
     windows = torch.rand(2, 128, 13) * -80
     with torch.inference_mode():
         expected = load_member(tmp_path / "one")(windows)
-        torch.testing.assert_close(backbone(member.picture(windows)), expected)
+        torch.testing.assert_close(backbone(member.image(windows)), expected)
     config = json.loads((tmp_path / "one" / "config.json").read_text())
     assert config["label_names"] == LABELS
     assert config["front_end"]["sample_rate"] == 44100

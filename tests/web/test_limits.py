@@ -54,7 +54,7 @@ def test_a_file_that_is_too_large_is_refused(visitor, strict, tmp_path):
 def test_a_long_recording_is_heard_up_to_the_limit(visitor, example):
     song = visitor.upload(example)
     assert visitor.classify(song)["seconds"] == 6
-    assert f"Heard 0:06 in 2 windows{texts.LIMIT_REACHED}" in visitor.ask("show", song, None)
+    assert f"LiveResult 0:06 in 2 windows{texts.LIMIT_REACHED}" in visitor.ask("show", song, None)
 
 
 def test_too_many_songs_are_refused(visitor, strict, example):
@@ -81,7 +81,7 @@ def test_a_job_that_takes_too_long_ends_with_what_was_heard(monkeypatch, tmp_pat
     classifier = Models().get(None)
     assert classifier.classify(path).seconds == pytest.approx(10, abs=0.1)  # the first piece
     *_, (verdict, _) = result.listen(classifier, str(path))
-    assert f"Heard 0:10 in 4 windows{texts.OUT_OF_TIME}" in verdict
+    assert f"LiveResult 0:10 in 4 windows{texts.OUT_OF_TIME}" in verdict
 
 
 @pytest.mark.parametrize(

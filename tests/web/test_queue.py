@@ -104,7 +104,7 @@ def test_rows_show_their_state_and_escape_everything():
     ("result", "said"),
     [
         (prediction(), "<span>Folk</span>"),
-        (prediction(0.55, sure=False, plausible=["Folk", "<i>Rock</i>"]), "Folk or &lt;i&gt;Rock&lt;/i&gt;"),
+        (prediction(0.55, confident=False, prediction_set=["Folk", "<i>Rock</i>"]), "Folk or &lt;i&gt;Rock&lt;/i&gt;"),
         (prediction(is_music=False), texts.NOT_MUSIC_SHORT),
     ],
 )

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 import genre
-from genre.inference.live import TOO_QUIET, Heard, Listener
+from genre.inference.live import TOO_QUIET, LiveResult, LiveClassifier
 from genre.inference.sections import clock
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.models import Models
@@ -26,12 +26,12 @@ def build(models: Models, model: gr.Dropdown, song: gr.Audio, tabs: gr.Tabs) -> 
         tabs: where the tab with the id "song" shows it.
     """
 
-    def hear(listener: Listener | None, name: str, event: gr.EventData) -> tuple[Listener | None, str]:
+    def hear(listener: LiveClassifier | None, name: str, event: gr.EventData) -> tuple[LiveClassifier | None, str]:
         """The listener with the new sound added, and what it makes of the last seconds."""
         try:
             classifier = models.get(name)
             if listener is None or event.fresh or listener.classifier is not classifier:
-                listener = Listener(classifier, event.rate)
+                listener = LiveClassifier(classifier, event.rate)
             listener.add(samples(event.sound))
             return listener, card(listener.hear(), classifier.labels)
         except genre.GenreError as error:
@@ -79,7 +79,7 @@ def uploaded(path: str, folder: str) -> str:
     return path
 
 
-def card(heard: Heard, labels: list[str]) -> str:
+def card(heard: LiveResult, labels: list[str]) -> str:
     """Verdict, or why there is none yet."""
     if heard.prediction:
         said = texts.live_heard(clock(round(heard.prediction.seconds)))

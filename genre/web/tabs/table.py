@@ -71,8 +71,8 @@ def _named(prediction: Prediction) -> str:
     """As little as the verdict card says: several genres where none can be named alone."""
     if not prediction.is_music:
         return texts.NOT_MUSIC_SHORT
-    if not prediction.sure and len(prediction.plausible) > 1:
-        return texts.between(prediction.plausible[: views.MOST_NAMED])
+    if not prediction.confident and len(prediction.prediction_set) > 1:
+        return texts.between(prediction.prediction_set[: views.MOST_NAMED])
     return prediction.genre
 
 
