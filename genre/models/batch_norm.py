@@ -1,4 +1,4 @@
-"""Batch norms fuse_batch_norm into the convolutions before them: the same numbers from fewer steps, for use after training."""
+"""Fuse batch norms into the convolutions before them: the same numbers in fewer operations, for use after training."""
 
 import copy
 from collections.abc import Callable

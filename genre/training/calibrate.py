@@ -101,11 +101,11 @@ def fit_fusion(samples: Samples) -> Fusion:
 
 
 def fit_limits(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: list[int]) -> ConfidenceLimits:
-    """From which confidence on a genre may be named alone, and which genres are plausible.
+    """From which confidence on a genre may be named alone, and which genres are in the prediction set.
 
-    A genre named alone is right in `CONFIDENT_ACCURACY` of the cases in every source of at least `MIN_TRACKS` tracks. The plausible
-    ones are a split conformal set with the true genre's probability as its score (Sadinle et al., 2019): on recordings
-    like those of validation it holds the true one for `COVERAGE` of them, sources weighted by their shares.
+    A genre named alone is right in `CONFIDENT_ACCURACY` of the cases in every source of at least `MIN_TRACKS` tracks. The
+    prediction set is split conformal with the true genre's probability as its score (Sadinle et al., 2019): on
+    recordings like those of validation it holds the true genre for `COVERAGE` of them, sources weighted by their shares.
 
     Args:
         probabilities: of recordings that were not trained on, shape (tracks, labels).
@@ -123,7 +123,7 @@ def fit_limits(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: 
 
 
 def _confident_from(probabilities: Tensor, labels: Tensor) -> float:
-    """The lowest confidence above which the likeliest genre is right in `CONFIDENT_ACCURACY` of the cases; 1 where there is none."""
+    """The lowest confidence from which on the likeliest genre is right in `CONFIDENT_ACCURACY` of cases; 1 for none."""
     confidence, order = probabilities.amax(-1).sort(descending=True)
     correct = (probabilities.argmax(-1) == labels)[order].double()
     right_so_far = correct.cumsum(0) / torch.arange(1, len(labels) + 1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genre.data.dataset import Source
-from genre.models.checkpoint import ConfidenceLimits, Checkpoint, average_windows
+from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
 from genre.training.calibrate import member_log_probabilities
 
 CALIBRATION_BINS = 15

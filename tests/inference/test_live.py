@@ -6,7 +6,7 @@ import pytest
 
 import genre
 from genre.errors import AudioError
-from genre.inference.live import FLOOR, HELD_SECONDS, TOO_QUIET, LiveResult, LiveClassifier, level
+from genre.inference.live import FLOOR, HELD_SECONDS, TOO_QUIET, LiveClassifier, LiveResult, level
 from genre.web import texts
 from genre.web.tabs import live
 from tests.conftest import music, tone

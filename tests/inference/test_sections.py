@@ -9,7 +9,7 @@ from genre.inference.sections import MIN_SECONDS, Section, sections
 LABELS = ["Folk", "Pop", "Rock"]
 
 
-def recording(said, *, confident=0.7, hop=3.0, seconds=None):
+def recording(said, *, confidence=0.7, hop=3.0, seconds=None):
     """A recording whose windows say these genres, by their first letters; a space is silence."""
     windows = []
     for number, letter in enumerate(said):
@@ -17,7 +17,7 @@ def recording(said, *, confident=0.7, hop=3.0, seconds=None):
             windows.append(Window(number * hop, number * hop + 3, {}))
             continue
         genre = next(label for label in LABELS if label.startswith(letter))
-        probabilities = {genre: sure} | {label: (1 - sure) / 2 for label in LABELS if label != genre}
+        probabilities = {genre: confidence} | {label: (1 - confidence) / 2 for label in LABELS if label != genre}
         windows.append(Window(number * hop, number * hop + 3, probabilities))
     if seconds is not None:  # the last window ends with the sound, as a classifier lets it
         windows[-1] = Window(max(0.0, seconds - 3), seconds, windows[-1].probabilities)

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 import genre
-from genre.inference.live import TOO_QUIET, LiveResult, LiveClassifier
+from genre.inference.live import TOO_QUIET, LiveClassifier, LiveResult
 from genre.inference.sections import clock
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.models import Models
