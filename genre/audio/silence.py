@@ -6,8 +6,8 @@ Levels are root mean squares around the mean, so that a constant offset is silen
 import numpy as np
 
 SILENCE = 1e-4  # of full scale, -80 dB: above the dither of 16 bits (-96 dB), below songs at -50 dB and their pauses
-# dB of a window below the loudest one of its recording. Self-noise of recorders is 50 dB and more below the music that
-# they are set for; of 12 whole songs, no window but those of a fade's end lies further below the loudest than 38 dB.
+# dB of a window below the loudest one of its recording, between music and what a recorder adds to a pause: in 12 whole
+# songs only what follows the end of a fade lies further below, all else within 38 dB.
 NOISE_DB = 45.0
 
 

@@ -58,7 +58,7 @@ def _row(number: int, song: Song, now: bool, labels: list[str]) -> str:
 
 def _verdict(prediction: Prediction, labels: list[str]) -> str:
     found = sections(prediction)
-    course = ". ".join([in_words(found), *prediction.notes])
+    course = in_words(found) + (f". {' '.join(prediction.notes)}" if prediction.notes else "")
     strip = "".join(_piece(one, prediction.seconds, labels) for one in found)
     return (
         f'<td class="genre"><i aria-hidden="true" style="--colour:{views.colour(prediction.genre, labels)}"></i>'
