@@ -1,41 +1,78 @@
-"""How many songs of a folder of genre folders get the genre of their folder.
+"""How many songs of a folder of genre folders get the genre of their folder, from audio and by the whole pipeline.
 
-    python -m benchmarks.genre_folders FOLDER [--checkpoint NAME] [--note]
+    python -m benchmarks.genre_folders FOLDER [--checkpoint NAME] [--tracks FILE] [--counts-as A=B ...] [--note]
 
-With --note the count is written into the checkpoint's metrics.json and card.
+--tracks takes the predictions of a split that `train.py` writes (runs/NAME/SOURCE-test.csv): only songs in it are used.
+With --note the counts are written into the checkpoint's metrics.json and card.
 """
 
 import argparse
+import csv
+from collections import defaultdict
 from pathlib import Path
 
 import genre
+from genre.audio.folders import find_audio
 from genre.hub.card import add_note
 from genre.models.checkpoint import DEFAULT, SHIPPED
+
+
+def find_songs(folder: Path, tracks: Path | None, counts_as: dict[str, str], labels: list[str]) -> dict[Path, str]:
+    """Files with their genre: all with a known one, or those of a table of predictions."""
+    songs = {path: path.relative_to(folder).parts[0] for path in find_audio(folder).files}
+    songs = {path: counts_as.get(name, name) for path, name in songs.items()}
+    songs = {path: name for path, name in songs.items() if name in labels}
+    if tracks:
+        with tracks.open(newline="", encoding="utf-8") as file:
+            chosen = {row["track_id"].rpartition("@")[0] for row in csv.DictReader(file)}
+        songs = {path: name for path, name in songs.items() if path.relative_to(folder).as_posix() in chosen}
+    return songs
+
+
+def measure(classifier: genre.Classifier, songs: dict[Path, str], seconds: float | None) -> dict[str, dict[str, int]]:
+    """Counts by genre: songs, the likeliest genre right, among the three likeliest, named alone, right then."""
+    counts: dict[str, dict[str, int]] = defaultdict(
+        lambda: dict.fromkeys(("songs", "top1", "top3", "alone", "right"), 0)
+    )
+    for path, name in songs.items():
+        prediction = classifier.classify(path, seconds=seconds)
+        rank = list(prediction.probabilities).index(name)
+        print(f"{name:>14}  predicted {prediction.genre} {prediction.confidence:.0%}  {path.name}")
+        found = {"songs": 1, "top1": rank == 0, "top3": rank < 3, "alone": prediction.confident}
+        found["right"] = found["alone"] and found["top1"]
+        for key, value in found.items():
+            counts[name][key] += int(value)
+    return counts
+
+
+def in_words(counts: dict[str, dict[str, int]]) -> str:
+    total = {key: sum(one[key] for one in counts.values()) for key in next(iter(counts.values()))}
+    by_genre = ", ".join(f"{name} {one['top1']} of {one['songs']}" for name, one in sorted(counts.items()))
+    return (
+        f"top-1 {total['top1']}, top-3 {total['top3']} of {total['songs']}; named alone {total['alone']}, right "
+        f"{total['right']} of those ({by_genre})"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--checkpoint", default=DEFAULT, help="a name in checkpoints/")
-    parser.add_argument("--note", action="store_true", help="write the count into the checkpoint")
+    parser.add_argument("--tracks", type=Path, help="predictions of a split, as train.py writes them")
+    parser.add_argument("--counts-as", nargs="+", default=[], metavar="A=B", help="genres that count as others")
+    parser.add_argument("--note", action="store_true", help="write the counts into the checkpoint")
     arguments = parser.parse_args()
-
-    counts = {}
     classifier = genre.load(arguments.checkpoint)
-    paths = [p for p in sorted(arguments.folder.glob("*/*.mp3")) if p.parent.name in classifier.labels]
-    for part, seconds in (("whole songs", None), ("their first 30 s", 30)):
-        ranks = []
-        for path in paths:
-            prediction = classifier.classify(path, seconds=seconds)
-            ranks.append(list(prediction.probabilities).index(path.parent.name) + 1)
-            print(f"{path.parent.name:>14}  heard {prediction.genre} {prediction.confidence:.0%}  {path.name}")
-        counts[part] = f"top-1 {sum(r == 1 for r in ranks)}, top-3 {sum(r <= 3 for r in ranks)}"
-    note = f"{len(paths)} Creative-Commons songs beyond FMA-small, by the genre their curators gave: " + "; ".join(
-        f"{part}: {count} of {len(paths)}" for part, count in counts.items()
-    )
+    counts_as = dict(pair.split("=") for pair in arguments.counts_as)
+    songs = find_songs(arguments.folder, arguments.tracks, counts_as, classifier.labels)
+    parts = (("whole songs", None), ("their first 30 s", 30))
+    results = [f"{part}: {in_words(measure(classifier, songs, seconds))}" for part, seconds in parts]
+    held_out = " of the held-out test split" if arguments.tracks else ""
+    note = f"{arguments.folder.resolve().name}, {len(songs)} songs{held_out}: " + "; ".join(results)
     print(note)
     if arguments.note:
-        add_note(SHIPPED / arguments.checkpoint, "python -m benchmarks.genre_folders SONGS --note", f"{note}.")
+        command = f"python -m benchmarks.genre_folders {arguments.folder.resolve().name} --note"
+        add_note(SHIPPED / arguments.checkpoint, command, f"{note}.")
 
 
 if __name__ == "__main__":
