@@ -1,8 +1,8 @@
-"""How quickly a cluster labels an archive, and what FMA would cost: python -m benchmarks.cluster SONGS
+"""Throughput of a cluster that labels an archive, and core hours for FMA: python -m benchmarks.cluster SONGS
 
 Prints Markdown tables. The workers are processes of this machine, warm before they are timed. Their decoders and the
-client take what cores they leave, so core hours are told from as many workers as there are cores. Clips are cut out of
-the songs in SONGS, and whole songs are those, several times. The whole commands are timed with their start.
+client share its cores, so core hours are derived from as many workers as there are cores. Clips are cut out of the
+songs in SONGS; whole songs are those, repeated. The whole commands are timed with their start.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from distributed import LocalCluster
 
 from benchmarks.material import cut_clips
-from benchmarks.peers import ROOT
+from benchmarks.server import ROOT
 from genre.inference.cluster import label
 
 WARM_UP = 8  # files a worker, so that each gets one
@@ -28,7 +28,14 @@ FMA_TRACKS, FMA_CLIP_SECONDS, FMA_FULL_HOURS = 106_574, 30, 343 * 24
 
 @dataclass(frozen=True)
 class Rate:
-    """How quickly files went through a number of workers."""
+    """Throughput of a number of workers.
+
+    Attributes:
+        workers: processes.
+        files: number of files that they classified.
+        audio_seconds: length of the files together.
+        seconds: that they took.
+    """
 
     workers: int
     files: int
@@ -41,12 +48,12 @@ class Rate:
 
     @property
     def speed(self) -> float:
-        """Seconds of audio a second of a worker."""
+        """Seconds of audio that a worker classifies in a second."""
         return self.audio_seconds / self.seconds / self.workers
 
 
 def link_songs(songs: Path, folder: Path, count: int) -> Path:
-    """A folder of `count` songs, the same again where there are fewer."""
+    """A folder of links to `count` songs, repeated where there are fewer."""
     folder.mkdir()
     for i, song in enumerate(islice(cycle(sorted(songs.rglob("*.mp3"))), count)):
         (folder / f"{i:05}.mp3").symlink_to(song.absolute())
@@ -80,6 +87,7 @@ def rates(clips: Path, songs: Path) -> tuple[Rate, Rate]:
 
 
 def print_costs(clips: Rate, songs: Rate) -> None:
+    """Core hours for two archives at these rates."""
     print("\n| archive | audio | core hours |\n| --- | --- | --- |")
     hours = FMA_TRACKS * FMA_CLIP_SECONDS / 3600
     print(f"| FMA-large, {FMA_TRACKS:,} clips of {FMA_CLIP_SECONDS} s | {hours:,.0f} h | {hours / clips.speed:.0f} |")
@@ -87,7 +95,7 @@ def print_costs(clips: Rate, songs: Rate) -> None:
 
 
 def print_commands(folder: Path) -> None:
-    """Whole commands on all cores, from the shell's prompt to the next."""
+    """Files a second of whole commands on all cores, their start included."""
     print("\n| command | files/s |\n| --- | --- |")
     with tempfile.TemporaryDirectory() as work:
         for options in ([], ["--cluster", "local", "--out", f"{work}/genres.jsonl"]):

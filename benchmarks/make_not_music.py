@@ -1,20 +1,17 @@
-"""Make recordings that are not music, with espeak-ng and sox: speech, noise, tones, clicks and the hum of quiet rooms.
+"""Makes recordings that are not music, with espeak-ng and sox: speech, noise, tones, clicks, hum of quiet rooms.
 
-    python -m benchmarks.make_not_music FOLDER
+`python -m benchmarks.not_music make FOLDER` writes two halves into FOLDER, each with a folder for each kind: `choose/`
+to fit a detector on and `held_back/` to measure it with. The halves differ in
 
-FOLDER gets two halves, each with a folder a kind: `choose/` to fit a detector on and `held_back/` to measure it with.
-They share
+    languages and voices of speech (seven languages and sixteen voices each), and its rooms, bands and background noise;
+    spectra of noise (white and brown; pink and triangular) and filter settings;
+    waveforms of tones (sines, triangles, linear sweeps; squares, saw-teeth, trapeziums, exponential sweeps), except for
+    pairs of sines, whose frequencies differ (dialling; ringing), and rhythms of beeps and clicks;
+    mains frequency (50 Hz; 60 Hz).
 
-    no language and no voice of speech (seven languages and sixteen voices each), and no room, band or background of it;
-    no colour of noise (white and brown; pink and triangular) and no filter setting;
-    no shape of tone (sines, triangles, linear sweeps; squares, saw-teeth, trapeziums, exponential sweeps), but for
-    pairs of sines, which share no frequency (dialling; ringing), and no rhythm of beeps and clicks;
-    no mains frequency (50 Hz; 60 Hz).
-
-About half of the files are mp3, so that the traces of a codec say nothing. Two runs make the same sound.
+About half of the files are mp3, so that traces of a codec do not tell the classes apart. Two runs write the same sound.
 """
 
-import argparse
 import random
 import shutil
 import subprocess
@@ -26,7 +23,7 @@ from pathlib import Path
 from genre.json_files import read_json
 
 RATE = 44100  # Hz
-SPEECH_FILES = 54  # of a half
+SPEECH_FILES = 54  # in each half
 SECONDS = (6, 30)  # shortest and longest recording
 SENTENCES = read_json(Path(__file__).with_name("sentences.json"))  # by espeak-ng language
 FORMATS = ("flac", "flac", "mp3 64", "mp3 128")  # suffix and bit rate in kb/s, drawn for each file
@@ -34,17 +31,26 @@ FORMATS = ("flac", "flac", "mp3 64", "mp3 128")  # suffix and bit rate in kb/s, 
 
 @dataclass(frozen=True)
 class Half:
-    """What a half is made of. Noise, tones and clicks are sox effects; {d} stands for the length in seconds."""
+    """Ingredients of a half. Rooms and what follows are sox effects; {d} stands for the length in seconds.
+
+    Attributes:
+        name: of its folder.
+        languages: of espeak-ng.
+        voices: variants of espeak-ng.
+        rooms, bands: effects on speech.
+        noise, tones, clicks: effects that synthesise them.
+        mains: frequency of the hum in Hz.
+    """
 
     name: str
-    languages: list[str]  # of espeak-ng
-    voices: list[str]  # espeak-ng variants
-    rooms: list[str]  # sox effects
-    bands: list[str]  # sox effects
+    languages: list[str]
+    voices: list[str]
+    rooms: list[str]
+    bands: list[str]
     noise: list[str]
     tones: list[str]
     clicks: list[str]
-    mains: int  # Hz
+    mains: int
 
 
 HALVES = [
@@ -144,14 +150,20 @@ HALVES = [
 
 
 class Maker:
-    """Makes the files of one half."""
+    """Writes the files of one half.
+
+    Args:
+        half: its ingredients.
+        folder: that gets the folder of the half.
+        scratch: folder for files on the way.
+    """
 
     def __init__(self, half: Half, folder: Path, scratch: Path):
         self.half, self.folder, self.scratch = half, folder / half.name, scratch
         self.random = random.Random(half.name)
 
     def make(self) -> int:
-        """Write every file of the half; returns how many there are."""
+        """Write all files of the half; returns their number."""
         treatments = [self.plain, self.by_microphone, self.in_noise, self.in_room, self.in_band, self.in_turns]
         for number in range(SPEECH_FILES):
             treatments[number % len(treatments)](number)
@@ -166,16 +178,16 @@ class Maker:
         self.save(self.speak(), "speech", f"{number:02d}_plain")
 
     def by_microphone(self, number: int) -> None:
-        """Speech with long gaps between the words, a microphone's bass and treble, and its faint hiss."""
+        """Speech with long gaps between the words, a microphone's bass and treble, and its faint noise."""
         bass, treble = (self.random.uniform(-9, 9) for _ in "bt")
-        spoken = self.in_hiss(self.speak(gap=self.random.randint(0, 40)), quietest=50, loudest=25)
+        spoken = self.with_noise(self.speak(gap=self.random.randint(0, 40)), quietest=50, loudest=25)
         self.save(spoken, "speech", f"{number:02d}_microphone", f"bass {bass} treble {treble} gain -n -3")
 
     def in_noise(self, number: int) -> None:
-        self.save(self.in_hiss(self.speak(), quietest=25, loudest=8), "speech", f"{number:02d}_noise")
+        self.save(self.with_noise(self.speak(), quietest=25, loudest=8), "speech", f"{number:02d}_noise")
 
-    def in_hiss(self, spoken: Path, quietest: float, loudest: float) -> Path:
-        """Speech with noise whose peak is that many dB below its own."""
+    def with_noise(self, spoken: Path, quietest: float, loudest: float) -> Path:
+        """Speech with noise, whose peak is `loudest` to `quietest` dB below that of the speech."""
         effects = self.random.choice(self.half.noise).format(d=SECONDS[1])
         level = 10 ** (-self.random.uniform(loudest, quietest) / 20)
         noise, mixed = self.scratch / "noise.wav", self.scratch / "mixed.wav"
@@ -197,7 +209,7 @@ class Maker:
         self.save(together, "speech", f"{number:02d}_turns")
 
     def speak(self, name: str = "speech.wav", sentences: int = 5, gap: int = 0) -> Path:
-        """Some sentences by one voice, half a second of silence at the end; the gap between words is in 10 ms."""
+        """Sentences by one voice and half a second of silence; `gap` is the pause between words in units of 10 ms."""
         language = self.random.choice(self.half.languages)
         voice = self.random.choice(self.half.voices)
         spoken = " ".join(self.random.sample(SENTENCES[language], sentences))
@@ -214,17 +226,17 @@ class Maker:
         self.save(path, kind, f"{number:02d}", f"trim {self.random.uniform(0, SECONDS[1] - length)} {length}")
 
     def silence(self, number: int, level: float) -> None:
-        """A quiet room: soft noise and the hum of the mains with its overtones."""
-        noise, hum, room = (self.scratch / f"{part}.wav" for part in ("noise", "hum", "room"))
+        """A quiet room: noise and the hum of the mains with two harmonics, peaking at `level` dB of full scale."""
+        noise, hum, room = (self.scratch / f"{name}.wav" for name in ("noise", "hum", "room"))
         mains, length = self.half.mains, self.random.uniform(*SECONDS)
         sox("-n", "-r", RATE, noise, f"{self.half.noise[number].format(d=length)} gain -n -6")
-        tones = " ".join(f"sine {mains * overtone}" for overtone in (1, 2, 3))
+        tones = " ".join(f"sine {mains * harmonic}" for harmonic in (1, 2, 3))
         sox("-n", "-r", RATE, hum, f"synth {length} {tones} remix - gain -n {-6 - 4 * number}")
         sox("-m", noise, hum, room, f"gain -n {level}")
         self.save(room, "silence", f"{number:02d}")
 
     def save(self, source: Path, kind: str, name: str, effects: str = "") -> None:
-        """Write a finished recording in a format that is drawn for it."""
+        """Write a finished recording in a randomly drawn format."""
         suffix, *bit_rate = self.random.choice(FORMATS).split()
         path = self.folder / kind / f"{name}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -243,25 +255,20 @@ def seconds_of(path: Path) -> str:
 
 
 def run(*command) -> str:
+    """Run a program; returns its output, or ends with its error message."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{command[0]} failed: {done.stderr.strip()}")
     return done.stdout
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    arguments = parser.parse_args()
+def make(folder: Path) -> None:
+    """Write both halves into a new folder."""
     missing = [tool for tool in ("espeak-ng", "sox", "soxi") if shutil.which(tool) is None]
     if missing:
-        sys.exit(f"{' and '.join(missing)} is missing: apt-get install espeak-ng sox libsox-fmt-mp3")
-    if any((arguments.folder / half.name).exists() for half in HALVES):
-        sys.exit(f"{arguments.folder} holds such recordings already; name a new folder.")
+        sys.exit(f"Missing: {', '.join(missing)} (apt-get install espeak-ng sox libsox-fmt-mp3)")
+    if any((folder / half.name).exists() for half in HALVES):
+        sys.exit(f"{folder} holds such recordings already; name a new folder.")
     for half in HALVES:
         with tempfile.TemporaryDirectory() as scratch:
-            print(f"{Maker(half, arguments.folder, Path(scratch)).make()} files in {arguments.folder / half.name}")
-
-
-if __name__ == "__main__":
-    main()
+            print(f"{Maker(half, folder, Path(scratch)).make()} files in {folder / half.name}")

@@ -9,29 +9,29 @@ import av
 
 RATE, BIT_RATE = 44100, 192_000
 CLIP_SECONDS = 30
-DIFFERENT_CLIPS = 96  # about what a dozen songs hold; a folder with more clips has some of them again, as hard links
+DIFFERENT_CLIPS = 96  # as many as a dozen songs give; further clips are hard links to them
 
 
 def cut_file(songs: Path, path: Path, seconds: float) -> Path:
-    """One mp3 with the songs one after the other, from the first again where they do not suffice."""
-    return _write_mp3(path, _sound(songs), seconds)
+    """One mp3 with the songs one after the other, starting again after the last one."""
+    return _write_mp3(path, _frames(songs), seconds)
 
 
 def cut_clips(songs: Path, folder: Path, count: int) -> Path:
     """A folder of clips of 30 s that follow each other in the songs."""
     folder.mkdir()
-    sound = _sound(songs)
+    frames = _frames(songs)
     for i in range(count):
         path = folder / f"{i:05}.mp3"
         if i < DIFFERENT_CLIPS:
-            _write_mp3(path, sound, CLIP_SECONDS)
+            _write_mp3(path, frames, CLIP_SECONDS)
         else:
             os.link(folder / f"{i % DIFFERENT_CLIPS:05}.mp3", path)
     return folder
 
 
-def _sound(songs: Path) -> Iterator[av.AudioFrame]:
-    """The songs as stereo frames at `RATE`, without end."""
+def _frames(songs: Path) -> Iterator[av.AudioFrame]:
+    """The songs as stereo frames at `RATE`, again and again."""
     paths = sorted(songs.rglob("*.mp3"))
     if not paths:
         raise SystemExit(f"{songs}: no mp3s in this folder")
@@ -42,14 +42,14 @@ def _sound(songs: Path) -> Iterator[av.AudioFrame]:
                 yield from resampler.resample(frame)
 
 
-def _write_mp3(path: Path, sound: Iterator[av.AudioFrame], seconds: float) -> Path:
-    """Take `seconds` of the sound, rounded up to a whole frame (26 ms)."""
+def _write_mp3(path: Path, frames: Iterator[av.AudioFrame], seconds: float) -> Path:
+    """Encode the next `seconds` of the frames, rounded up to a whole frame (26 ms)."""
     with av.open(str(path), "w") as container:
         track = container.add_stream("mp3", rate=RATE, layout="stereo")
         track.bit_rate = BIT_RATE
         missing = seconds * RATE
         while missing > 0:
-            frame = next(sound)
+            frame = next(frames)
             frame.pts = None
             missing -= frame.samples
             container.mux(track.encode(frame))

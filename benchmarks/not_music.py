@@ -1,13 +1,14 @@
-"""Fit what tells music from other sound, and measure it.
+"""Fit and measure the music detector, which tells music from speech, noise, tones and silence.
 
-    python -m benchmarks.make_not_music MATERIAL
+    python -m benchmarks.not_music make MATERIAL
     python -m benchmarks.not_music fit CHECKPOINT MATERIAL DATA [DATA ...]
     python -m benchmarks.not_music measure CHECKPOINT MATERIAL SONGS
 
-`fit` writes music.safetensors into the checkpoint's folder, from MATERIAL/choose and the training and validation tracks
-of DATA (prepared arrays or archives, see genre/data/dataset.py), on the features of the member with the shortest
-windows. `measure` compares MATERIAL/held_back with the mp3 files of SONGS, which
-lie in folders. CHECKPOINT is the name of a folder in checkpoints/, or a path.
+`make` writes recordings that are not music into MATERIAL, see benchmarks/make_not_music.py. `fit` writes
+music.safetensors into the checkpoint's folder, fitted on MATERIAL/choose and the training and validation tracks of DATA
+(prepared arrays or archives, see genre/data/dataset.py), on the features of the member with the shortest windows.
+`measure` compares MATERIAL/held_back with the mp3 files of SONGS, which lie in folders, and writes the result into the
+checkpoint's metrics.json and card. CHECKPOINT is the name of a folder in checkpoints/, or a path.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.make_not_music import make
 from genre.audio.decode import stream
 from genre.data.dataset import read_data
 from genre.errors import GenreError
@@ -32,42 +34,42 @@ COUNTS_AS = {"Classical": "Instrumental"}
 
 
 def fit_and_save(folder: Path, material: Path, data: list[Path]) -> None:
-    """Write the detector of a checkpoint and print which validation tracks it rejects, by source."""
+    """Write the detector of a checkpoint and print how many validation tracks it rejects, by source."""
     sources = read_data({path.name: path for path in data}, counts_as=COUNTS_AS)
     members = load_checkpoint(folder).members
     name = window_members(members)[0]
     examples = gather(members[name], name, sources, material / "choose")
     detector = fit_examples(examples)
     add_music_detector(folder, detector)
-    print(f"A recording is music from a probability of {detector.threshold:.4f} on.\n")
-    print("| validation tracks of | called not music |\n| --- | --- |")
+    print(f"Threshold of the probability of music: {detector.threshold:.4f}\n")
+    print("| validation tracks of | classified as not music |\n| --- | --- |")
     for source, tracks in examples.validation.items():
         print(f"| {source} | {count(torch.tensor([not detector.is_music(track) for track in tracks]))} |")
 
 
 def measure(folder: Path, material: Path, songs: Path) -> None:
-    """Print how well held-back recordings are told from songs, and write it into the checkpoint's metrics and card."""
+    """Print how many songs and held-back recordings are classified as not music, and note it in the checkpoint."""
     detector = load_music_detector(folder)
     if detector is None:
-        raise GenreError(f"{folder} has no detector; make one with fit.")
+        raise GenreError(f"{folder} has no music detector; fit one first.")
     member = load_checkpoint(folder).members[detector.member]
     kinds = {
         kind.name: score(detector, member, sorted(kind.iterdir()))
         for kind in sorted((material / "held_back").iterdir())
     }
     others, paths = torch.cat(list(kinds.values())), sorted(songs.glob("*/*.mp3"))
-    parts, notes = (("whole songs", None), (f"their first {CLIP_SECONDS:g} s", CLIP_SECONDS)), []
-    print("| recordings | called not music | AUROC against all that is not music |\n| --- | --- | --- |")
-    for part, seconds in parts:
+    excerpts, notes = (("whole songs", None), (f"their first {CLIP_SECONDS:g} s", CLIP_SECONDS)), []
+    print("| recordings | classified as not music | AUROC against all that is not music |\n| --- | --- | --- |")
+    for title, seconds in excerpts:
         scores = score(detector, member, paths, seconds)
         rejected, area = count(scores < detector.threshold), area_under_curve(scores, others)
-        print(f"| {part} | {rejected} | {area:.4f} |")
-        notes.append(f"of {part} {rejected} (AUROC {area:.3f})")
+        print(f"| {title} | {rejected} | {area:.4f} |")
+        notes.append(f"of {title} {rejected} (AUROC {area:.3f})")
     for kind, scores in [*kinds.items(), ("all that is not music", others)]:
         print(f"| {kind} | {count(scores < detector.threshold)} | |")
     notes.append(f"of held-back speech, noise, tones and rooms {count(others < detector.threshold)}")
     command = "python -m benchmarks.not_music measure CHECKPOINT MATERIAL SONGS"
-    add_note(folder, command, f"Called not music: {'; '.join(notes)}.")
+    add_note(folder, command, f"Classified as not music: {'; '.join(notes)}.")
 
 
 def score(detector: MusicDetector, member: Member, paths: list[Path], seconds: float | None = None) -> Tensor:
@@ -76,7 +78,7 @@ def score(detector: MusicDetector, member: Member, paths: list[Path], seconds: f
 
 
 def embed_recording(member: Member, path: Path, seconds: float | None) -> Tensor:
-    """Features of the windows that the classifier hears, shape (windows, features)."""
+    """Features of a recording's windows as the classifier cuts them, shape (windows, features)."""
     config = member.log_mel.config
     pieces = stream(path, config.sample_rate, seconds=seconds)
     features = []
@@ -99,19 +101,25 @@ def count(flags: Tensor) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tasks = parser.add_subparsers(required=True)
-    for task, name in ((fit_and_save, "data"), (measure, "songs")):
-        command = tasks.add_parser(task.__name__.split("_")[0], help=task.__doc__)
-        command.add_argument("folder", metavar="CHECKPOINT")
+    making = tasks.add_parser("make", help=make.__doc__)
+    making.add_argument("folder", metavar="MATERIAL", type=Path)
+    making.set_defaults(run=make)
+    for name, run, last, many in (("fit", fit_and_save, "data", "+"), ("measure", measure, "songs", None)):
+        command = tasks.add_parser(name, help=run.__doc__)
+        command.add_argument("folder", metavar="CHECKPOINT", type=_checkpoint_folder)
         command.add_argument("material", metavar="MATERIAL", type=Path)
-        command.add_argument(name, metavar=name.upper(), type=Path, nargs="+" if name == "data" else None)
-        command.set_defaults(task=task)
+        command.add_argument(last, metavar=last.upper(), type=Path, nargs=many)
+        command.set_defaults(run=run)
     arguments = vars(parser.parse_args())
-    task, name = arguments.pop("task"), arguments.pop("folder")
-    folder = SHIPPED / name if (SHIPPED / name).is_dir() else Path(name)
+    run = arguments.pop("run")
     try:
-        task(folder, **arguments)
+        run(**arguments)
     except GenreError as error:
         sys.exit(str(error))
+
+
+def _checkpoint_folder(name: str) -> Path:
+    return SHIPPED / name if (SHIPPED / name).is_dir() else Path(name)
 
 
 if __name__ == "__main__":

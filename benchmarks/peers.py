@@ -1,7 +1,7 @@
-"""This project and what people would pick instead, behind one interface, for benchmarks/worker.py to measure.
+"""This project and alternatives to it behind one interface, for benchmarks/worker.py to measure.
 
-Each is made as its users do, imports what it needs when it is made, and keeps its model between files. `NEEDS` names
-the distributions it is installed with, beside Gradio for a page.
+Each system is set up as in its usual use, imports its packages when it is created, and keeps its model between files.
+`NEEDS` names the distributions that it is installed with, besides Gradio for a page.
 """
 
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 
 
 class Ours:
-    """`genre.load().classify(path)`, in a process that holds on to its memory as the page and the command do."""
+    """`genre.load().classify(path)`, in a process that keeps freed memory as the page and the command do."""
 
-    NEEDS = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    NEEDS = re.findall(r"^([\w-]+)==", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
 
     def __init__(self):
         import genre
@@ -42,9 +42,9 @@ class Ours:
 class DistilHubert:
     """The genre demo of Hugging Face's audio course: the `transformers` pipeline around a fine-tuned distilHuBERT.
 
-    The network is ntu-spml/distilhubert by its configuration with a head for ten genres and random weights, which cost
-    the same time. It was fine-tuned on 30 s, and its attention grows with the square of the length, so longer files are
-    heard in pieces of 30 s.
+    The network has the configuration of ntu-spml/distilhubert, a head for ten genres and random weights, which take the
+    same time. It was fine-tuned on 30 s, and its attention grows with the square of the length, so longer files are
+    classified in pieces of 30 s.
     """
 
     NEEDS = ("transformers", "torch", "librosa")
@@ -66,7 +66,7 @@ class DistilHubert:
     def classify(self, path: str) -> dict[str, float]:
         waveform, scores = self.decode(path), {}
         size = self.PIECE_SECONDS * self.RATE
-        # A rest shorter than a second, such as an encoder's padding, is let go.
+        # A remainder shorter than a second, such as an encoder's padding, is left out.
         pieces = [waveform[i : i + size] for i in range(0, max(1, len(waveform) - self.RATE), size)]
         for piece in pieces:
             for answer in self.pipeline({"raw": piece, "sampling_rate": self.RATE}):
@@ -80,14 +80,14 @@ class DistilHubert:
 class MusiCNN:
     """The published MTT_musicnn by the code of its package: its log-mels, its patches of 3 s, one at a time.
 
-    The package builds the network anew for every file; here it stays, as anybody with a second file would want.
+    The package builds the network again for every file; here it is built once.
     """
 
     NEEDS = ("musicnn", "tensorflow", "tf-keras", "librosa")
     NAME, SECONDS = "MTT_musicnn", 3
 
     def __init__(self):
-        os.environ["TF_USE_LEGACY_KERAS"] = "1"  # the layers it is written in are in tf-keras only
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"  # its layers are in tf-keras only
         import librosa
         import tensorflow as tf
         from musicnn import configuration, extractor, models
@@ -118,14 +118,14 @@ class MusiCNN:
         return dict(zip(self.config.MTT_LABELS, np.concatenate(tags).mean(0).tolist(), strict=True))
 
     def weight_bytes(self) -> int:
-        """Of the network alone: its file holds the optimiser's state as well."""
+        """Of the network alone: its file holds the optimiser's state, too."""
         return sum(4 * variable.shape.num_elements() for variable in self.variables)
 
 
 class LibrosaLoop:
-    """The pipeline of most course projects: librosa for the sound, a picture a window, one network, the mean.
+    """The pipeline of most course projects: librosa, a log-mel image of each window, one network, the mean.
 
-    The network is the backbone of our *sparse* with random weights, on log-mels of 3 s as they come.
+    The network is `tf_efficientnet_lite0` with random weights, on log-mels of 3 s in librosa's size.
     """
 
     NEEDS = ("torch", "timm", "librosa")
@@ -145,14 +145,14 @@ class LibrosaLoop:
     def classify(self, path: str) -> dict[str, float]:
         waveform, size = self.decode(path), self.SECONDS * self.RATE
         starts = range(0, len(waveform) - size + 1, size)
-        answers = [self._hear(waveform[i : i + size]) for i in starts]
-        return dict(enumerate(np.mean(answers, axis=0).tolist()))
+        windows = [self._classify_window(waveform[i : i + size]) for i in starts]
+        return dict(enumerate(np.mean(windows, axis=0).tolist()))
 
-    def _hear(self, window: np.ndarray) -> np.ndarray:
+    def _classify_window(self, window: np.ndarray) -> np.ndarray:
         power = self.librosa.feature.melspectrogram(y=window, sr=self.RATE)
-        picture = self.torch.from_numpy(self.librosa.power_to_db(power, ref=np.max))
+        image = self.torch.from_numpy(self.librosa.power_to_db(power, ref=np.max))
         with self.torch.no_grad():
-            return self.network(picture[None, None]).softmax(-1)[0].numpy()
+            return self.network(image[None, None]).softmax(-1)[0].numpy()
 
     def weight_bytes(self) -> int:
         return _tensor_bytes(self.network.parameters())

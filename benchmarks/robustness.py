@@ -1,9 +1,15 @@
-"""Does a song keep its genre when it is soft, muffled, squeezed or re-recorded?
+"""How well do predictions withstand changes of the recording: level, filters, codecs, rooms, phones?
 
-    python -m benchmarks.robustness SONGS [--checkpoint NAME] [--note]
+    python -m benchmarks.robustness songs SONGS [--checkpoint NAME] [--note]
+    python -m benchmarks.robustness validation DATA [--checkpoint NAME]
 
-SONGS holds mp3 files in folders. The first four minutes of each are changed by sox and PyAV and classified again.
-With --note the counts are written into the checkpoint's metrics.json and card.
+`songs` changes the first four minutes of each mp3 in the folders of SONGS by sox and PyAV, and compares the prediction
+with that for the unchanged song. With --note the counts are written into the checkpoint's metrics.json and card.
+
+`validation` changes the windows of the validation tracks of DATA (prepared arrays or archives with the checkpoint's
+genres, see genre/data/dataset.py) by `genre.features.augment`, as in training but more strongly and all of them. Prints
+top-1 and negative log-likelihood of each member on tracks, and of the ensemble on first windows and on tracks; choices
+may be made by these.
 """
 
 import argparse
@@ -12,20 +18,25 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
+from torch.nn.functional import nll_loss
 
 import genre
 from genre.audio.decode import decode
+from genre.data.dataset import read_data
+from genre.features.augment import NO_CHANGE
 from genre.hub.card import add_note
-from genre.models.checkpoint import DEFAULT, SHIPPED
+from genre.models.checkpoint import DEFAULT, SHIPPED, average_windows, load_checkpoint
+from genre.training.calibrate import BY_PHONE, member_log_probabilities
 
 LONGEST_SECONDS = 240
 RATE = 44100  # Hz
 NOISE_BELOW = 25  # dB
 BIT_RATE = 64  # kb/s
-GOAL = 0.85  # part of the changed songs that keep their genre
+GOAL = 0.85  # fraction of the changed songs with the same genre as before
 
 
 def softer(song: Path) -> Path:
@@ -41,12 +52,12 @@ def squeezed(song: Path) -> Path:
 
 
 def phoned(song: Path) -> Path:
-    """Recorded by a phone across a room, with the noise of both."""
+    """A phone's recording across a room, with noise."""
     room = sox(song, song.with_name("room.wav"), f"gain -6 remix - reverb 50 50 60 rate {RATE}")
     noise = sox("-n", "-r", RATE, song.with_name("noise.wav"), f"synth {LONGEST_SECONDS} pinknoise")
-    heard, hiss = decode(room, RATE), decode(noise, RATE)
-    level = heard.square().mean().sqrt() / hiss.square().mean().sqrt() * 10 ** (-NOISE_BELOW / 20)
-    length = len(heard) / RATE
+    music, hiss = decode(room, RATE), decode(noise, RATE)
+    level = music.square().mean().sqrt() / hiss.square().mean().sqrt() * 10 ** (-NOISE_BELOW / 20)
+    length = len(music) / RATE
     mixture = ("-m", "-v", 1, room, "-v", level.item(), noise)
     band = sox(*mixture, song.with_name("band.wav"), f"sinc 300-7000 trim 0 {length}")
     return encode_aac(band, song.with_name("phone.m4a"))
@@ -57,6 +68,13 @@ VARIANTS: dict[str, Callable[[Path], Path]] = {
     "nothing above 8 kHz": muffled,
     f"mp3 of {BIT_RATE} kb/s": squeezed,
     "a phone in a room (300 to 7,000 Hz, reverberation, noise 25 dB below, mono, AAC of 64 kb/s)": phoned,
+}
+AUGMENTATIONS = {
+    "unchanged": None,
+    "equalised by 6 dB": replace(NO_CHANGE, equaliser=6.0),
+    "another dynamic range, tilt and level": replace(NO_CHANGE, dynamic_range=0.3, tilt=15.0, gain=10.0),
+    "low-pass at a random band": replace(NO_CHANGE, low_pass=1.0),
+    "by a phone": BY_PHONE,
 }
 
 
@@ -80,57 +98,83 @@ def encode_aac(source: Path, path: Path) -> Path:
     return path
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("songs", type=Path)
-    parser.add_argument("--checkpoint", default=DEFAULT, help="a name in checkpoints/")
-    parser.add_argument("--note", action="store_true", help="write the counts into the checkpoint")
-    arguments = parser.parse_args()
+def measure_songs(songs: Path, checkpoint: str, note: bool) -> None:
+    """Print how many songs have the same genre after each change."""
     if shutil.which("sox") is None:
         sys.exit("sox is missing: apt-get install sox libsox-fmt-mp3")
-    classifier = genre.load(arguments.checkpoint)
-    songs = sorted(arguments.songs.glob("*/*.mp3"))
-    if not songs:
-        sys.exit(f"{arguments.songs} has no mp3 files in folders.")
+    classifier = genre.load(checkpoint)
+    paths = sorted(songs.glob("*/*.mp3"))
+    if not paths:
+        sys.exit(f"{songs} has no mp3 files in folders.")
     outcomes = {variant: [] for variant in VARIANTS}
-    for song in songs:
+    for song in paths:
         for variant, outcome in compare(classifier, song).items():
             outcomes[variant].append(outcome)
         print(song.name, {variant.split(" (")[0]: same[-1][0] for variant, same in outcomes.items()}, file=sys.stderr)
     print(table(outcomes))
-    if arguments.note:
-        command = "python -m benchmarks.robustness SONGS --note"
-        add_note(SHIPPED / arguments.checkpoint, command, in_words(outcomes, len(songs)))
+    if note:
+        command = "python -m benchmarks.robustness songs SONGS --note"
+        add_note(SHIPPED / checkpoint, command, in_words(outcomes, len(paths)))
 
 
 def compare(classifier: genre.Classifier, song: Path) -> dict[str, tuple[bool, float]]:
-    """For each variant of a song: whether the genre stays, and how far the probability of the first genre moves."""
+    """For each variant of a song: whether the genre is the same, and how much that genre's probability changes."""
     with tempfile.TemporaryDirectory() as folder:
         original = sox(song, Path(folder) / "song.wav", f"trim 0 {LONGEST_SECONDS}")
         expected = classifier.classify(original)
         results = {}
         for variant, change in VARIANTS.items():
             prediction = classifier.classify(change(original))
-            moved = abs(prediction.probabilities[expected.genre] - expected.confidence)
-            results[variant] = prediction.genre == expected.genre, moved
+            difference = abs(prediction.probabilities[expected.genre] - expected.confidence)
+            results[variant] = prediction.genre == expected.genre, difference
         return results
 
 
 def table(outcomes: dict[str, list[tuple[bool, float]]]) -> str:
     everything = [result for results in outcomes.values() for result in results]
-    lines = ["| variant | keeps its genre | mean change of the genre's probability |", "| --- | --- | --- |"]
+    lines = ["| variant | same genre | mean change of the genre's probability |", "| --- | --- | --- |"]
     for variant, results in [*outcomes.items(), (f"all (goal {GOAL:.0%})", everything)]:
-        kept = sum(same for same, _ in results)
-        moved = sum(moved for _, moved in results) / len(results)
-        lines.append(f"| {variant} | {kept} of {len(results)}, {kept / len(results):.0%} | {moved:.3f} |")
+        same = sum(same for same, _ in results)
+        mean = sum(difference for _, difference in results) / len(results)
+        lines.append(f"| {variant} | {same} of {len(results)}, {same / len(results):.0%} | {mean:.3f} |")
     return "\n".join(lines)
 
 
 def in_words(outcomes: dict[str, list[tuple[bool, float]]], songs: int) -> str:
-    kept = {variant: sum(same for same, _ in results) for variant, results in outcomes.items()}
+    same = {variant: sum(one for one, _ in results) for variant, results in outcomes.items()}
     total = sum(len(results) for results in outcomes.values())
-    each = "; ".join(f"{variant}: {count}" for variant, count in kept.items())
-    return f"{songs} songs, changed, keep their genre in {sum(kept.values())} of {total} cases. {each}."
+    each = "; ".join(f"{variant}: {count}" for variant, count in same.items())
+    return f"{songs} songs, changed, have the same genre as before in {sum(same.values())} of {total} cases. {each}."
+
+
+def measure_validation(data: Path, checkpoint: str) -> None:
+    """Print top-1 and negative log-likelihood of validation tracks after each augmentation."""
+    loaded = load_checkpoint(checkpoint)
+    (source,) = read_data({data.name: data}).sources
+    print(f"| recordings | {' | '.join(loaded.members)} | first window | track |")
+    print("| --- |" + " --- |" * (len(loaded.members) + 2))
+    for title, change in AUGMENTATIONS.items():
+        log_probabilities, labels = member_log_probabilities(loaded.members, source, "validation", change)
+        results = [average_windows(one) for one in log_probabilities.values()]
+        first_windows = {name: one[:, 0] for name, one in log_probabilities.items()}
+        results += [loaded.window_probabilities(first_windows).log()]
+        results += [loaded.track_probabilities(log_probabilities).log()]
+        cells = [f"{(one.argmax(-1) == labels).float().mean():.1%}, {nll_loss(one, labels):.3f}" for one in results]
+        print(f"| {title} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tasks = parser.add_subparsers(required=True)
+    for name, run, folder in (("songs", measure_songs, "songs"), ("validation", measure_validation, "data")):
+        command = tasks.add_parser(name, help=run.__doc__)
+        command.add_argument(folder, metavar=folder.upper(), type=Path)
+        command.add_argument("--checkpoint", default=DEFAULT, help="a name in checkpoints/")
+        command.set_defaults(run=run)
+        if run is measure_songs:
+            command.add_argument("--note", action="store_true", help="write the counts into the checkpoint")
+    arguments = vars(parser.parse_args())
+    arguments.pop("run")(**arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Many requests one after the other: python -m benchmarks.soak [--requests 3000]
 
-A few visitors send short clips to the page and to `/classify`, and now and then a file that cannot be heard or half an
-upload. Prints the server's memory on the way, answers that are not as expected, and the files that are left when all
-should be deleted; that is after a minute here instead of an hour.
+A few visitors send short clips to the page and to `/classify`, and at times a file that cannot be decoded or half an
+upload. Prints the server's memory after every quarter, the number of answers of each kind, and how many uploads are
+left when all should be deleted, which is after a minute here instead of an hour.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.app_start import ROOT, App, running_app
-from benchmarks.load import resident
+from benchmarks.server import ROOT, App, running_app
+from genre.web import texts
 from tests.conftest import music, write_audio
 from tests.visitor import Visitor
 
 PROGRAM = ROOT / "tests" / "short_lived" / "app.py"
-LIFE_SECONDS = 60
+TTL_SECONDS = 60  # until an upload is deleted
 VISITORS = 3
 WARM_UP = 20  # requests until workers run and caches are filled
 STEPS = 4
@@ -31,22 +31,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=3000, help="in all (3000)")
     total = parser.parse_args().requests
-    with tempfile.TemporaryDirectory() as folder, running_app({"LIFE": str(LIFE_SECONDS)}, PROGRAM) as app:
-        kept = count_files(app)
+    with tempfile.TemporaryDirectory() as folder, running_app({"LIFE": str(TTL_SECONDS)}, PROGRAM) as app:
+        before = count_files(app)
         soak = Soak(app, Path(folder))
         soak.run(range(WARM_UP))
-        print(f"| requests | memory of the server |\n| --- | --- |\n| {WARM_UP} | {resident(app):.0f} MB |")
+        print(f"| requests | memory of the server |\n| --- | --- |\n| {WARM_UP} | {app.memory_mb():.0f} MB |")
         for step in range(STEPS):
             soak.run(range(WARM_UP + total * step // STEPS, WARM_UP + total * (step + 1) // STEPS))
-            print(f"| {WARM_UP + total * (step + 1) // STEPS} | {resident(app):.0f} MB |", flush=True)
+            print(f"| {WARM_UP + total * (step + 1) // STEPS} | {app.memory_mb():.0f} MB |", flush=True)
         print(f"\nanswers: {dict(soak.answers.most_common())}")
-        print(f"files of visitors: {count_files(app) - kept} at the end,", end=" ", flush=True)
-        time.sleep(2 * LIFE_SECONDS)
-        print(f"{count_files(app) - kept} after {2 * LIFE_SECONDS} s")
+        print(f"files of visitors: {count_files(app) - before} at the end,", end=" ", flush=True)
+        time.sleep(2 * TTL_SECONDS)
+        print(f"{count_files(app) - before} after {2 * TTL_SECONDS} s")
 
 
 class Soak:
-    """Visitors and what they send; `answers` counts what came of it."""
+    """Visitors and their requests; `answers` counts the outcomes by kind of request."""
 
     def __init__(self, app: App, folder: Path):
         self.visitors = [Visitor(app.address) for _ in range(VISITORS)]
@@ -55,7 +55,7 @@ class Soak:
         self.clip = write_audio(folder / "clip.mp3", [music(8)], "mp3").read_bytes()
 
     def run(self, numbers: range) -> None:
-        """Each visitor takes the next request when the one before is answered."""
+        """Send these requests; each visitor takes the next one when its last one is answered."""
         with ThreadPoolExecutor(VISITORS) as pool:
             list(pool.map(self._request, numbers))
 
@@ -72,18 +72,17 @@ class Soak:
             self.answers[f"{kind.__name__}: {answer}"] += 1
 
     def call(self, visitor: Visitor, number: int) -> str:
-        verdict = visitor.classify(self._sent(visitor, self.clip, number))
-        return "a verdict" if isinstance(verdict, dict) else str(verdict)
+        return _classified(visitor.classify(self._sent(visitor, self.clip, number)))
 
     def page(self, visitor: Visitor, number: int) -> str:
         return _shown(visitor.ask("show", self._sent(visitor, self.clip, number), None))
 
-    def no_music(self, visitor: Visitor, number: int) -> str:
+    def not_audio(self, visitor: Visitor, number: int) -> str:
         return _shown(visitor.ask("show", self._sent(visitor, b"a shopping list", number), None))
 
     def damaged(self, visitor: Visitor, number: int) -> str:
-        verdict = visitor.classify(self._sent(visitor, self.clip[: len(self.clip) // 2] + bytes(5000), number))
-        return "a verdict" if isinstance(verdict, dict) else str(verdict)
+        content = self.clip[: len(self.clip) // 2] + bytes(5000)
+        return _classified(visitor.classify(self._sent(visitor, content, number)))
 
     def half(self, visitor: Visitor, number: int) -> str:
         """An upload that breaks off."""
@@ -96,7 +95,7 @@ class Soak:
         return "left"
 
     def _sent(self, visitor: Visitor, content: bytes, number: int) -> dict:
-        """A file of its own for every request: a number at the end does not change the music."""
+        """Upload a file; the number at its end makes it another one than before without changing the audio."""
         (path,) = visitor.send("clip.mp3", content + str(number).encode()).raise_for_status().json()
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
@@ -106,7 +105,7 @@ KINDS = (
     Soak.page,
     Soak.call,
     Soak.page,
-    Soak.no_music,
+    Soak.not_audio,
     Soak.call,
     Soak.page,
     Soak.damaged,
@@ -115,10 +114,16 @@ KINDS = (
 )
 
 
+def _classified(answer: dict | str | None) -> str:
+    """Outcome of a call of `/classify`: a prediction or the error's message."""
+    return "a prediction" if isinstance(answer, dict) else str(answer)
+
+
 def _shown(answer: str) -> str:
+    """Outcome of a visit to the page, by its answer in JSON lines."""
     if '"success":true' not in answer:
         return answer[-200:]
-    return "no verdict" if "No verdict" in answer else "a verdict"
+    return "no prediction" if texts.NO_RESULT in answer else "a prediction"
 
 
 def count_files(app: App) -> int:

@@ -1,9 +1,9 @@
-"""Time, memory and size, beside what people would pick instead: python -m benchmarks.speed SONGS
+"""Time, memory and size, beside alternatives to this project: python -m benchmarks.speed SONGS
 
-Prints Markdown tables of medians; behind a peer's figure, in brackets, how many times ours it is. Every system hears
-the same mp3s, cut out of the songs in SONGS, in processes of its own with the same number of threads and no GPU. They
-take turns row by row, so that whatever else the machine does falls on all of them. benchmarks/peers.py says what each
-one does. Peers that are not installed are left out; requirements-bench.txt says how to get them.
+Prints Markdown tables of medians; after an alternative's figure, in brackets, its ratio to ours. All systems classify
+the same mp3s, cut out of the songs in SONGS, in processes of their own with the same number of threads and no GPU. They
+take turns row by row, so that other load on the machine affects all of them. benchmarks/peers.py has the systems;
+those that are not installed are left out (requirements-bench.txt).
 """
 
 import argparse
@@ -20,12 +20,12 @@ from importlib import metadata
 from pathlib import Path
 from statistics import median
 
-from benchmarks.app_start import seconds_to_first_answer
 from benchmarks.material import cut_clips, cut_file
-from benchmarks.peers import ROOT, SYSTEMS
+from benchmarks.peers import SYSTEMS
+from benchmarks.server import ROOT, seconds_to_first_answer
 
 OURS = "ours"
-FOLDER_SECONDS = 60  # after which a peer stops going through the folder; its speed is known by then
+FOLDER_SECONDS = 60  # of an alternative on the folder, enough for its rate
 
 
 class Bench:
@@ -33,26 +33,27 @@ class Bench:
 
     Args:
         threads: of every process.
-        repeat: measurements behind a median.
+        repeat: measurements of each median.
     """
 
     def __init__(self, threads: int, repeat: int):
         self.threads, self.repeat = threads, repeat
 
     def median(self, system: str, action: str, file: Path) -> float:
-        """Median seconds of an action that the worker repeats by itself."""
+        """Median seconds of an action that the worker repeats within one process."""
         return median(self.worker(system, action, file, self.repeat))
 
     def start(self, system: str, clip: Path) -> float:
-        """Median seconds of a whole process that judges one file."""
+        """Median seconds of a whole process that classifies one file."""
         command = ["-m", "genre", clip] if system == OURS else ["-m", "benchmarks.worker", system, "first", clip]
         return median(self._timed(command)[0] for _ in range(self.repeat))
 
     def app(self, clip: Path) -> float:
+        """Median seconds from the start of the server to its first prediction."""
         return median(seconds_to_first_answer(clip, self.environment()) for _ in range(self.repeat))
 
     def clips_a_second(self, system: str, folder: Path) -> float:
-        """Of one process that goes through a folder, its start included: ours as the command does it."""
+        """Rate of one process on a folder, its start included: ours by the command on all cores."""
         if system == OURS:
             out = folder.with_suffix(".jsonl")
             seconds, _ = self._timed(["-m", "genre", folder, "--cluster", "local", "--out", out])
@@ -61,6 +62,7 @@ class Bench:
         return json.loads(lines[-1]) / seconds
 
     def worker(self, system: str, action: str, *arguments: object) -> object:
+        """Result of an action of benchmarks/worker.py."""
         return json.loads(self._timed(["-m", "benchmarks.worker", system, action, *arguments])[1][-1])
 
     def environment(self) -> dict[str, str]:
@@ -78,14 +80,14 @@ class Bench:
 
 
 class Table:
-    """Prints a Markdown table row by row, with a column a system that is installed."""
+    """Prints a Markdown table row by row, with a column for each installed system."""
 
     def __init__(self):
         self.systems = [name for name, system in SYSTEMS.items() if _is_installed(system)]
         print(f"| | {' | '.join(self.systems)} |\n| --- |{' --- |' * len(self.systems)}", flush=True)
 
     def row(self, title: str, unit: str, measure: Callable[[str], float | None], ratios: bool = True) -> None:
-        """Measure each system and print; None where a system has no such thing."""
+        """Measure each system and print; None where a measure does not apply to a system."""
         values = {system: measure(system) for system in self.systems}
         cells = [_cell(value, unit, values[OURS] if ratios and s != OURS else None) for s, value in values.items()]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
@@ -100,12 +102,12 @@ def compare(bench: Bench, songs: Path, work: Path, clips: int) -> None:
     all_cores = Bench(os.cpu_count(), bench.repeat)
 
     table = Table()
-    table.row("start of the command to its first verdict, on a clip of 30 s", "s", lambda s: bench.start(s, clip))
-    table.row("start of the server to its first answer", "s", lambda s: bench.app(clip) if s == OURS else None)
-    heard, decoded = ({s: bench.median(s, action, clip) for s in table.systems} for action in ("time", "decode"))
-    table.row("clip of 30 s, warm", "s", heard.get)
+    table.row("start of the command to its first prediction, clip of 30 s", "s", lambda s: bench.start(s, clip))
+    table.row("start of the server to its first prediction", "s", lambda s: bench.app(clip) if s == OURS else None)
+    classified, decoded = ({s: bench.median(s, action, clip) for s in table.systems} for action in ("time", "decode"))
+    table.row("clip of 30 s, warm", "s", classified.get)
     table.row("its decoding alone", "s", decoded.get)
-    table.row("verdict, in decodings", "×", lambda s: heard[s] / decoded[s], ratios=False)
+    table.row("clip, ratio to its decoding", "×", lambda s: classified[s] / decoded[s], ratios=False)
     table.row("song of 4 minutes, warm", "s", lambda s: bench.median(s, "time", song))
     hours = {s: bench.worker(s, "long", hour, clip) for s in table.systems}
     table.row("file of 1 hour, once", "s", lambda s: hours[s]["seconds"])
@@ -116,7 +118,7 @@ def compare(bench: Bench, songs: Path, work: Path, clips: int) -> None:
     table.row("installed packages, Gradio among them", "MB", lambda s: sizes[s]["installed"] / 1e6)
     table.row("without CUDA libraries", "MB", lambda s: (sizes[s]["installed"] - sizes[s]["cuda"]) / 1e6)
     table.row("weights", "MB", lambda s: sizes[s]["weights"] / 1e6)
-    print("\n| part of our verdict on the clip | ms |\n| --- | --- |")
+    print("\n| stage of our prediction for the clip | ms |\n| --- | --- |")
     for stage, seconds in bench.worker(OURS, "stages", clip, bench.repeat).items():
         print(f"| {stage} | {1000 * median(seconds):.0f} |")
 
@@ -141,7 +143,7 @@ def _number(value: float) -> str:
 
 
 def _processor() -> str:
-    """The processor's name where Linux tells it."""
+    """The processor's name by /proc where there is one."""
     info = Path("/proc/cpuinfo")
     name = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.is_file() else None
     return name[1] if name else platform.machine()
@@ -152,11 +154,11 @@ def main() -> None:
     parser.add_argument("songs", type=Path, help="a folder with mp3s anywhere in it")
     parser.add_argument("--threads", type=int, default=2, help="of every process (2)")
     parser.add_argument("--clips", type=int, default=1000, help="in the folder (1000)")
-    parser.add_argument("--repeat", type=int, default=7, help="measurements behind a median (7)")
+    parser.add_argument("--repeat", type=int, default=7, help="measurements of each median (7)")
     arguments = parser.parse_args()
     print(
         f"{_processor()}, {os.cpu_count()} cores, {arguments.threads} threads, median of {arguments.repeat}; "
-        f"behind a peer's figure how many times ours it is.\n"
+        f"after an alternative's figure its ratio to ours.\n"
     )
     with tempfile.TemporaryDirectory() as work:
         compare(Bench(arguments.threads, arguments.repeat), arguments.songs, Path(work), arguments.clips)

@@ -1,14 +1,14 @@
-"""What is measured inside a process of its own: python -m benchmarks.worker SYSTEM ACTION [ARGUMENT ...]
+"""Measurements inside a process of their own: python -m benchmarks.worker SYSTEM ACTION [ARGUMENT ...]
 
-The answer is the last line printed, as JSON. Actions:
+SYSTEM is one of benchmarks/peers.py. The result is the last line printed, as JSON. Actions:
 
-    first FILE              load and judge once; the caller takes the time of the whole process
-    time FILE REPEAT        seconds of each verdict on the file, after one that is not counted
-    decode FILE REPEAT      the same for reading the file only
-    long FILE CLIP          seconds, and bytes of memory before (after one clip) and at the peak
-    folder FOLDER SECONDS   how many files of the folder were judged, stopping after so many seconds
-    size                    bytes of the installed packages, the CUDA libraries among them, and the weights
-    stages FILE REPEAT      ours only: seconds of the parts of each verdict
+    first FILE              load and classify once; the caller times the whole process
+    time FILE REPEAT        seconds to classify the file, each time, after a first time that is not counted
+    decode FILE REPEAT      the same for decoding alone
+    long FILE CLIP          seconds to classify the file, and bytes of memory before (after one clip) and at the peak
+    folder FOLDER SECONDS   number of files of the folder that were classified, stopping after so many seconds
+    size                    bytes of the installed packages, of the CUDA libraries among them, and of the weights
+    stages FILE REPEAT      ours only: seconds of the stages of each prediction
 """
 
 import json
@@ -68,49 +68,51 @@ def size(system: type) -> dict[str, int]:
 
 
 def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
-    """Decoding and the picture on their own, the front ends and the networks as they happen within a verdict."""
+    """Decoding and the spectrogram image on their own, front ends and networks as they run within a prediction."""
+    from genre.features.clips import cut_clips
     from genre.features.image import Spectrogram
 
     ours: Ours = system()
     classifier = ours.classifier
+    pieces = ours.stream(file, classifier.sample_rate)
+    clips = list(cut_clips(pieces, classifier.sample_rate, classifier.window_seconds, classifier.window_seconds))
 
-    def picture(clips: list) -> None:
+    def image(clips: list) -> None:
         spectrogram = Spectrogram(classifier.sample_rate)
         for clip in clips:
             spectrogram.add(clip)
         spectrogram.data_uri()
 
-    clips = [clip for _, clip in classifier.listen(ours.stream(file, classifier.sample_rate))]
-    results = {"decode": _seconds(ours.decode, file, int(repeat)), "picture": _seconds(picture, clips, int(repeat))}
+    results = {"decode": _seconds(ours.decode, file, int(repeat)), "image": _seconds(image, clips, int(repeat))}
     front_ends, networks = _Stopwatch(), _Stopwatch()
     for member in classifier.checkpoint.members.values():
         front_ends.watch(member.log_mel, "spectrum", "windows")
-        networks.watch(member, "embed", "judge")
-    results |= {"front ends": [], "networks": [], "whole verdict": []}
+        networks.watch(member, "embed", "head")
+    results |= {"front ends": [], "networks": [], "whole prediction": []}
     for _ in range(int(repeat)):
         started = time.perf_counter()
         ours.classify(file)
-        results["whole verdict"].append(time.perf_counter() - started)
+        results["whole prediction"].append(time.perf_counter() - started)
         results["front ends"].append(front_ends.read())
         results["networks"].append(networks.read())
     return results
 
 
 class _Stopwatch:
-    """Adds up the time that some methods take."""
+    """Adds up the time that some methods take, in seconds."""
 
     def __init__(self):
         self.seconds = 0.0
 
-    def watch(self, thing: object, *methods: str) -> None:
+    def watch(self, owner: object, *methods: str) -> None:
         for name in methods:
-            setattr(thing, name, self._timed(getattr(thing, name)))
+            setattr(owner, name, self._timed(getattr(owner, name)))
 
     def read(self) -> float:
-        """The seconds since it was read last."""
+        """The seconds since the last read."""
         seconds, self.seconds = self.seconds, 0.0
         if seconds == 0:
-            raise RuntimeError("a verdict no longer calls the methods that are timed")
+            raise RuntimeError("a prediction no longer calls the methods that are timed")
         return seconds
 
     def _timed(self, method: Callable) -> Callable:
@@ -124,6 +126,7 @@ class _Stopwatch:
 
 
 def _seconds(call: Callable, argument: object, repeat: int) -> list[float]:
+    """Of each of `repeat` calls, after a first one that is not counted."""
     call(argument)
     moments = [time.perf_counter()]
     for _ in range(repeat):
@@ -133,13 +136,13 @@ def _seconds(call: Callable, argument: object, repeat: int) -> list[float]:
 
 
 def _memory(field: str) -> int:
-    """Bytes by /proc, since the peak of getrusage begins with that of the process that started this one."""
+    """Bytes by /proc: the peak of getrusage starts from that of the parent process."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", status)[1])
 
 
 def _closure(names: list[str]) -> set[str]:
-    """Names of the installed distributions that these need, themselves among them, written as PyPI does."""
+    """Normalised names of these distributions and of all that they need, as installed."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
