@@ -3,8 +3,8 @@
     python -m benchmarks.unfamiliar CHECKPOINT TRAINED_ON OTHER --genre Classical
 
 TRAINED_ON and OTHER are data folders (prepared arrays or archives, see genre/data/dataset.py) of the checkpoint's
-training data and of another catalogue with the genre that was left out. Prints for every member the AUROC of scores that
-should be lower for familiar music: of the genre against the validation tracks of TRAINED_ON, and against the other
+training data and of another catalogue with the genre that was left out. Prints for every member the AUROC of scores
+that should be lower for familiar music: of the genre against the validation tracks of TRAINED_ON, and against the other
 genres of OTHER, which tells whether a score knows the music or only the catalogue.
 
 Scores of a track: 1 - the largest probability (Hendrycks & Gimpel, 2017), minus the largest logit, energy (Liu et al.,
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.not_music import area_under_curve
 from genre.data.dataset import Source, read_data
 from genre.data.formats import front_end_name
 from genre.data.windows import Windows
@@ -71,12 +72,6 @@ def scores(one: Outputs, training: Outputs) -> dict[str, Tensor]:
         f"neighbour {NEIGHBOUR}": torch.cdist(unit, known).kthvalue(NEIGHBOUR).values,
         "Mahalanobis": (differences * solved).sum(-1).amin(-1),
     }
-
-
-def area_under_curve(higher: Tensor, lower: Tensor) -> float:
-    """How often one of the first scores is above one of the second, ties counting half."""
-    differences = higher[:, None] - lower
-    return ((differences > 0).float() + 0.5 * (differences == 0)).mean().item()
 
 
 def main() -> None:
