@@ -1,4 +1,4 @@
-"""Makes the example clips of the page from arithmetic alone, so that nobody's licence is needed."""
+"""Synthesise the example clips of the page, so that they need no licence."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ NOTES = {name: 2 ** (i / 12) for i, name in enumerate("C C# D D# E F F# G G# A A
 
 
 def frequency(note: str, octave: int) -> float:
-    """In Hz, equal temperament on A4 = 440 Hz."""
+    """Frequency of a note in Hz, in equal temperament with A4 = 440 Hz."""
     return 440 * NOTES[note] / NOTES["A"] * 2.0 ** (octave - 4)
 
 
 def place(song: np.ndarray, sound: np.ndarray, seconds: float, level: float = 1.0) -> None:
-    """Add a sound to a song at a time, cut where the song ends."""
+    """Mix `sound` into `song` from a time in seconds on, in place; cut at the end of the song."""
     start = int(seconds * RATE)
     length = min(len(sound), len(song) - start)
     if length > 0:
@@ -25,7 +25,7 @@ def place(song: np.ndarray, sound: np.ndarray, seconds: float, level: float = 1.
 
 
 def pluck(hz: float, seconds: float, random: np.random.Generator) -> np.ndarray:
-    """A plucked string (Karplus and Strong, 1983): noise that circles in a delay line and loses its edge."""
+    """A plucked string (Karplus and Strong, 1983): noise in a delay line with a low-pass filter in the feedback."""
     period = int(RATE / hz)
     ring = random.uniform(-1, 1, period)
     rounds = []
@@ -51,7 +51,7 @@ def hat(random: np.random.Generator) -> np.ndarray:
 
 
 def saw(hz: float, seconds: float, brightness: float) -> np.ndarray:
-    """A sawtooth summed from its partials, the upper ones fading with `brightness` and time."""
+    """A sawtooth by additive synthesis; higher partials decay faster, and the more so at low `brightness` (0 to 1)."""
     t = np.arange(int(seconds * RATE)) / RATE
     partials = range(1, min(40, int(16000 / hz)))
     wave = sum(np.sin(2 * np.pi * k * hz * t) / k * np.exp(-k * t * (6 - 5 * brightness)) for k in partials)

@@ -1,4 +1,4 @@
-"""Tell the genre of a song from 3-second log-mel windows.
+"""Classify the genre of recordings from 3-second log-mel windows.
 
 >>> import genre
 >>> classifier = genre.load()
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """What needs torch comes when it is first used: processes that only decode do without its hundreds of megabytes."""
+    """Import names that need torch on first use: processes that only decode save its memory, hundreds of MB."""
     if name not in __all__:
         raise AttributeError(f"module 'genre' has no attribute {name!r}")
     module = "genre.models.checkpoint" if name == "available" else "genre.inference.classify"

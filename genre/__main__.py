@@ -12,49 +12,55 @@ from genre.cli.stop import Stop
 from genre.errors import GenreError
 from genre.json_files import json_list
 
+DESCRIPTION = """\
+Predict the music genre of audio files.
+
+A prediction is the nearest of the genres that the model was trained on. Music of another genre (for the shipped model:
+jazz, reggae, classical ...) is none of them, but is still assigned to the nearest one.
+"""
 EXIT_STATUSES = """\
 exit status:
   0    every file was classified
   1    a file or folder could not be read or is missing, or a folder holds no audio; all others were classified
   2    wrong options, no such checkpoint or cluster, or the output cannot be written
-  130  stopped by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); what was written by then is complete
-  141  the reader of the output has closed it
+  130  stopped by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); all output written so far is complete
+  141  the reader of the output has closed the pipe
 """
-CLOSED_PIPE = 128 + 13  # as where SIGPIPE ends a program
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED_PIPE = 128 + 13  # the status of a program that SIGPIPE ends
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status."""
+    """Run the command line; returns the exit status."""
     arguments = _parse(argv)
-    sys.stdout.reconfigure(errors="replace")  # names may hold what the terminal cannot show
+    sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
     with Stop() as stop:
         try:
             with json_list(sys.stdout) if arguments.json else nullcontext() as append:
-                from genre import shell  # here, so that Ctrl-C is also taken while torch is loaded
+                from genre.cli.run import run  # here, so that Ctrl-C is also handled while torch is imported
 
-                return 1 if shell.run(arguments, stop, append) else 0
+                return 1 if run(arguments, stop, append) else 0
         except KeyboardInterrupt:
-            _say("Stopped; the same command goes on from here." if arguments.cluster else "Stopped.")
+            _print_error("Stopped; run the same command again to resume." if arguments.cluster else "Stopped.")
             return 128 + (stop.received or signal.SIGINT)
         except GenreError as error:
-            _say(error)
+            _print_error(error)
             return 2
         except BrokenPipeError:
             _drop_output()
             return CLOSED_PIPE
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in DISK_FULL:
                 raise
             _drop_output()
-            _say(f"The output cannot be written: {error.strerror}.")
+            _print_error(f"The output cannot be written: {error.strerror}.")
             return 2
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m genre",
-        description="Tell the genre of songs.",
+        description=DESCRIPTION,
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -66,12 +72,17 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="audio or video files, folders of them, or pipes; - is standard input",
     )
     parser.add_argument("--checkpoint", help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision")
-    parser.add_argument("--overlap", type=_overlap, default=0.0, help="part of a window shared with the next (0)")
+    parser.add_argument(
+        "--overlap",
+        type=_overlap,
+        default=0.0,
+        help="fraction of a window that overlaps the next, from 0 to below 1 (default: 0)",
+    )
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print a list with an object a file, with every window")
-    output.add_argument("--csv", action="store_true", help="print a line a file")
-    output.add_argument("--out", type=Path, help="of --cluster: takes a line of JSON a file, and goes on there")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="classify on a Dask cluster; 'local' is all cores")
+    output.add_argument("--json", action="store_true", help="print a JSON list: one object per file, with all windows")
+    output.add_argument("--csv", action="store_true", help="print CSV: one row per file")
+    output.add_argument("--out", type=Path, help="with --cluster: append one JSON line per file here; resumes")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="classify on a Dask cluster; 'local' uses all cores")
     arguments = parser.parse_args(argv)
     if (arguments.cluster is None) != (arguments.out is None):
         parser.error("--cluster and --out go together")
@@ -87,13 +98,13 @@ def _overlap(text: str) -> float:
     return value
 
 
-def _say(message: object) -> None:
-    with suppress(OSError):  # nobody reads it any more
+def _print_error(message: object) -> None:
+    with suppress(OSError):  # standard error may be closed
         print(message, file=sys.stderr)
 
 
 def _drop_output() -> None:
-    """Let what is still buffered go nowhere; Python would try to write it again at exit and complain."""
+    """Discard buffered output; otherwise Python writes it again at exit and prints an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

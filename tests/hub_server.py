@@ -1,7 +1,7 @@
-"""A small Hugging Face Hub on this machine: what `huggingface_hub` calls to write repositories and to read them.
+"""A minimal local Hugging Face Hub: the endpoints that `huggingface_hub` uses to write and read repositories.
 
-Files are kept in memory, weights arrive by the Git LFS protocol. `TOKENS` are who may knock: the owner may do
-everything in the name space "user", the reader may only look.
+Files are stored in memory; weights are uploaded by the Git LFS protocol. There are two tokens: `OWNER` has write access
+to the name space "user", `READER` only read access.
 """
 
 import base64
@@ -22,7 +22,7 @@ KIND = r"/api/(?P<kind>models|spaces)/" + REPO
 
 
 class Refusal(Exception):
-    """An answer that is an error: status, the Hub's code for it and a message."""
+    """An error response: HTTP status, error code of the Hub and a message."""
 
     def __init__(self, status: int, code: str, message: str):
         super().__init__(message)
@@ -31,7 +31,7 @@ class Refusal(Exception):
 
 @dataclass
 class Repo:
-    """A repository: every commit's files by its id, and what points at commits."""
+    """A repository: files by commit, branch and tags, and the variables of a Space."""
 
     private: bool
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Repo:
 
 
 class Hub(ThreadingHTTPServer):
-    """The server and what it holds; `requests` are the lines it was asked, in order."""
+    """The server and its repositories; `requests` lists method and path of each request, in order."""
 
     daemon_threads = True
 
@@ -65,13 +65,13 @@ class Hub(ThreadingHTTPServer):
         self.repos: dict[tuple[str, str], Repo] = {}
         self.uploads: dict[str, bytes] = {}
         self.requests: list[str] = []
-        self.takes_uploads = True
+        self.accepts_uploads = True
 
     def repo(self, name: str, kind: str = "models") -> Repo:
         return self.repos[kind, name]
 
     def create(self, name: str, kind: str = "models", private: bool = True) -> Repo:
-        """A repository as the Hub begins one."""
+        """Create a repository with an initial commit, as the Hub does."""
         repo = self.repos[kind, name] = Repo(private)
         repo.commit({".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
         return repo
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
             for method, pattern, answer in ROUTES:
                 if self.command in method and (match := re.fullmatch(pattern, path)):
                     return answer(self, **match.groupdict())
-            raise Refusal(404, "", f"this Hub does not know {self.command} {path}")
+            raise Refusal(404, "", f"no such endpoint: {self.command} {path}")
         except Refusal as refusal:
             error = json.dumps({"error": str(refusal)}).encode()
             headers = {"X-Error-Code": refusal.code, "X-Error-Message": str(refusal)}
@@ -109,14 +109,14 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(json.dumps(content).encode(), headers={"Content-Type": "application/json"})
 
     def log_message(self, *_) -> None:
-        """Say nothing: the tests read `requests`."""
+        """Log nothing: tests read `requests`."""
 
     @property
     def token(self) -> str:
         return self.headers.get("Authorization", "").removeprefix("Bearer ")
 
     def find(self, repo: str, kind: str | None) -> Repo:
-        """A repository that whoever asks may see."""
+        """The repository, if the token has read access to it."""
         if self.token not in ("", OWNER, READER):
             raise Refusal(401, "", "Invalid credentials in Authorization header")
         found = self.server.repos.get((kind or "models", repo))
@@ -135,16 +135,16 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(403, "", f"You don't have the rights to write in the namespace {namespace}")
 
     def create_repo(self) -> None:
-        wish = json.loads(self.body)
-        name, kind = f"{wish['organization']}/{wish['name']}", wish.get("type", "model") + "s"
-        self.check_writer(wish["organization"])
-        if kind == "spaces" and wish["sdk"] != "gradio":
-            raise Refusal(400, "", "a Space of another kind")
-        known = (kind, name) in self.server.repos
-        if not known:
-            self.server.create(name, kind, private=wish["visibility"] == "private")
+        request = json.loads(self.body)
+        name, kind = f"{request['organization']}/{request['name']}", request.get("type", "model") + "s"
+        self.check_writer(request["organization"])
+        if kind == "spaces" and request["sdk"] != "gradio":
+            raise Refusal(400, "", "not a Gradio Space")
+        exists = (kind, name) in self.server.repos
+        if not exists:
+            self.server.create(name, kind, private=request["visibility"] == "private")
         url = f"{self.server.url}/{'spaces/' if kind == 'spaces' else ''}{name}"
-        self.reply(json.dumps({"url": url}).encode(), 409 if known else 200)
+        self.reply(json.dumps({"url": url}).encode(), 409 if exists else 200)
 
     def info(self, kind: str, repo: str, revision: str | None = None) -> None:
         found = self.find(repo, kind)
@@ -176,20 +176,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def lfs_batch(self, repo: str, kind: str | None = None) -> None:
         self.find_to_write(repo, kind)
-        wishes = json.loads(self.body)["objects"]
+        requested = json.loads(self.body)["objects"]
         objects = [
             {
-                "oid": wish["oid"],
-                "size": wish["size"],
-                "actions": {"upload": {"href": f"{self.server.url}/lfs/{wish['oid']}"}},
+                "oid": one["oid"],
+                "size": one["size"],
+                "actions": {"upload": {"href": f"{self.server.url}/lfs/{one['oid']}"}},
             }
-            for wish in wishes
+            for one in requested
         ]
         self.reply_json({"transfer": "basic", "objects": objects})
 
     def lfs_upload(self, oid: str) -> None:
-        if not self.server.takes_uploads or hashlib.sha256(self.body).hexdigest() != oid:
-            raise Refusal(400, "", "these bytes are not taken")
+        if not self.server.accepts_uploads or hashlib.sha256(self.body).hexdigest() != oid:
+            raise Refusal(400, "", "the upload is rejected")
         self.server.uploads[oid] = self.body
         self.reply(b"")
 
@@ -214,8 +214,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def variable(self, repo: str) -> None:
         variables = self.find_to_write(repo, "spaces").variables
-        wish = json.loads(self.body)
-        variables[wish["key"]] = wish["value"]
+        request = json.loads(self.body)
+        variables[request["key"]] = request["value"]
         self.reply_json({key: {"value": value} for key, value in variables.items()})
 
     def validate_yaml(self) -> None:

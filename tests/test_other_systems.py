@@ -32,11 +32,11 @@ except AudioError as error:
 print("samples", sum(map(len, worker.stream(song, 16000))))
 assert worker._idle != [before]
 
-with lines.Lines(table, "model") as rows:
+with jsonl.JsonLines(table, "model") as rows:
     rows.write({"file": song, "error": "none"})
     try:
-        lines.Lines(table, "model")
-    except lines.LinesError as error:
+        jsonl.JsonLines(table, "model")
+    except jsonl.JsonLinesError as error:
         print(str(error).replace(str(table), "the table"))
 """
 

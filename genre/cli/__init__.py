@@ -1,1 +1,1 @@
-"""The command line: classify files and folders, and stop when asked to."""
+"""The command line: classify files and folders, and stop cleanly on a signal."""

@@ -1,4 +1,4 @@
-"""What `python -m genre` does: files and folders to rows of text, CSV or JSON, each written as soon as it is there."""
+"""`python -m genre`: classify files and folders, and write each result as soon as it is available."""
 
 import sys
 from argparse import Namespace
@@ -17,16 +17,18 @@ Result = tuple[Path, Prediction | AudioError]
 
 
 def run(arguments: Namespace, stop: Stop, append: Callable[[dict], None] | None) -> int:
-    """Classify what the command line names; returns how many files and folders failed.
+    """Classify the files and folders of the command line; returns how many of them failed.
 
     Args:
-        append: where rows go with `--json`.
+        arguments: parsed options.
+        stop: delays signals until a result is written.
+        append: takes the rows of `--json`; None without it.
 
     Raises:
-        GenreError: nothing can be classified: there is no such checkpoint or cluster, or `--out` cannot be written.
+        GenreError: there is no such checkpoint or cluster, or `--out` cannot be written.
     """
     if arguments.cluster:
-        return _label(arguments)
+        return _run_on_cluster(arguments)
     keep_freed_memory()
     classifier = load(arguments.checkpoint)
     files, failed = _expand(arguments.files)
@@ -38,10 +40,10 @@ def run(arguments: Namespace, stop: Stop, append: Callable[[dict], None] | None)
     return failed + _write_text(results)
 
 
-def _label(arguments: Namespace) -> int:
-    """Classify on a cluster; returns how many failed."""
+def _run_on_cluster(arguments: Namespace) -> int:
+    """Classify on a cluster; returns how many files and folders failed."""
     try:
-        from genre import cluster  # here, since it needs packages that nothing else does
+        from genre.inference import cluster  # here, since only this option needs Dask
     except ModuleNotFoundError as error:
         raise GenreError("--cluster needs Dask: pip install -r requirements-cluster.txt") from error
     files, failed = _expand(arguments.files)
@@ -49,7 +51,11 @@ def _label(arguments: Namespace) -> int:
 
 
 def _expand(paths: list[Path]) -> tuple[list[Path], int]:
-    """Files as they are, folders as the audio files in them; and how many folders failed, which is said."""
+    """Replace folders by the audio files in them, and report folders that fail.
+
+    Returns:
+        the files, and how many folders failed.
+    """
     files, failed, others = [], 0, 0
     for path in paths:
         if not _is_folder(path):
@@ -65,15 +71,15 @@ def _expand(paths: list[Path]) -> tuple[list[Path], int]:
         failed += len(problems)
         others += found.others
     if others:
-        which = "1 other file is" if others == 1 else f"{others:,} other files are"
-        print(f"{which} left out of the folders, being no audio or video by name", file=sys.stderr)
+        plural = "s" if others > 1 else ""
+        print(f"{others:,} other file{plural} skipped in folders: not audio or video by name", file=sys.stderr)
     return files, failed
 
 
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # it lies in a folder that may not be read; reading it says so
+    except OSError:  # its parent may not be read; decoding it reports that
         return False
 
 
@@ -88,7 +94,7 @@ def _classify_all(classifier: Classifier, files: Iterable[Path], overlap: float)
 
 
 def _write_text(results: Iterable[Result]) -> int:
-    """A line a file; returns how many failed."""
+    """Print one line per file; returns how many failed."""
     failed = 0
     for path, result in results:
         if isinstance(result, AudioError):
@@ -97,7 +103,7 @@ def _write_text(results: Iterable[Result]) -> int:
             continue
         first, *others = list(result.probabilities.items())[:3]
         rest = ", ".join(f"{genre} {p:.0%}" for genre, p in others)
-        doubt = "" if result.is_music else ", but does not sound like music"
+        doubt = "" if result.is_music else ", but this is probably not music"
         notes = "".join(f". {note.removesuffix('.')}" for note in result.notes)
         print(f"{report.printable(path)}: {first[0]} {first[1]:.0%} ({rest}){doubt}{notes}", flush=True)
     return failed

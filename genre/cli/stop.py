@@ -1,4 +1,4 @@
-"""Being asked to stop (Ctrl-C, `timeout`, a terminal that closes) in the middle of a run that writes rows."""
+"""Stop signals (Ctrl-C, `timeout`, a closed terminal) during a run that writes rows."""
 
 import signal
 import time
@@ -12,13 +12,13 @@ REPEAT_SECONDS = 1  # `timeout` sends its signal twice, to the program and to it
 
 
 class Stop:
-    """A context in which such a signal raises KeyboardInterrupt, but not in the middle of writing a row.
+    """Context manager: a stop signal raises KeyboardInterrupt, but not while a row is being written.
 
-    A second signal, after `REPEAT_SECONDS`, raises it at once. To be entered in the main thread. Signals that are
-    ignored, as by `nohup`, stay so.
+    A further signal after `REPEAT_SECONDS` raises it at once. Enter it in the main thread. Signals that were ignored
+    before, as by `nohup`, remain ignored.
 
     Attributes:
-        received: number of the signal, None before.
+        received: number of the first signal; None before.
     """
 
     def __init__(self):
@@ -46,11 +46,11 @@ class Stop:
             raise KeyboardInterrupt
 
     def between(self, results: Iterator[T]) -> Iterator[T]:
-        """The same results; a signal that comes while one is written takes effect after it.
+        """Yield the results; a signal that arrives while the consumer writes one takes effect after it.
 
         Raises:
-            KeyboardInterrupt: also where the decoder's C code has swallowed the one that was raised in it, so that
-                what it made of the rest of that file is not taken for a result.
+            KeyboardInterrupt: a signal was received; also if the decoder's C code has swallowed the exception, so that
+                a prediction for a partly decoded file is not passed on.
         """
         for result in results:
             self._check()

@@ -7,13 +7,13 @@ from genre.models.checkpoint import LEVELS
 from genre.models.metrics import FILE, SPLITS, best_split, main_source, read_metrics
 
 USE = (
-    "For sorting, browsing and playing with a music collection, where a wrong genre does no harm. Not for deciding "
-    "about people, their rights or their pay, and not for sound that is not music."
+    "For sorting and browsing a music collection, where a wrong genre does no harm. Not for decisions about people, "
+    "their rights or their pay, and not for audio that is not music."
 )
 LIMITS = (
-    "The labels are one opinion of one genre a track, often open to argument, and the prediction is the nearest genre "
-    "of the list: music of no genre on it gets one all the same. Intros, speech and silence were not part of the "
-    "training. It reports a probability, not a fact."
+    "Each track has a single label, which is often debatable. The set of genres is closed: a prediction is the nearest "
+    "genre of the list, also for music of a genre that is not on it. Intros, speech and silence were not part of the "
+    "training data. The output is a probability, not a fact."
 )
 FMA_DATA = (
     "FMA-small (Defferrard et al., ISMIR 2017): 30 s clips from the middle of tracks of the Free Music Archive, "
@@ -21,17 +21,17 @@ FMA_DATA = (
     "under CC BY 4.0, and the data set is meant for research. No audio is part of this checkpoint."
 )
 LEVELS_OF_FIGURES = ("first_window", "track")
-OTHER_DATA = "collected by whoever trained this checkpoint; its licences are theirs to state. No audio is part of it."
+OTHER_DATA = "collected by the person who trained this checkpoint, who states its licences. No audio is part of it."
 
 
 def write_card(folder: Path) -> None:
-    """Write README.md into a checkpoint's folder."""
+    """Write the model card, README.md, into a checkpoint's folder, from its config.json and metrics.json."""
     config = read_json(folder / "config.json")
     metrics = read_metrics(folder)
     training = metrics["training"]
     sections = [
         f"# {config['name']}",
-        f"Tells which of {len(config['labels'])} genres a song belongs to ({', '.join(config['labels'])}) from "
+        f"Classifies music into {len(config['labels'])} genres ({', '.join(config['labels'])}) from "
         f"{config['window_seconds']:g}-second log-mel windows.",
         "## Members\n\n"
         + _table(
@@ -51,14 +51,14 @@ def write_card(folder: Path) -> None:
 
 
 def add_note(folder: Path, command: str, text: str) -> None:
-    """Write what a command measured into a checkpoint's metrics.json and card, in place of what it measured before."""
+    """Store the result of a measurement in a checkpoint's metrics.json and card; replaces that of the same command."""
     metrics = read_metrics(folder)
     write_json(folder / FILE, metrics | {"notes": metrics.get("notes", {}) | {command: text}})
     write_card(folder)
 
 
 def _weight(weights: dict[str, float], level: str) -> str:
-    return f"{weights[level]:.2f}" if level in weights else "sees more than a window"
+    return f"{weights[level]:.2f}" if level in weights else "none (its input is the clip)"
 
 
 def _training(training: dict) -> str:
@@ -71,9 +71,9 @@ def _training(training: dict) -> str:
         ],
     )
     return (
-        f"Started from {training['start']}. Tracks of each source, no artist in two splits:\n\n{table}\n\n"
-        "Best epochs, fusion weights, temperature and limits were chosen on validation, the sources weighted by their "
-        f"shares.\n\n    {training['command']}"
+        f"Initialised from {training['start']}. Tracks of each source, no artist in two splits:\n\n{table}\n\n"
+        "Best epochs, fusion weights, temperature and limits were chosen on validation, with the sources weighted by "
+        f"their shares.\n\n    {training['command']}"
     )
 
 
@@ -90,7 +90,7 @@ def _results(metrics: dict) -> str:
         for source, figures in metrics.get(split, {}).items()
         for level in LEVELS_OF_FIGURES
     ]
-    header = ["source", "split", "level", "top-1", "95 % interval", "top-3", "calibration error", "surest half"]
+    header = ["source", "split", "level", "top-1", "95 % interval", "top-3", "calibration error", "most confident half"]
     split = best_split(metrics)
     parts = [
         _table(header, rows),
@@ -120,11 +120,11 @@ def _figures(one: dict) -> list[str]:
 
 def _limits(figures: dict, split: str, source: str) -> str:
     alone = figures["top1_where_named_alone"]
-    right = f" (right for {alone:.0%} of those)" if alone is not None else ""
+    accuracy = f" (accuracy {alone:.0%})" if alone is not None else ""
     return (
-        f"On the {split} split of {source} a genre is named alone for {figures['named_alone']:.0%} of the "
-        f"tracks{right}; the set of plausible genres holds the true one for {figures['conformal_coverage']:.1%}, with "
-        f"{figures['conformal_size']:.1f} genres a track."
+        f"On the {split} split of {source}, {figures['named_alone']:.0%} of the predictions are confident{accuracy}; "
+        f"the prediction set contains the true genre for {figures['conformal_coverage']:.1%} of the tracks, with "
+        f"{figures['conformal_size']:.1f} genres on average."
     )
 
 

@@ -1,8 +1,8 @@
-"""Checkpoints and the page on the Hugging Face Hub.
+"""Publish checkpoints and the page on the Hugging Face Hub.
 
 A checkpoint becomes a model repository `user/repo` with the same layout as its folder, so that "hf-hub:user/repo@v1"
-loads wherever a folder does. One push is one commit and one tag. The card gets the front matter the Hub reads its
-figures from, and a picture of the confusion matrix; the local folder stays as it is.
+can be loaded like a folder. A push is one commit and one tag. The uploaded card gets the front matter from which the
+Hub reads the metrics, and an image of the confusion matrix; the local folder is not changed.
 """
 
 import io
@@ -43,30 +43,30 @@ from genre.models.music import MUSIC_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
-CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # the app reads from it what to load
-PICTURE = "confusion.png"
-TIMEOUT = 20  # seconds the Hub has for its first answer
+CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # environment variable with the checkpoint that the app loads
+CONFUSION_PNG = "confusion.png"
+TIMEOUT = 20  # seconds for the first response of the Hub
 
-CELL, GAP, FONT_SIZE = 44, 8, 15  # pixels of the confusion picture
-DARKEST = (8, 48, 107)  # white to dark blue: one hue that only darkens reads the same to every eye
+CELL, GAP, FONT_SIZE = 44, 8, 15  # of the confusion matrix image, in pixels
+DARKEST = (8, 48, 107)  # white to dark blue: a single hue is safe for colour-blind people
 
 
 class PublishError(GenreError):
-    """Something cannot go to the Hub, or not in this way."""
+    """Something cannot be published on the Hub."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a push put on the Hub, or would put there.
+    """What a push uploaded, or would upload in a dry run.
 
-    `files` maps paths to bytes. After a dry run there is no `revision`, and no `tag` unless one was asked for.
+    `files` maps paths to sizes in bytes. After a dry run `revision` is None, and so is `tag` unless one was given.
     """
 
     repo: str
     url: str
     files: dict[str, int]
     tag: str | None = None
-    revision: str | None = None  # the commit
+    revision: str | None = None  # commit hash
 
 
 def push_checkpoint(
@@ -76,20 +76,20 @@ def push_checkpoint(
 
     Args:
         folder: a complete checkpoint, see `genre.models.checkpoint`.
-        repo: model repository "user/repo", created if there is none. One that exists keeps its visibility; what
-            an earlier push left there and this one does not bring is removed.
-        public: whether everybody may see a new repository.
-        tag: name of the revision; the default counts on from the highest of v1, v2, v3 that there is.
-        dry_run: only tell what would be uploaded, without a network.
+        repo: model repository "user/repo", created if it does not exist. The visibility of an existing one is not
+            changed; files of an earlier push that this one does not contain are removed.
+        public: whether a new repository is public.
+        tag: name of the revision; by default the next of v1, v2, v3 and so on.
+        dry_run: only return what would be uploaded, without using the network.
 
     Raises:
-        PublishError: it cannot be published; nothing was uploaded unless the connection broke on the way.
+        PublishError: it cannot be published; nothing was uploaded unless the connection was lost during the upload.
     """
     _check_name(repo)
     try:
-        checkpoint = load_checkpoint(folder.resolve())  # what is pushed is known to load
+        checkpoint = load_checkpoint(folder.resolve())  # checks that it loads
     except CheckpointError as error:
-        raise PublishError(f"{folder} is no complete checkpoint, so it was not uploaded.") from error
+        raise PublishError(f"{folder} is not a complete checkpoint, so it was not uploaded.") from error
     files = _checkpoint_files(folder, checkpoint, repo)
     sizes = {path: len(one) if isinstance(one, bytes) else one.stat().st_size for path, one in files.items()}
     if dry_run:
@@ -97,10 +97,10 @@ def push_checkpoint(
     with _hub(repo) as api:
         earlier = _earlier_config(api, repo)
         if earlier and earlier.get("labels") != checkpoint.labels:
-            raise PublishError(f"{repo} holds a model with other labels; choose another name for this one.")
+            raise PublishError(f"{repo} holds a model with other labels; choose another repository for this one.")
         url = api.create_repo(repo, private=not public, exist_ok=True)
         tag = _free_tag(api, repo, tag)
-        ours = {"metrics.json", MUSIC_FILE, PICTURE, *(member["folder"] for member in earlier.get("members", []))}
+        ours = {"metrics.json", MUSIC_FILE, CONFUSION_PNG, *(member["folder"] for member in earlier.get("members", []))}
         commit = _commit(api, repo, "model", files, ours, f"{checkpoint.name} {tag}")
         api.create_tag(repo, tag=tag, revision=commit.oid)
     return Published(repo, f"{url}/tree/{tag}", sizes, tag, commit.oid)
@@ -109,16 +109,16 @@ def push_checkpoint(
 def push_space(repo: str, space: str, revision: str, *, public: bool = False) -> str:
     """Create or update a Gradio Space that runs the page on a published checkpoint.
 
-    Nobody's token is copied: for a private checkpoint the Space needs a secret HF_TOKEN that may read it.
+    No token is copied: for a private checkpoint the Space needs a secret HF_TOKEN with read access to it.
 
     Args:
         repo: model repository "user/repo".
-        space: Space "user/name"; one that exists keeps its visibility.
-        revision: tag or commit of the model, which the Space stays on.
-        public: whether everybody may see a new Space.
+        space: Space "user/name"; the visibility of an existing one is not changed.
+        revision: tag or commit of the model, to which the Space is pinned.
+        public: whether a new Space is public.
 
     Returns:
-        the Space's address.
+        the URL of the Space.
 
     Raises:
         PublishError: there is no such checkpoint, or the Space cannot be written.
@@ -131,7 +131,7 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False) ->
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise PublishError(f"There is no {repo}@{revision} on the Hub; push the checkpoint first.") from error
         url = api.create_repo(space, repo_type="space", space_sdk="gradio", private=not public, exist_ok=True)
-        # Before the files: each of the two starts the Space anew, and it should not start on another checkpoint.
+        # Before the files: each of the two restarts the Space, which should not start with another checkpoint.
         api.add_space_variable(space, CHECKPOINT_VARIABLE, f"{HUB_PREFIX}{repo}@{revision}")
         files = _space_files(repo, revision)
         _commit(api, space, "space", files, {"genre", "examples"}, f"The page, on {repo}@{revision}")
@@ -139,7 +139,7 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False) ->
 
 
 def card_metadata(checkpoint: Checkpoint) -> ModelCardData:
-    """The front matter of the card, with test accuracies where metrics.json has them."""
+    """The front matter of the card, with test accuracies if metrics.json has them."""
     tests = checkpoint.metrics.get("test", {})
     results = [
         EvalResult(
@@ -171,7 +171,7 @@ def _dataset_id(source: str) -> str:
 
 
 def confusion_image(confusion: dict) -> bytes:
-    """A PNG of {labels, counts}: true genre by row, predicted genre by column, darker for more of its row."""
+    """Confusion matrix {labels, counts} as PNG: true genre by row, predicted by column; shades by share of the row."""
     labels, counts = confusion["labels"], confusion["counts"]
     font = ImageFont.load_default(FONT_SIZE)
     margin = 2 * GAP + round(max(font.getlength(text) for text in (*labels, "column: predicted")))
@@ -181,10 +181,10 @@ def confusion_image(confusion: dict) -> bytes:
         at = (margin - GAP, CELL * (row + 0.5))
         ImageDraw.Draw(names).text(at, label, "black", font, anchor="rm")
 
-    picture = Image.new("RGB", (margin + size, margin + size), "white")
-    picture.paste(names, (0, 0))
-    picture.paste(names.transpose(Image.Transpose.ROTATE_90), (margin, size))  # they end at the matrix, too
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (margin + size, margin + size), "white")
+    image.paste(names, (0, 0))
+    image.paste(names.transpose(Image.Transpose.ROTATE_90), (margin, size))  # right-aligned at the matrix, too
+    draw = ImageDraw.Draw(image)
     draw.multiline_text((GAP, size + GAP), "row: true\ncolumn: predicted", "dimgray", font)
     for row, line in enumerate(counts):
         for column, count in enumerate(line):
@@ -195,12 +195,12 @@ def confusion_image(confusion: dict) -> bytes:
             middle = (left + CELL / 2 - 1, top + CELL / 2 - 1)
             draw.text(middle, str(count), "white" if share > 0.6 else "black", font, anchor="mm")
     file = io.BytesIO()
-    picture.save(file, "png", optimize=True)
+    image.save(file, "png", optimize=True)
     return file.getvalue()
 
 
 def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[str, Path | bytes]:
-    """What goes to the Hub by path: the files a checkpoint is made of, whatever else lies in its folder."""
+    """Files to upload by path in the repository: only those of the checkpoint, not others in its folder."""
     paths = [
         "config.json",
         *(f"{member}/{file}" for member in checkpoint.members for file in ("config.json", WEIGHTS_FILE)),
@@ -212,10 +212,9 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
     if checkpoint.metrics:
         split, source = best_split(checkpoint.metrics), main_source(checkpoint.metrics)
         files["metrics.json"] = folder / "metrics.json"
-        files[PICTURE] = confusion_image(checkpoint.metrics[split][source]["track"]["confusion"])
-        card += (
-            f"\n\n![Tracks of the {split} split of {source}, true genre by row, predicted genre by column]({PICTURE})"
-        )
+        files[CONFUSION_PNG] = confusion_image(checkpoint.metrics[split][source]["track"]["confusion"])
+        caption = f"Tracks of the {split} split of {source}, true genre by row, predicted genre by column"
+        card += f"\n\n![{caption}]({CONFUSION_PNG})"
     card = card.replace(f"{HUB_PREFIX}user/repo", f"{HUB_PREFIX}{repo}")
     files["README.md"] = f"---\n{card_metadata(checkpoint).to_yaml()}\n---\n\n{card}\n".encode()
     return files
@@ -228,7 +227,7 @@ def _space_files(repo: str, revision: str) -> dict[str, Path | bytes]:
         for path in paths
         if path.is_file() and path.parent.name != "__pycache__"
     }
-    # The project's README with its settings of the Space, but without links to what the Space does not hold.
+    # The front matter of the project's README configures the Space; its text links to files that are not uploaded.
     settings = (ROOT / "README.md").read_text(encoding="utf-8").split("\n---\n", 1)[0]
     text = f"The page, on the model [{repo}]({constants.ENDPOINT}/{repo}/tree/{revision}), revision {revision}."
     return files | {"README.md": f"{settings}\n---\n\n# What genre is this?\n\n{text}\n".encode()}
@@ -238,13 +237,13 @@ def _check_name(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise PublishError(f"{repo!r} is no name the Hub allows; it looks like user/repo.") from error
+        raise PublishError(f"{repo!r} is not a valid repository name; use the form user/repo.") from error
     if "/" not in repo:
-        raise PublishError(f"{repo!r} says not whose it is; write user/{repo}.")
+        raise PublishError(f"{repo!r} has no user name; write user/{repo}.")
 
 
 def _earlier_config(api: HfApi, repo: str) -> dict:
-    """config.json as the repository has it now; empty if there is none."""
+    """config.json in the repository now; empty if there is none."""
     try:
         api.model_info(repo, timeout=TIMEOUT)
         return read_json(Path(api.hf_hub_download(repo, "config.json")))
@@ -253,13 +252,13 @@ def _earlier_config(api: HfApi, repo: str) -> dict:
 
 
 def _free_tag(api: HfApi, repo: str, tag: str | None) -> str:
-    """The tag asked for, if it can be had, or the next number."""
+    """The given tag, if it is valid and free, or the next number."""
     if tag and not re.fullmatch(r"\w[\w.-]*", tag):
-        raise PublishError(f"{tag!r} cannot name a revision; use letters, digits, '.', '-' and '_'.")
+        raise PublishError(f"{tag!r} is not a valid tag; use letters, digits, '.', '-' and '_'.")
     refs = api.list_repo_refs(repo)
     taken = [ref.name for ref in (*refs.branches, *refs.tags)]
     if tag in taken:
-        raise PublishError(f"{repo} already has a revision {tag}, and what it names should not change; choose another.")
+        raise PublishError(f"{repo} already has a revision {tag}, which must not change; choose another tag.")
     numbers = [int(name[1:]) for name in taken if re.fullmatch(r"v\d+", name)]
     return tag or f"v{max(numbers, default=0) + 1}"
 
@@ -267,7 +266,7 @@ def _free_tag(api: HfApi, repo: str, tag: str | None) -> str:
 def _commit(
     api: HfApi, repo: str, repo_type: str, files: dict[str, Path | bytes], ours: set[str], message: str
 ) -> CommitInfo:
-    """One commit that adds `files` and removes what an earlier push left below the top-level names in `ours`."""
+    """Make a commit that adds `files` and removes other files whose top-level name is in `ours`."""
     there = api.list_repo_files(repo, repo_type=repo_type)
     operations = [
         *(CommitOperationAdd(path, content) for path, content in files.items()),
@@ -278,10 +277,10 @@ def _commit(
 
 @contextmanager
 def _hub(repo: str) -> Iterator[HfApi]:
-    """The Hub, as the person who is logged in and is about to write to a repository; its errors in plain words."""
+    """The API of the Hub for writing to `repo` with the stored token; translates its errors to PublishError."""
     token = get_token()
     if token is None:
-        raise PublishError("Nobody is logged in to the Hugging Face Hub; run `hf auth login` or set HF_TOKEN.")
+        raise PublishError("You are not logged in to the Hugging Face Hub; run `hf auth login` or set HF_TOKEN.")
     try:
         yield HfApi(token=token)
     except (TransportError, OfflineModeIsEnabled) as error:
@@ -289,9 +288,9 @@ def _hub(repo: str) -> Iterator[HfApi]:
     except HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
             raise PublishError(
-                f"Your token may not write to {repo}; is the name yours, and the token for writing?"
+                f"Your token may not write to {repo}; is it your name space, and has the token write access?"
             ) from error
         reason = error.server_message or f"error {error.response.status_code}"
-        raise PublishError(f"The Hub did not take {repo}: {reason.rstrip('.')}.") from error
-    except (OSError, RuntimeError, ValueError) as error:  # of a file on its way
-        raise PublishError(f"The upload to {repo} broke off; push it again.") from error
+        raise PublishError(f"The Hub rejected the upload to {repo}: {reason.rstrip('.')}.") from error
+    except (OSError, RuntimeError, ValueError) as error:  # raised during the transfer of a file
+        raise PublishError(f"The upload to {repo} was interrupted; push it again.") from error

@@ -1,1 +1,1 @@
-"""Windows to a prediction for a recording; sections, explanation, reports, many files at once."""
+"""Windows to a prediction for a recording; sections, explanations, reports, batches on a cluster."""

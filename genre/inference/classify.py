@@ -1,4 +1,4 @@
-"""From a file to a verdict: windows to probabilities to an aggregated, calibrated Prediction."""
+"""Classify recordings: log-mel windows to member outputs, to probabilities per window and per recording."""
 
 import os
 from collections import deque
@@ -20,7 +20,12 @@ from genre.models.checkpoint import Checkpoint, load_checkpoint
 
 @dataclass(frozen=True)
 class Window:
-    """Verdict on one window; times in seconds, probabilities by genre, likeliest first; none where it is silent."""
+    """Prediction for one window.
+
+    Attributes:
+        start, end: in the recording, in seconds.
+        probabilities: calibrated, by genre, most probable first; empty if the window is silent.
+    """
 
     start: float
     end: float
@@ -32,26 +37,29 @@ class Window:
 
     @property
     def genre(self) -> str | None:
-        """The likeliest one; None where the window is silent."""
+        """The most probable genre; None if the window is silent."""
         return next(iter(self.probabilities), None)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Verdict on a recording.
+    """Prediction for a recording.
+
+    The labels form a closed set: every recording gets the nearest of the model's genres, also if its own is none of
+    them.
 
     Attributes:
-        genre: the likeliest genre.
+        genre: the most probable genre.
         confidence: its calibrated probability.
-        probabilities: of every genre, likeliest first.
-        windows: verdicts in order of time; together they cover the recording.
-        seconds: how much was heard.
+        probabilities: calibrated, by genre, most probable first; they sum to 1.
+        windows: predictions for the windows in order of time; together they cover the recording.
+        seconds: duration of the audio that was classified.
         checkpoint: name of the model.
-        is_music: whether it sounds like music at all; without that the genre means little.
-        sure: whether the confidence is enough to name the genre alone.
-        plausible: genres that it may well be, likeliest first: about nine times in ten the true one is among them.
-        notes: sentences on what was unusual about the file, such as which of its tracks was used or how much of it
-            could not be decoded. While a file is read the list is shared by its predictions, and grows.
+        is_music: output of the music detector; True if the checkpoint has none. If False, the genre means little.
+        confident: whether the confidence reaches `ConfidenceLimits.confident_from`.
+        prediction_set: conformal prediction set, most probable first, for about 90 % coverage of the true genre.
+        notes: sentences about the file, such as which audio track was used or how much could not be decoded. While
+            a file is being decoded, its predictions share this list and later notes are appended to it.
     """
 
     probabilities: dict[str, float]
@@ -59,8 +67,8 @@ class Prediction:
     seconds: float
     checkpoint: str
     is_music: bool = True
-    sure: bool = True
-    plausible: list[str] = field(default_factory=list)
+    confident: bool = True
+    prediction_set: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -72,7 +80,7 @@ class Prediction:
         return self.probabilities[self.genre]
 
     def to_dict(self) -> dict:
-        """Plain values, ready for JSON, rounded to what means something."""
+        """Plain values for JSON: probabilities rounded to 4 decimals, times to 3 (ms)."""
         return {
             "genre": self.genre,
             "confidence": round(self.confidence, 4),
@@ -97,12 +105,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class _ClipResult:
-    """What is known of a clip.
+    """Outputs for one clip.
 
     Attributes:
-        levels: of its windows, shape (windows,), see `genre.audio.silence`.
-        windows: verdicts on them.
-        log_probabilities, features: as `Classifier._look` returns them; None where the clip is silent.
+        levels: of its windows, shape (windows,), see `genre.audio.silence.level`.
+        windows: predictions for its windows.
+        log_probabilities, features: as `Classifier._member_outputs` returns them; None if the clip is silent.
     """
 
     levels: np.ndarray
@@ -112,11 +120,11 @@ class _ClipResult:
 
 
 class Classifier:
-    """Tells the genre of recordings.
+    """Classifies recordings by genre.
 
     Args:
         checkpoint: trained members, see `genre.models.checkpoint`.
-        read: what reads files: called as `genre.audio.decode.stream` is, and yields what that does.
+        read: decodes files; same arguments and results as `genre.audio.decode.stream`.
     """
 
     def __init__(self, checkpoint: Checkpoint, read: Callable[..., Iterator[np.ndarray]] = stream):
@@ -135,113 +143,118 @@ class Classifier:
 
         Args:
             path: audio, or a video with a sound track.
-            start, seconds: the part to hear, in seconds; all of it unless told.
-            overlap: part of a window that the next one shares, at least 0 and below 1.
+            start, seconds: where the excerpt to classify begins and how long it is, in seconds; by default the
+                whole recording.
+            overlap: fraction of a window that the next window overlaps, at least 0 and below 1.
 
         Raises:
-            AudioError: nothing in the file can be heard.
+            AudioError: the file cannot be decoded, or it is silent.
+            ValueError: `overlap` is out of range.
         """
-        verdicts = self.stream(path, start=start, seconds=seconds, overlap=overlap)
-        return deque(verdicts, maxlen=1).pop()
+        predictions = self.stream(path, start=start, seconds=seconds, overlap=overlap)
+        return deque(predictions, maxlen=1).pop()
 
     def stream(
         self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
     ) -> Iterator[Prediction]:
-        """As `classify`, handing over the verdict so far after every 30 s; the last one is the verdict."""
+        """As `classify`, but yields the prediction for the audio so far after every 30 s; the last one is final."""
         notes: list[str] = []
         pieces = self.read(path, self.sample_rate, start=start, seconds=seconds, notes=notes)
-        yield from (prediction for prediction, _ in self.listen(pieces, overlap=overlap, notes=notes) if prediction)
+        predictions = self.classify_pieces(pieces, overlap=overlap, notes=notes)
+        yield from (prediction for prediction, _ in predictions if prediction)
 
-    def listen(
+    def classify_pieces(
         self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0, notes: list[str] | None = None
     ) -> Iterator[tuple[Prediction | None, Clip]]:
-        """Classify mono sound at `sample_rate` that arrives in pieces, shape (samples,) each.
+        """Classify a mono waveform that arrives in pieces.
 
         Args:
-            pieces: the sound.
+            pieces: float32, shape (samples,) each, at `sample_rate`.
             overlap: see `classify`.
-            notes: of the predictions; what brings the pieces may add to it.
+            notes: `Prediction.notes` of the predictions; the iterator that decodes the pieces may append to it.
 
         Yields:
-            the verdict so far (None while all was silent) and the clip that came last, after every 30 s and at the end.
+            the prediction for the audio so far (None while all of it is silent) and the latest clip, after every 30 s
+            and at the end.
 
         Raises:
-            AudioError: there was no sound, or only silence.
+            AudioError: there are no samples, or all windows are silent.
+            ValueError: `overlap` is out of range.
         """
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
         results, notes = [], [] if notes is None else notes
         for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
-            results.append(self._result(clip))
-            yield self._verdict(results, clip.end, notes), clip
+            results.append(self._classify_clip(clip))
+            yield self._predict(results, clip.end, notes), clip
         if all(result.log_probabilities is None for result in results):
             raise AudioError("This recording is silent.")
 
-    def _verdict(self, results: list["_ClipResult"], seconds: float, notes: list[str]) -> Prediction | None:
-        """The verdict on all clips so far; None where all of them are silent."""
-        quiet = silent(np.concatenate([result.levels for result in results]))
-        masks = np.split(quiet, np.cumsum([len(result.levels) for result in results])[:-1])
-        voting = [(one, torch.from_numpy(~mask)) for one, mask in zip(results, masks, strict=True) if not mask.all()]
-        if not voting:
+    def _predict(self, results: list["_ClipResult"], seconds: float, notes: list[str]) -> Prediction | None:
+        """The prediction for all clips so far; None if all of them are silent."""
+        is_silent = silent(np.concatenate([result.levels for result in results]))
+        masks = np.split(is_silent, np.cumsum([len(result.levels) for result in results])[:-1])
+        audible = [(one, torch.from_numpy(~mask)) for one, mask in zip(results, masks, strict=True) if not mask.all()]
+        if not audible:
             return None
-        joined = {
-            name: torch.cat([_rows(one.log_probabilities[name], mask) for one, mask in voting])
+        log_probabilities = {
+            name: torch.cat([_select_windows(one.log_probabilities[name], mask) for one, mask in audible])
             for name in self.checkpoint.members
         }
-        track = self._by_genre(self.checkpoint.track_probabilities(joined))
+        track = self._by_genre(self.checkpoint.track_probabilities(log_probabilities))
         (first, confidence), *others = track.items()
         limits, detector = self.checkpoint.limits, self.checkpoint.music
         windows = [window for result in results for window in result.windows]
         return Prediction(
             probabilities=track,
-            windows=[replace(w, probabilities={}) if q else w for w, q in zip(windows, quiet, strict=True)],
+            windows=[replace(w, probabilities={}) if s else w for w, s in zip(windows, is_silent, strict=True)],
             seconds=seconds,
             checkpoint=self.checkpoint.name,
             is_music=detector is None
-            or detector.is_music(torch.cat([_rows(one.features, mask) for one, mask in voting])),
+            or detector.is_music(torch.cat([_select_windows(one.features, mask) for one, mask in audible])),
             confident=confidence >= limits.confident_from,
             prediction_set=[first, *(genre for genre, p in others if p >= limits.prediction_set_from)],
             notes=notes,
         )
 
-    def _result(self, clip: Clip) -> "_ClipResult":
-        """What the members make of a clip; nothing where it is silent."""
+    def _classify_clip(self, clip: Clip) -> "_ClipResult":
+        """Run the members on a clip, unless all of its windows are silent."""
         spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
         levels = np.array([self._level(clip, at) for at in clip.window_starts])
         if levels.max() < SILENCE:
             return _ClipResult(levels, [Window(*span, {}) for span in spans], None, None)
-        log_probabilities, features = self._look(clip)
-        verdicts = map(self._by_genre, self.checkpoint.window_probabilities(log_probabilities))
-        windows = [Window(*span, verdict) for span, verdict in zip(spans, verdicts, strict=True)]
+        log_probabilities, features = self._member_outputs(clip)
+        by_window = map(self._by_genre, self.checkpoint.window_probabilities(log_probabilities))
+        windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
         return _ClipResult(levels, windows, log_probabilities, features)
 
     def _level(self, clip: Clip, at: float) -> float:
-        """Of the window at `at` seconds."""
+        """Level of the window that starts `at` seconds into the recording."""
         first = round((at - clip.start) * self.sample_rate)
         return level(clip.waveform[first : first + round(self.window_seconds * self.sample_rate)].numpy())
 
     @torch.inference_mode()
-    def _look(self, clip: Clip) -> tuple[dict[str, Tensor], Tensor | None]:
-        """What the members make of a clip.
+    def _member_outputs(self, clip: Clip) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Run every member on a clip.
 
         Returns:
-            log-probabilities of its windows by member, shape (windows, labels), one row where a member sees them all;
-            and what the music detector goes by, shape (windows, features), where there is one.
+            log-probabilities by member, shape (windows, labels), or (1, labels) for a member whose input is the whole
+            clip; and the features that the music detector needs, shape (windows, features), None without a detector.
         """
         starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
         detector = self.checkpoint.music
-        waveform, results, spectra, music = clip.raised, {}, {}, None
+        waveform, log_probabilities, spectra, music_features = clip.raised, {}, {}, None
         for name, member in self.checkpoint.members.items():
             log_mel = member.log_mel
-            if (key := log_mel.config.spectrum) not in spectra:  # members may look at the same one
+            if (key := log_mel.config.spectrum) not in spectra:  # members with the same settings share a spectrum
                 spectra[key] = log_mel.spectrum(waveform)
-            sees_all = log_mel.config.window_seconds > self.window_seconds
-            windows = log_mel.windows(spectra[key], torch.zeros(1) if sees_all else starts)
+            takes_whole_clip = log_mel.config.window_seconds > self.window_seconds
+            windows = log_mel.windows(spectra[key], torch.zeros(1) if takes_whole_clip else starts)
             features = member.embed(windows)
-            results[name] = member.head(features).float().log_softmax(-1)
+            log_probabilities[name] = member.head(features).float().log_softmax(-1)
             if detector and detector.member == name:
-                music = features
-        return results, music
+                music_features = features
+        return log_probabilities, music_features
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
         pairs = zip(self.labels, probabilities.tolist(), strict=True)
@@ -249,17 +262,20 @@ class Classifier:
 
 
 def load(name: str | Path | None = None) -> Classifier:
-    """A classifier on the shipped checkpoint, a folder, a name in `checkpoints/`, or "hf-hub:user/repo@revision".
+    """Load a checkpoint into a classifier.
+
+    Args:
+        name: None for the shipped checkpoint, a name in `checkpoints/`, a folder, or "hf-hub:user/repo@revision".
 
     Raises:
-        CheckpointError: there is none of that name, or it is damaged.
+        CheckpointError: there is no such checkpoint, or it is incomplete or damaged.
     """
     return Classifier(load_checkpoint(name))
 
 
-def _rows(of_clip: Tensor, voting: Tensor) -> Tensor:
-    """Rows of the windows that vote (a mask, shape (windows,)); of a member that sees the clip at once, its one row."""
-    return of_clip[voting] if len(of_clip) == len(voting) else of_clip
+def _select_windows(outputs: Tensor, mask: Tensor) -> Tensor:
+    """Rows of a member's outputs where `mask`, shape (windows,), is True; the only row if its input is the clip."""
+    return outputs[mask] if len(outputs) == len(mask) else outputs
 
 
 def _rounded(probabilities: dict[str, float]) -> dict[str, float]:

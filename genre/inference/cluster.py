@@ -1,9 +1,9 @@
-"""A whole archive of music, on all cores of one machine or of many: Dask hands out the files, one process writes.
+"""Classify an archive on all cores of one machine or many, with Dask.
 
-The client lists the files and writes a row for each as it comes (see `genre.inference.jsonl`). Only a few files a
-thread are in flight, so memory does not grow with the archive. Workers read the files themselves, from a folder that is
-in the same place on every machine, and decode them in processes apart (see `genre.audio.worker`), so that a hostile
-file takes none down.
+The client lists the files and writes the row of each as soon as it is available (see `genre.inference.jsonl`). A few
+files per thread are in flight, so memory does not grow with the archive. Workers read the files themselves, from a
+folder with the same path on every machine, and decode them in separate processes (see `genre.audio.worker`), so that a
+malformed file does not crash a worker.
 """
 
 import logging
@@ -28,45 +28,45 @@ from genre.malloc import keep_freed_memory
 from genre.models.checkpoint import HUB_PREFIX, available, load_checkpoint
 
 LOCAL = "local"
-PATIENCE_SECONDS = 10  # for a scheduler to answer, and for its first worker
-AHEAD = 4  # files in flight a thread: one that is heard, and some for the time that a message takes
+TIMEOUT_SECONDS = 10  # for the scheduler to answer, and for its first worker to register
+FILES_PER_THREAD = 4  # in flight: one being classified, and some to cover the latency of messages
 
 
 class ClusterError(GenreError):
-    """There is no cluster, or it cannot do the work."""
+    """The cluster cannot be reached, or it lacks the project, a checkpoint or a file."""
 
 
 def label(
     paths: Iterable[Path], out: Path, address: str = LOCAL, checkpoint: str | None = None, overlap: float = 0.0
 ) -> int:
-    """Write a row for each file that has none yet.
+    """Classify the files that have no row in `out` yet, and append a row for each.
 
     Args:
         paths: the files.
-        out: see `genre.inference.jsonl`; a run that was stopped goes on there.
-        address: of a Dask scheduler, as in "tcp://host:8786", or "local" for a worker a core of this machine.
+        out: the JSON Lines file, see `genre.inference.jsonl`; it may exist, to resume a run.
+        address: of a Dask scheduler, as in "tcp://host:8786", or "local" for one worker per core of this machine.
         checkpoint: as for `genre.load`.
         overlap: as for `Classifier.classify`.
 
     Returns:
-        how many rows hold an error.
+        number of rows with an error.
 
     Raises:
-        GenreError: there is no such cluster or checkpoint, or `out` cannot be written. What is written stays.
+        GenreError: there is no such cluster or checkpoint, or `out` cannot be written. Rows written before remain.
     """
     names = dict.fromkeys(map(str, paths))
-    with JsonLines(out, load_checkpoint(checkpoint).name) as lines:
-        missing = [name for name in names if name not in lines.files]
+    with JsonLines(out, load_checkpoint(checkpoint).name) as out_file:
+        missing = [name for name in names if name not in out_file.files]
         if missing:
             with (
                 _connected(address) as client,
                 tqdm(total=len(names), initial=len(names) - len(missing), unit="file") as bar,
             ):
                 for row in classify_all(client, missing, checkpoint, overlap):
-                    lines.write(row)
-                    bar.set_postfix(failed=lines.failed, refresh=False)
+                    out_file.write(row)
+                    bar.set_postfix(failed=out_file.failed, refresh=False)
                     bar.update()
-        return lines.failed
+        return out_file.failed
 
 
 @contextmanager
@@ -75,34 +75,34 @@ def _connected(address: str) -> Iterator[Client]:
         if address == LOCAL:
             address = stack.enter_context(_local()).scheduler_address
         try:
-            client = stack.enter_context(Client(address, timeout=PATIENCE_SECONDS))
+            client = stack.enter_context(Client(address, timeout=TIMEOUT_SECONDS))
         except (OSError, ValueError) as error:
             raise ClusterError(f"No Dask scheduler answers at {address!r}.") from error
         try:
-            client.wait_for_workers(1, timeout=PATIENCE_SECONDS)
+            client.wait_for_workers(1, timeout=TIMEOUT_SECONDS)
         except TimeoutError as error:
             raise ClusterError(f"The scheduler at {address} has no workers.") from error
         yield client
 
 
 def _local() -> LocalCluster:
-    """A worker a core of this machine."""
+    """One worker process per core of this machine."""
     return LocalCluster(
         threads_per_worker=1,
-        memory_limit=0,  # the limit is meant for results that pile up; here it would only pause workers that load torch
-        dashboard_address="127.0.0.1:0",  # any port that is free
+        memory_limit=0,  # none: Dask's is meant for accumulating results, here it would pause workers that load torch
+        dashboard_address="127.0.0.1:0",  # any free port
         silence_logs=logging.ERROR,
-        preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],  # Ctrl-C is for the client
+        preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],  # only the client handles Ctrl-C
     )
 
 
 def classify_all(client: Client, names: Iterable[str], checkpoint: str | None, overlap: float) -> Iterator[dict]:
-    """Rows of files, as they are done.
+    """Classify files; yields a row for each as soon as it is done.
 
     Raises:
-        ClusterError: the scheduler is gone, or the workers have no such folder or checkpoint.
+        ClusterError: the connection to the scheduler is lost, or the workers lack the folder or the checkpoint.
     """
-    task = _task(str(Path.cwd()), _anywhere(checkpoint), overlap)
+    task = _task(str(Path.cwd()), _absolute_checkpoint(checkpoint), overlap)
     suspects = []
     try:
         for name, outcome in _run(client, task, names):
@@ -110,20 +110,20 @@ def classify_all(client: Client, names: Iterable[str], checkpoint: str | None, o
                 suspects.append(name)
             else:
                 yield _row(name, outcome)
-        # A worker's death is held against all the files that it had, so each of them is heard again, alone.
+        # Dask counts a worker's death for every file that was assigned to it, so each of them is retried alone.
         for name in suspects:
             for _, outcome in _run(client, task, [name]):
                 yield _row(name, outcome)
     except (CancelledError, OSError) as error:
-        raise ClusterError("The scheduler is gone; the same command goes on from here.") from error
+        raise ClusterError("The connection to the scheduler is lost; run the same command again to resume.") from error
 
 
 def _run(client: Client, task: Callable[[str], dict], names: Iterable[str]) -> Iterator[tuple[str, dict | Exception]]:
-    """What comes of files, as they are done. Takes no more names than `AHEAD` of what the threads work on."""
+    """Run the task on files; yields outcomes as they complete, `FILES_PER_THREAD` in flight per thread."""
     names, waiting, done = iter(names), {}, as_completed()
     while True:
-        room = AHEAD * max(1, sum(client.nthreads().values())) - len(waiting)
-        fresh = list(islice(names, max(0, room)))
+        capacity = FILES_PER_THREAD * max(1, sum(client.nthreads().values())) - len(waiting)
+        fresh = list(islice(names, max(0, capacity)))
         futures = client.map(task, fresh, pure=False)
         done.update(futures)
         waiting |= zip(futures, fresh, strict=True)
@@ -138,41 +138,41 @@ def _run(client: Client, task: Callable[[str], dict], names: Iterable[str]) -> I
 
 
 def _row(name: str, outcome: dict | Exception) -> dict:
-    """The row of a file.
+    """The row of a file, from what the task returned or raised.
 
     Raises:
-        ClusterError: what went wrong is nothing about the file, and would go wrong with the next one, too.
+        ClusterError: the failure has nothing to do with the file and would recur with the next one.
     """
     if isinstance(outcome, dict):
         return outcome
     if isinstance(outcome, KilledWorker):
-        return _report(name, AudioError("This file took down every worker that heard it."))
+        return _to_row(name, AudioError("This file crashed every worker that classified it."))
     if isinstance(outcome, OSError) and os.access(name, os.R_OK):
-        raise ClusterError(f"A worker lacks what is here; files must be in the same place on every machine: {outcome}")
+        raise ClusterError(f"A worker cannot read a file; files must have the same path on every machine: {outcome}")
     if isinstance(outcome, OSError):
-        return _report(name, AudioError(str(outcome)))
+        return _to_row(name, AudioError(str(outcome)))
     why = " ".join(str(outcome).split())
-    raise ClusterError(f"The cluster cannot do this, is the project at hand on every machine? {why}")
+    raise ClusterError(f"The cluster cannot classify; is the project installed on every machine? {why}")
 
 
-def _report(name: str, result: Prediction | AudioError) -> dict:
-    """As `report.rows`, under the exact name."""
+def _to_row(name: str, result: Prediction | AudioError) -> dict:
+    """As `report.rows`, but with the exact file name."""
     (row,) = report.rows([(name, result)])
     return row | {"file": name}
 
 
-def _anywhere(checkpoint: str | None) -> str | None:
-    """A checkpoint's name that means the same in every folder."""
+def _absolute_checkpoint(checkpoint: str | None) -> str | None:
+    """A checkpoint name that does not depend on the current folder."""
     if checkpoint is None or checkpoint.startswith(HUB_PREFIX) or checkpoint in available():
         return checkpoint
     return str(Path(checkpoint).absolute())
 
 
 def _task(folder: str, checkpoint: str | None, overlap: float) -> Callable[[str], dict]:
-    """What workers do with a name.
+    """The task for the workers: file name to row.
 
-    A function in a function travels whole, not as the name of a place to import it from. So the scheduler, which looks
-    into it, needs neither this project nor torch, and a worker that lacks them says so instead of closing.
+    A nested function is pickled by value, not by reference to a module. So the scheduler, which unpickles it, needs
+    neither this project nor torch, and a worker that lacks them reports an error instead of closing.
     """
 
     def classify(name: str) -> dict:
@@ -184,11 +184,11 @@ def _task(folder: str, checkpoint: str | None, overlap: float) -> Callable[[str]
 
 
 def classify(name: str, folder: str, checkpoint: str | None, overlap: float) -> dict:
-    """The row of a file, made on a worker; a name that is relative begins in `folder`.
+    """Classify a file on a worker and return its row; relative names are relative to `folder`.
 
     Raises:
-        OSError: it cannot be read on this machine.
-        Exception: the fault is the machine's.
+        OSError, MemoryError: the file cannot be read, or not be classified, on this machine.
+        GenreError: the checkpoint cannot be loaded.
     """
     classifier, path = _classifier(checkpoint), Path(folder, name)
     try:
@@ -201,14 +201,14 @@ def classify(name: str, folder: str, checkpoint: str | None, overlap: float) -> 
         result = error
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # a fault of ours that one file brings out, which should not end the work of days
-        result = AudioError(f"This file cannot be judged: {error!r}")
-    return _report(name, result)
+    except Exception as error:  # a bug that one file triggers should not abort the whole run
+        result = AudioError(f"This file cannot be classified: {error!r}")
+    return _to_row(name, result)
 
 
 @cache
 def _classifier(checkpoint: str | None) -> Classifier:
-    """Loaded once in a worker, which has a core to itself."""
+    """The classifier, loaded once per worker; it uses one thread, since there is a worker per core."""
     torch.set_num_threads(1)
     keep_freed_memory()
     return Classifier(load_checkpoint(checkpoint), worker.stream)

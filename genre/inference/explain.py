@@ -1,12 +1,13 @@
-"""Why: which parts of a window spoke for a genre.
+"""Explain the prediction for a window: how much each part of its spectrogram contributes to a genre.
 
-By integrated gradients (Sundararajan et al., 2017): on the way from a window that is levelled out to the window as it
-is, every cell of what a member sees earns the part of the fused verdict's log-odds that it moved. Nothing is lost: what
-all cells earned is the difference between the two verdicts. Members look at different axes, so their cells are gathered
-into patches of pitch and time that are common to all; by their weights in the fusion they are weighed already.
+The method is integrated gradients (Sundararajan et al., 2017), from a baseline window at its mean level to the window
+itself. Every cell of a member's input gets its share of the change in the log-odds of the fused prediction; by the
+completeness axiom the shares sum to the difference between the two predictions. Members have different axes, so their
+cells are summed into patches of frequency and time that all members have in common; the weights of the fusion are part
+of the gradients.
 
-In a deletion test on real songs it found what matters as well as occlusion did, for a quarter of the work, and better
-than LayerCAM. Gradient x input did as well there, but its parts do not add up to the verdict.
+In a deletion test on real songs this found relevant patches as well as occlusion did, for a quarter of the computation,
+and better than LayerCAM. Gradient x input did as well there, but its shares do not sum to the difference.
 """
 
 import os
@@ -24,30 +25,30 @@ from genre.inference.classify import Classifier
 from genre.models.checkpoint import Checkpoint, window_members
 
 METHOD = "integrated gradients"
-PATCHES = (16, 12)  # of pitch and time
-STEPS = 16  # on the way; with 8 the parts do not add up
-CLOSE_ENOUGH = 0.01  # seconds; starts that people and pages hand over are rounded
-SIZE = (480, 256)  # of the picture, in pixels
-FULL_COLOUR = 0.25  # nats: a patch that takes 50 % to 56 % has the full colour
+PATCHES = (16, 12)  # of frequency and time
+STEPS = 16  # of the path integral; with 8 the shares do not sum to the difference
+START_TOLERANCE = 0.01  # seconds; callers pass rounded starts
+SIZE = (480, 256)  # of the image, in pixels
+FULL_COLOUR = 0.25  # nats: the attribution drawn in full colour; raises a probability from 50 % to 56 %
 MOST_OPAQUE = 0.75
 MIN_PROBABILITY = 1e-6  # so that log-odds are finite
-COLOUR = (230, 159, 0)  # orange, which all colour-blind people tell from grey (Okabe and Ito, 2008)
+COLOUR = (230, 159, 0)  # orange of the colour-blind-safe palette of Okabe and Ito (2008)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What in a window spoke for a genre.
+    """Attributions of one window's prediction to patches of its spectrogram.
 
     Attributes:
-        method: how the map was made.
-        genre: that was asked about.
+        method: name of the attribution method.
+        genre: the genre that is explained.
         start, end: of the window in the recording, in seconds. A recording shorter than a window is repeated to fill
-            it, and explained as the network saw it.
-        probabilities: of the window by genre, likeliest first.
-        heat: what each patch adds to the genre's log-odds, in nats; what spoke against it is below zero. Shape
-            `PATCHES`: rows from low to high, even steps of mel from 0 to `HIGHEST_HZ`, and even steps of time. What a
-            member hears above `HIGHEST_HZ` is in no patch.
-        spectrogram: of the window, in shades from 0 to 255, shape (height, width), high notes on top.
+            it, and the repeated waveform is explained, since it is the input of the networks.
+        probabilities: of the window by genre, most probable first.
+        attributions: what each patch adds to the genre's log-odds, in nats; negative where it lowers them. Shape
+            `PATCHES`: rows from low to high in equal steps of mel from 0 to `HIGHEST_HZ`, columns in equal steps of
+            time. Inputs above `HIGHEST_HZ` are in no patch.
+        spectrogram: of the window, in shades of grey from 0 to 255, shape (height, width), high frequencies on top.
     """
 
     method: str
@@ -55,29 +56,30 @@ class Explanation:
     start: float
     end: float
     probabilities: dict[str, float]
-    heat: np.ndarray
+    attributions: np.ndarray
     spectrogram: np.ndarray
 
 
 def explain(classifier: Classifier, path: str | os.PathLike, start: float, genre: str) -> Explanation:
-    """Explain one window as `Classifier.classify` heard it: from the beginning, without overlap.
+    """Explain one of the windows that `Classifier.classify` makes of a whole recording without overlap.
 
-    The recording counts to its end; where less was heard, windows of the last 30 s may have been judged otherwise.
+    If only an excerpt was classified, the windows of its last 30 s may have got other predictions than are explained
+    here.
 
     Args:
         path: the recording.
-        start: of the window, in seconds; the window that starts closest to it is explained.
+        start: of the window, in seconds; the window with the closest start is explained.
         genre: one of the classifier's labels.
 
     Raises:
-        AudioError: the recording cannot be heard there.
-        ValueError: the classifier knows no such genre.
+        AudioError: the file cannot be decoded at that time.
+        ValueError: `genre` is not a label.
     """
     label = classifier.labels.index(genre)
     clip, origin, at = _find_window(classifier, path, start)
-    seen = windows_seen(classifier.checkpoint, clip, at)
+    inputs = member_inputs(classifier.checkpoint, clip, at)
     with torch.inference_mode():
-        probabilities = verdicts(classifier.checkpoint, seen)[0].tolist()
+        probabilities = fused_probabilities(classifier.checkpoint, inputs)[0].tolist()
     ranked = sorted(zip(classifier.labels, probabilities, strict=True), key=lambda pair: -pair[1])
     spectrogram = _draw(clip, at, classifier.sample_rate, classifier.window_seconds)
     return Explanation(
@@ -86,52 +88,53 @@ def explain(classifier: Classifier, path: str | os.PathLike, start: float, genre
         origin + at,
         origin + at + classifier.window_seconds,
         dict(ranked),
-        heat_map(classifier.checkpoint, seen, label).numpy(),
+        patch_attributions(classifier.checkpoint, inputs, label).numpy(),
         spectrogram,
     )
 
 
-def picture(explanation: Explanation) -> Image.Image:
-    """The window in grey, with the patches that spoke for the genre in orange over it: the stronger, the more."""
+def attribution_image(explanation: Explanation) -> Image.Image:
+    """The spectrogram in grey under positive attributions in orange, whose opacity grows with them; size `SIZE`."""
     grey = Image.fromarray(explanation.spectrogram).resize(SIZE, Image.Resampling.BICUBIC).convert("RGB")
-    strength = (explanation.heat[::-1] / FULL_COLOUR).clip(0, 1) * MOST_OPAQUE * 255
+    strength = (explanation.attributions[::-1] / FULL_COLOUR).clip(0, 1) * MOST_OPAQUE * 255
     opacity = Image.fromarray(strength.astype(np.uint8)).resize(SIZE, Image.Resampling.BILINEAR)
     return Image.composite(Image.new("RGB", SIZE, COLOUR), grey, opacity)
 
 
-def windows_seen(checkpoint: Checkpoint, clip: Clip, at: float) -> dict[str, Tensor]:
-    """What each member that judges windows sees of the one at `at` seconds, in dB, shape (1, bands, columns)."""
+def member_inputs(checkpoint: Checkpoint, clip: Clip, at: float) -> dict[str, Tensor]:
+    """Inputs of the members that classify windows, for the window at `at` seconds: dB, shape (1, bands, columns)."""
     start = torch.tensor([at - clip.start], dtype=torch.float64)
     return {name: checkpoint.members[name].log_mel(clip.raised, start) for name in window_members(checkpoint.members)}
 
 
-def verdicts(checkpoint: Checkpoint, seen: dict[str, Tensor]) -> Tensor:
-    """Fused probabilities of windows (windows, bands, columns) a member, shape (windows, labels)."""
+def fused_probabilities(checkpoint: Checkpoint, inputs: dict[str, Tensor]) -> Tensor:
+    """Fused probabilities, shape (windows, labels), from inputs by member, shape (windows, bands, columns)."""
     members = checkpoint.members
-    return checkpoint.window_probabilities({n: members[n](dB).float().log_softmax(-1) for n, dB in seen.items()})
+    return checkpoint.window_probabilities({n: members[n](dB).float().log_softmax(-1) for n, dB in inputs.items()})
 
 
-def heat_map(checkpoint: Checkpoint, seen: dict[str, Tensor], label: int) -> Tensor:
+def patch_attributions(checkpoint: Checkpoint, inputs: dict[str, Tensor], label: int) -> Tensor:
     """What each patch adds to a label's log-odds, in nats, shape `PATCHES`.
 
-    Log-odds, since a verdict that is all but certain hardly moves as a probability.
+    Log-odds, since a probability close to 1 hardly changes.
     """
-    levels = {name: decibels.mean() for name, decibels in seen.items()}
-    part = ((torch.arange(STEPS) + 0.5) / STEPS)[:, None, None]
-    way = {name: torch.lerp(levels[name], seen[name], part).requires_grad_() for name in seen}
-    log_odds = verdicts(checkpoint, way)[:, label].logit(eps=MIN_PROBABILITY)
-    gradients = torch.autograd.grad(log_odds.sum(), list(way.values()))
-    heat = torch.zeros(PATCHES)
-    for (name, decibels), gradient in zip(seen.items(), gradients, strict=True):
-        earned = (decibels - levels[name])[0] * gradient.mean(0)
-        heat += torch.tensordot(patches_on(checkpoint.members[name].log_mel.config), earned, dims=2)
-    return heat
+    baseline = {name: decibels.mean() for name, decibels in inputs.items()}
+    fractions = ((torch.arange(STEPS) + 0.5) / STEPS)[:, None, None]
+    path = {name: torch.lerp(baseline[name], inputs[name], fractions).requires_grad_() for name in inputs}
+    log_odds = fused_probabilities(checkpoint, path)[:, label].logit(eps=MIN_PROBABILITY)
+    gradients = torch.autograd.grad(log_odds.sum(), list(path.values()))
+    attributions = torch.zeros(PATCHES)
+    for (name, decibels), gradient in zip(inputs.items(), gradients, strict=True):
+        by_cell = (decibels - baseline[name])[0] * gradient.mean(0)
+        weights = patch_weights(checkpoint.members[name].log_mel.config)
+        attributions += torch.tensordot(weights, by_cell, dims=2)
+    return attributions
 
 
-def patches_on(config: LogMelConfig) -> Tensor:
-    """How much each patch has of each cell that a member sees, shape (*PATCHES, bands, columns).
+def patch_weights(config: LogMelConfig) -> Tensor:
+    """Share of each patch in each cell of a member's input, shape (*PATCHES, bands, columns).
 
-    Patches fade into each other, and have all of every cell between them; cells above `HIGHEST_HZ` are in none.
+    Neighbouring patches are interpolated linearly. The shares of a cell sum to 1, or to 0 above `HIGHEST_HZ`.
     """
     top = mel_position(config.f_max or config.sample_rate / 2, HIGHEST_HZ)
     # The centre of mel filter i of n lies at (i + 1) / (n + 1) of the axis; fewer bands are spread evenly over them.
@@ -141,30 +144,33 @@ def patches_on(config: LogMelConfig) -> Tensor:
     columns = seconds / config.window_seconds
     points = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).float() * 2 - 1
     each = torch.eye(PATCHES[0] * PATCHES[1]).reshape(1, -1, *PATCHES)
-    parts = nn.functional.grid_sample(each, points[None], padding_mode="border", align_corners=False)
-    return (parts * (rows <= 1)[:, None]).reshape(*PATCHES, config.bands, config.columns)
+    shares = nn.functional.grid_sample(each, points[None], padding_mode="border", align_corners=False)
+    return (shares * (rows <= 1)[:, None]).reshape(*PATCHES, config.bands, config.columns)
 
 
 def _find_window(classifier: Classifier, path: str | os.PathLike, start: float) -> tuple[Clip, float, float]:
-    """The clip that holds a window, what its times count from in the recording, and the window's start, in seconds.
+    """Find the clip with the window that starts closest to `start`.
 
-    Clips are those of the classifier: reading begins where one of them does, one early, since the last one reaches
-    back.
+    Clips are those of the classifier: decoding begins at the start of a clip, one clip early, since the last clip of a
+    recording overlaps the one before.
+
+    Returns:
+        the clip, the time in the recording where decoding began, and the window's start relative to it, in seconds.
     """
     origin = max(0.0, (start // CLIP_SECONDS - 1) * CLIP_SECONDS)
     pieces = classifier.read(path, classifier.sample_rate, start=origin)
     found = []
     for clip in cut_clips(pieces, classifier.sample_rate, classifier.window_seconds, classifier.window_seconds):
         found += [(abs(origin + at - start), at, clip) for at in clip.window_starts]
-        if origin + clip.window_starts[-1] > start - CLOSE_ENOUGH:
+        if origin + clip.window_starts[-1] > start - START_TOLERANCE:
             break
     _, at, clip = min(found, key=lambda one: one[:2])
     return clip, origin, at
 
 
 def _draw(clip: Clip, at: float, rate: int, seconds: float) -> np.ndarray:
-    """The window as people look at it, without colour, shape (height, width), uint8."""
+    """Grey spectrogram image of the window, shape (height, width), uint8."""
     first = round((at - clip.start) * rate)
     spectrogram = Spectrogram(rate)
     spectrogram.add(Clip(clip.waveform[first : first + round(seconds * rate)], 0.0, [0.0], seconds))
-    return np.asarray(spectrogram.picture().convert("L"))
+    return np.asarray(spectrogram.image().convert("L"))

@@ -1,7 +1,7 @@
-"""A file of JSON lines that is written for days and survives being killed: the labels of an archive, a line a file.
+"""Append predictions for many files to a JSON Lines file, in a run that may be interrupted and resumed.
 
-A row is what `genre.inference.report.rows` makes of a recording. Its name is kept to the last byte, also where it is
-not UTF-8, so that a later run knows which files are done.
+Each row is an object as `genre.inference.report.rows` makes it. File names are stored exactly, also where they are not
+valid UTF-8, so that a later run knows which files have a row.
 """
 
 import json
@@ -12,50 +12,51 @@ from filelock import FileLock, Timeout
 
 from genre.errors import GenreError
 
-START = b'{"file": '  # of every line, broken off or not: what does not begin so is somebody else's file
+START = b'{"file": '  # of every row, complete or cut off: a file with other content is not one of ours
 
 
-class LinesError(GenreError):
-    """The file cannot be written, or holds something else."""
+class JsonLinesError(GenreError):
+    """The file cannot be written, or it has other content."""
 
 
 class JsonLines:
-    """A file of rows, with those that are there and room for more.
+    """A JSON Lines file that is read once and then appended to.
 
-    A row is handed to the system as soon as it is written, so a killed run leaves whole lines but for the last one,
-    which is cut off here.
+    Every row is flushed to the operating system as soon as it is written, so a killed run leaves complete rows except
+    for the last one, which is removed here. A lock file next to it keeps other processes from writing.
 
     Args:
-        path: is made where there is none.
-        checkpoint: name of the model that the verdicts come from.
+        path: created if it does not exist.
+        checkpoint: name of the model whose predictions the file holds.
 
     Attributes:
-        files: names of those that have their row.
-        failed: how many of the rows hold an error instead of a verdict.
+        files: names of the files that have a row.
+        failed: number of rows with an error instead of a prediction.
 
     Raises:
-        LinesError: the file cannot be written, another process writes it, or it holds something else; here and later.
+        JsonLinesError: the file cannot be written, another process is writing it, or it has other content; also
+            raised by `write`.
     """
 
     def __init__(self, path: Path, checkpoint: str):
         self.path, self.files, self.failed = path, set(), 0
-        self._lock = FileLock(f"{path}.lock", timeout=0)  # the system lets go of it, however the process ends
+        self._lock = FileLock(f"{path}.lock", timeout=0)  # released by the system, however the process ends
         try:
             self._file = path.open("a+b")
             self._lock.acquire()
             self._read(checkpoint)
         except Timeout as error:
-            raise LinesError(f"Another process is writing {path}.") from error
+            raise JsonLinesError(f"Another process is writing {path}.") from error
         except OSError as error:
             self._unlock()
             raise self._not_writable(error) from error
-        except LinesError:
+        except JsonLinesError:
             self._unlock()
             raise
 
     def _read(self, checkpoint: str) -> None:
         self._file.seek(0)
-        whole = 0
+        complete = 0
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n") and line[: len(START)] == START[: len(line)]:
                 break
@@ -63,14 +64,17 @@ class JsonLines:
                 row = json.loads(line)
                 self._count(row)
             except (ValueError, KeyError, TypeError) as error:
-                raise LinesError(f"{self.path} holds something else in line {number}; name another file.") from error
+                raise JsonLinesError(f"{self.path} has other content in line {number}; choose another file.") from error
             if row.get("checkpoint", checkpoint) != checkpoint:
                 other = row["checkpoint"]
-                raise LinesError(f"{self.path} holds verdicts of {other}, not of {checkpoint}; name another file.")
-            whole += len(line)
-        self._file.truncate(whole)
+                raise JsonLinesError(
+                    f"{self.path} holds predictions of {other}, not of {checkpoint}; choose another file."
+                )
+            complete += len(line)
+        self._file.truncate(complete)
 
     def write(self, row: dict) -> None:
+        """Append a row and flush it."""
         try:
             self._file.write(json.dumps(row).encode() + b"\n")
             self._file.flush()
@@ -82,12 +86,12 @@ class JsonLines:
         self.files.add(row["file"])
         self.failed += "error" in row
 
-    def _not_writable(self, error: OSError) -> LinesError:
-        return LinesError(f"{self.path} cannot be written: {error.strerror}.")
+    def _not_writable(self, error: OSError) -> JsonLinesError:
+        return JsonLinesError(f"{self.path} cannot be written: {error.strerror}.")
 
     def _unlock(self) -> None:
         if self._lock.is_locked:
-            with suppress(OSError):  # Windows deletes no open file; there the release does it
+            with suppress(OSError):  # Windows deletes no open file; there `release` does
                 Path(self._lock.lock_file).unlink()
             self._lock.release()
 
@@ -95,6 +99,6 @@ class JsonLines:
         return self
 
     def __exit__(self, *_) -> None:
-        with suppress(OSError):  # a row that found no room tries again here, and `write` has said so
+        with suppress(OSError):  # flushes again what a full disk did not take; `write` has raised it
             self._file.close()
         self._unlock()

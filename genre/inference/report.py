@@ -1,7 +1,7 @@
-"""Verdicts on several files as tables and JSON, for spreadsheets and programs.
+"""Predictions for a batch of files as JSON and CSV.
 
-`results` are pairs of a file and what came of it: a Prediction, or the AudioError that says why there is none. Each
-writer writes text as results come, and returns how many files failed. Open files for CSV with `newline=""`.
+`results` are pairs of a file and its Prediction, or the AudioError why there is none. Each writer writes a result as
+soon as it is available, and returns the number of files that failed. Open files for CSV with `newline=""`.
 """
 
 import csv
@@ -21,7 +21,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows(results: Results) -> Iterator[dict]:
-    """A dictionary a file, ready for JSON: what `Prediction.to_dict` holds and its sections, or "error".
+    """One dictionary per file, ready for JSON: `Prediction.to_dict` and its sections, or "error".
 
     The genre of a section of silence is None.
     """
@@ -35,13 +35,13 @@ def rows(results: Results) -> Iterator[dict]:
 
 
 def write_json(results: Results, file: TextIO) -> int:
-    """Everything: a list with an object a file, names as they are."""
+    """Write a JSON list of `rows`; file names are not changed to protect spreadsheets, as in CSV."""
     with json_list(file) as append:
         return append_rows(results, append)
 
 
 def append_rows(results: Results, append: Callable[[dict], None]) -> int:
-    """`write_json` to a `json_list` that is open already."""
+    """As `write_json`, through the `append` of an open `genre.json_files.json_list`."""
     failed = 0
     for row in rows(results):
         append(row)
@@ -50,7 +50,7 @@ def append_rows(results: Results, append: Callable[[dict], None]) -> int:
 
 
 def write_csv(results: Results, labels: list[str], file: TextIO) -> int:
-    """A line a file: verdict, a column a genre, sections, seconds heard, notes on the file, error."""
+    """One row per file: genre, confidence, probability per label, sections, classified seconds, notes, error."""
     writer = csv.writer(file)
     _write(writer, ["file", "genre", "confidence", *labels, "sections", "seconds", "notes", "error"])
     file.flush()
@@ -60,17 +60,17 @@ def write_csv(results: Results, labels: list[str], file: TextIO) -> int:
             failed += 1
             _write(writer, [printable(path), *[""] * (len(labels) + 5), str(result)])
         else:
-            verdict = [result.genre, result.confidence, *_in_order(result.probabilities, labels)]
-            found, notes = in_words(sections(result)), " ".join(result.notes)
-            _write(writer, [printable(path), *verdict, found, result.seconds, notes, ""])
+            cells = [result.genre, result.confidence, *_in_order(result.probabilities, labels)]
+            found, notes = format_sections(sections(result)), " ".join(result.notes)
+            _write(writer, [printable(path), *cells, found, result.seconds, notes, ""])
         file.flush()
     return failed
 
 
 def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
-    """A line a window: file, start and end in seconds, genre, a column a genre. A file that failed has one line.
+    """One row per window: file, start and end in seconds, genre, probability per label. A failed file has one row.
 
-    The genre of a silent window is "silence", and its other columns are empty.
+    The genre of a silent window is "silence", and its probabilities are empty.
     """
     writer = csv.writer(file)
     _write(writer, ["file", "start", "end", "genre", *labels, "error"])
@@ -89,12 +89,12 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
 
 
 def printable(path: str | Path) -> str:
-    """A file's name as text that any file can hold: old archives carry names that are not UTF-8."""
+    """A file name as valid Unicode: bytes that are not UTF-8, as in old archives, become U+FFFD."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def in_words(found: list[Section]) -> str:
-    """ "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"."""
+def format_sections(found: list[Section]) -> str:
+    """Sections as text, such as "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"."""
     return ", ".join(f"{clock(round(s.start))} to {clock(round(s.end))} {s.name}" for s in found)
 
 
@@ -103,13 +103,12 @@ def _in_order(probabilities: dict[str, float], labels: list[str]) -> list[float]
 
 
 def _write(writer, cells: list[str | float]) -> None:
-    writer.writerow([_harmless(cell) if isinstance(cell, str) else f"{cell:.4f}" for cell in cells])
+    writer.writerow([_escape_formula(cell) if isinstance(cell, str) else f"{cell:.4f}" for cell in cells])
 
 
-def _harmless(text: str) -> str:
-    """Text that a spreadsheet takes for text.
+def _escape_formula(text: str) -> str:
+    """Protect against CSV injection: spreadsheets evaluate a cell that begins like a formula.
 
-    A cell that begins like a formula is run as one, and names of files and genres come from strangers. The apostrophe
-    in front is what spreadsheets mark text with (OWASP, "CSV Injection").
+    File names and genres come from strangers. The leading apostrophe marks a cell as text (OWASP, "CSV Injection").
     """
     return "'" + text if text.startswith(FORMULA_STARTS) else text

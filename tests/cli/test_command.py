@@ -12,27 +12,27 @@ from pathlib import Path
 import pytest
 from distributed import LocalCluster
 
-import genre
+import genre.inference
 from genre.__main__ import main
 from genre.inference import cluster
 from tests.conftest import ROOT
 
-# What takes root's right to read everything from a process
+# Runs a process without root's privilege to read every file
 CAPABILITIES = "-dac_override,-dac_read_search"
 UNPRIVILEGED = ["setpriv", "--bounding-set", CAPABILITIES, "--inh-caps", CAPABILITIES] if os.geteuid() == 0 else []
 
 
 @pytest.fixture
 def folder(tmp_path, example):
-    """A folder with a song in a sub-folder, a broken file and something else."""
+    """A folder with a song in a sub-folder, a broken file and a file that is not audio."""
     (tmp_path / "music" / "album").mkdir(parents=True)
     shutil.copy(example, tmp_path / "music" / "album" / "song, with comma.mp3")
     (tmp_path / "music" / "broken.mp3").write_text("no music")
-    (tmp_path / "music" / "cover.jpg").write_bytes(b"picture")
+    (tmp_path / "music" / "cover.jpg").write_bytes(b"image")
     return tmp_path / "music"
 
 
-def test_json_has_an_object_a_file_and_failures_among_them(folder, capsys):
+def test_json_has_one_object_per_file_including_failed_ones(folder, capsys):
     assert main([str(folder), "--json"]) == 1
     broken, song = sorted(json.loads(capsys.readouterr().out), key=lambda row: "error" not in row)
     assert broken["file"].endswith("broken.mp3")
@@ -41,7 +41,7 @@ def test_json_has_an_object_a_file_and_failures_among_them(folder, capsys):
     assert [w["start"] for w in song["windows"]] == [0, 3, 6, 9, 12]
 
 
-def test_csv_has_a_line_a_file(folder, capsys):
+def test_csv_has_one_row_per_file(folder, capsys):
     assert main([str(folder), "--csv"]) == 1
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
     song = rows[str(folder / "album" / "song, with comma.mp3")]
@@ -49,17 +49,17 @@ def test_csv_has_a_line_a_file(folder, capsys):
     assert rows[str(folder / "broken.mp3")]["error"]
 
 
-def test_text_names_the_genre(example, capsys):
+def test_text_output_has_the_genre(example, capsys):
     assert main([str(example)]) == 0
     assert capsys.readouterr().out.startswith(f"{example}: Electronic ")
 
 
-def test_an_unknown_checkpoint_is_one_line(example, capsys):
+def test_an_unknown_checkpoint_is_reported(example, capsys):
     assert main([str(example), "--checkpoint", "nowhere"]) == 2
     assert "There is no checkpoint 'nowhere'" in capsys.readouterr().err
 
 
-def test_a_folder_without_audio_fails_and_is_said(tmp_path, folder, example, capsys):
+def test_a_folder_without_audio_is_reported_and_counts_as_failed(tmp_path, folder, example, capsys):
     (tmp_path / "empty").mkdir()
     (folder / "broken.mp3").unlink()
     assert main([str(tmp_path / "empty"), str(folder), str(example)]) == 1
@@ -70,11 +70,11 @@ def test_a_folder_without_audio_fails_and_is_said(tmp_path, folder, example, cap
     ]
     assert err.splitlines() == [
         f"{tmp_path / 'empty'}: no audio files in this folder",
-        "1 other file is left out of the folders, being no audio or video by name",
+        "1 other file skipped in folders: not audio or video by name",
     ]
 
 
-def test_what_may_not_be_read_fails_and_is_said(folder):
+def test_unreadable_files_and_folders_are_reported_and_count_as_failed(folder):
     (folder / "broken.mp3").unlink()
     locked = folder / "locked"
     locked.mkdir()
@@ -87,14 +87,14 @@ def test_what_may_not_be_read_fails_and_is_said(folder):
     assert done.stderr.splitlines() == [
         f"{locked}: reading it is not permitted",
         f"{locked}: reading it is not permitted",
-        "1 other file is left out of the folders, being no audio or video by name",
+        "1 other file skipped in folders: not audio or video by name",
         f"{locked / 'song.mp3'}: 'song.mp3' cannot be opened: reading it is not permitted.",
         "missing.mp3: 'missing.mp3' cannot be opened: there is no such file.",
     ]
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]], ids=["text", "json", "csv"])
-def test_names_that_are_not_utf8_are_printed_with_a_mark(tmp_path, example, form):
+def test_file_names_that_are_not_utf8_are_printed_with_a_replacement_character(tmp_path, example, form):
     for name in (b"a.mp3", b"Bj\xf6rk.mp3", b"z.mp3"):
         shutil.copy(example, tmp_path / os.fsdecode(name))
     done = shell(str(tmp_path), *form, env={"PYTHONIOENCODING": "utf-8:strict"})
@@ -103,7 +103,7 @@ def test_names_that_are_not_utf8_are_printed_with_a_mark(tmp_path, example, form
         assert str(tmp_path / name) in done.stdout
 
 
-def test_names_that_the_terminal_cannot_show_are_printed_all_the_same(tmp_path, example):
+def test_file_names_that_the_terminal_cannot_encode_are_printed(tmp_path, example):
     shutil.copy(example, tmp_path / "Björk.mp3")
     done = shell(str(tmp_path), env={"PYTHONIOENCODING": "ascii:strict"})
     assert (done.returncode, done.stderr) == (0, "")
@@ -113,8 +113,8 @@ def test_names_that_the_terminal_cannot_show_are_printed_all_the_same(tmp_path, 
 @pytest.mark.parametrize(
     ("form", "number", "status"), [("--json", signal.SIGINT, 130), ("--csv", signal.SIGTERM, 143)], ids=["json", "csv"]
 )
-def test_a_run_that_is_stopped_leaves_whole_output_and_nothing_else(tmp_path, example, form, number, status):
-    """It is stopped while it waits for a pipe, after its first song."""
+def test_a_stopped_run_leaves_complete_output_and_no_temporary_files(tmp_path, example, form, number, status):
+    """It is stopped while it waits for a pipe, after its first song is classified."""
     pipe, temporary = tmp_path / "pipe.mp3", tmp_path / "temporary"
     os.mkfifo(pipe)
     temporary.mkdir()
@@ -134,26 +134,26 @@ def test_a_run_that_is_stopped_leaves_whole_output_and_nothing_else(tmp_path, ex
     assert list(temporary.iterdir()) == []
 
 
-def test_json_is_a_list_also_where_nothing_was_done(example, capsys):
+def test_json_is_an_empty_list_if_nothing_was_classified(example, capsys):
     assert main([str(example), "--json", "--checkpoint", "nowhere"]) == 2
     assert json.loads(capsys.readouterr().out) == []
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]], ids=["text", "json", "csv"])
-def test_a_closed_pipe_ends_it_quietly(example, form):
+def test_a_closed_pipe_ends_the_run_without_an_error_message(example, form):
     with started(str(example), *form) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait() == 141
 
 
-def test_a_full_disk_is_said(example):
+def test_a_full_disk_is_reported(example):
     with Path("/dev/full").open("w") as full:
         done = shell(str(example), "--json", stdout=full)
     assert (done.returncode, done.stderr) == (2, "The output cannot be written: No space left on device.\n")
 
 
-def test_a_song_through_standard_input(example):
+def test_a_song_is_read_from_standard_input(example):
     with example.open("rb") as song, subprocess.Popen(["cat"], stdin=song, stdout=subprocess.PIPE) as cat:
         done = shell("-", "/dev/null", stdin=cat.stdout)
     assert done.returncode == 1
@@ -161,48 +161,51 @@ def test_a_song_through_standard_input(example):
     assert done.stderr == "/dev/null: This is neither a file nor a pipe.\n"
 
 
-def test_help_tells_the_exit_statuses(capsys):
+def test_help_explains_exit_statuses_and_that_the_set_of_genres_is_closed(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "exit status:\n  0  " in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "exit status:\n  0  " in text
+    assert "A prediction is the nearest of the genres" in text
+    assert "jazz, reggae, classical" in text
 
 
-def test_without_dask_a_cluster_is_one_line(example, tmp_path, monkeypatch, capsys):
+def test_a_cluster_without_dask_is_an_error_of_one_line(example, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "genre.inference.cluster", raising=False)
-    monkeypatch.delattr(genre, "cluster", raising=False)
+    monkeypatch.delattr(genre.inference, "cluster", raising=False)
     assert main([str(example), "--cluster", "local", "--out", str(tmp_path / "genres.jsonl")]) == 2
     assert capsys.readouterr().err == "--cluster needs Dask: pip install -r requirements-cluster.txt\n"
     assert main([str(example)]) == 0
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:99999", "nonsense://here"])
-def test_a_scheduler_that_does_not_answer_is_one_line(example, tmp_path, monkeypatch, capsys, address):
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
+def test_a_scheduler_that_does_not_answer_is_an_error_of_one_line(example, tmp_path, monkeypatch, capsys, address):
+    monkeypatch.setattr(cluster, "TIMEOUT_SECONDS", 1)
     assert main([str(example), "--cluster", address, "--out", str(tmp_path / "genres.jsonl")]) == 2
     assert f"No Dask scheduler answers at '{address}'." in capsys.readouterr().err
 
 
-def test_a_scheduler_without_workers_is_one_line(example, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1)
+def test_a_scheduler_without_workers_is_an_error_of_one_line(example, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "TIMEOUT_SECONDS", 1)
     with LocalCluster(n_workers=0, dashboard_address=":0") as empty:
         assert main([str(example), "--cluster", empty.scheduler_address, "--out", str(tmp_path / "genres.jsonl")]) == 2
     assert f"The scheduler at {empty.scheduler_address} has no workers." in capsys.readouterr().err
 
 
-def test_rows_that_cannot_be_written_are_one_line(example, tmp_path, capsys):
+def test_an_output_path_that_cannot_be_written_is_an_error_of_one_line(example, tmp_path, capsys):
     assert main([str(example), "--cluster", "local", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"{tmp_path} cannot be written: Is a directory.\n"
 
 
-@pytest.mark.parametrize("half", [["--cluster", "local"], ["--out", "genres.jsonl"]])
-def test_a_cluster_and_its_file_go_together(example, half, capsys):
+@pytest.mark.parametrize("options", [["--cluster", "local"], ["--out", "genres.jsonl"]])
+def test_cluster_and_out_are_only_valid_together(example, options, capsys):
     with pytest.raises(SystemExit):
-        main([str(example), *half])
+        main([str(example), *options])
     assert "--cluster and --out go together" in capsys.readouterr().err
 
 
-def test_it_runs_as_a_module_anywhere(example, tmp_path):
+def test_it_runs_as_a_module_in_any_folder(example, tmp_path):
     done = shell(str(example), "missing.mp3", "--json", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 1
     song, missing = json.loads(done.stdout)
@@ -211,19 +214,19 @@ def test_it_runs_as_a_module_anywhere(example, tmp_path):
 
 
 def command(*arguments, before=(), env=None):
-    """What starts the command line, with `env` as well as the usual environment."""
+    """Arguments of `subprocess` for the command line, with `env` added to the environment."""
     return {"args": [*before, sys.executable, "-m", "genre", *arguments], "env": os.environ | (env or {})}
 
 
 def shell(*arguments, before=(), env=None, **options):
-    """The command line in a process of its own, run to its end."""
+    """Run the command line in a separate process to its end."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8", "check": False}
     return subprocess.run(**{"cwd": ROOT} | command(*arguments, before=before, env=env) | pipes | options)
 
 
 @contextmanager
 def started(*arguments, env=None):
-    """The command line in a process of its own, on its way."""
+    """The command line, running in a separate process."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(**command(*arguments, env=env), cwd=ROOT, **pipes) as process:
         try:

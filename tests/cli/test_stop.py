@@ -12,7 +12,7 @@ def send(number=signal.SIGINT):
 
 
 @pytest.mark.parametrize("number", stop.SIGNALS)
-def test_a_signal_stops_what_is_in_progress(number):
+def test_a_signal_raises_keyboard_interrupt(number):
     before = signal.getsignal(number)
     with Stop() as stopping:
         with pytest.raises(KeyboardInterrupt):
@@ -21,7 +21,7 @@ def test_a_signal_stops_what_is_in_progress(number):
     assert signal.getsignal(number) == before
 
 
-def test_what_is_being_written_is_written_whole():
+def test_a_row_is_written_completely_before_the_interrupt():
     written = []
 
     def write(results):
@@ -36,7 +36,7 @@ def test_what_is_being_written_is_written_whole():
     assert written == [1, 2]
 
 
-def test_who_insists_is_not_kept_waiting(monkeypatch):
+def test_a_repeated_signal_interrupts_writing(monkeypatch):
     monkeypatch.setattr(stop, "REPEAT_SECONDS", 0)
     with Stop() as stopping:
         results = stopping.between(iter([1]))
@@ -46,18 +46,18 @@ def test_who_insists_is_not_kept_waiting(monkeypatch):
             send()
 
 
-def test_a_result_of_a_decoder_that_swallowed_the_signal_is_none():
+def test_a_result_of_a_decoder_that_swallowed_the_signal_is_discarded():
     def results():
         try:
             send()
         except KeyboardInterrupt:
-            yield "made of half a file"
+            yield "prediction for a partly decoded file"
 
     with Stop() as stopping, pytest.raises(KeyboardInterrupt):
         next(stopping.between(results()))
 
 
-def test_signals_that_are_ignored_stay_so():
+def test_ignored_signals_remain_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with Stop() as stopping:

@@ -5,7 +5,7 @@ from genre.models.checkpoint import SHIPPED
 from genre.models.metrics import read_metrics
 
 
-def test_what_a_command_measured_stands_in_figures_and_card_until_it_is_measured_again(tmp_path):
+def test_a_note_is_in_metrics_and_card_and_replaces_that_of_the_same_command(tmp_path):
     folder = tmp_path / "fma-small"
     shutil.copytree(SHIPPED / "fma-small", folder)
     before = read_metrics(folder)

@@ -1,4 +1,4 @@
-"""Pushes to a Hub on this machine, see `hub_server`, and downloads from it."""
+"""Uploads to a local Hub server, see `hub_server`, and downloads from it."""
 
 import io
 import json
@@ -28,7 +28,7 @@ REPO, SPACE = "user/genres", "user/page"
 
 
 def small_checkpoint(folder: Path, labels: list[str], member: str = "dense") -> Path:
-    """A checkpoint of one small member that was never trained."""
+    """A checkpoint of one small member with random weights."""
     backbone = create_backbone("test_efficientnet", len(labels), RANDOM)
     alone = Fusion(torch.ones(1), 1.0)
     members = {member: Member(backbone, FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))}
@@ -47,14 +47,14 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path) -> Hub:
-    """A Hub with nothing in it, and its owner logged in."""
+    """An empty Hub; its owner is logged in."""
     with running_hub() as hub:
         use_hub(monkeypatch, hub.url, OWNER, tmp_path)
         yield hub
 
 
 def use_hub(monkeypatch, url: str, token: str | None, folder: Path) -> None:
-    """What HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_DISABLE_XET do where they are set before the start."""
+    """The effect of HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_DISABLE_XET if set before the import."""
     settings = {
         "ENDPOINT": url,
         "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
@@ -71,7 +71,7 @@ def use_hub(monkeypatch, url: str, token: str | None, folder: Path) -> None:
         monkeypatch.setenv("HF_TOKEN", token)
 
 
-def test_every_file_arrives_as_it_is(hub, checkpoint):
+def test_files_are_uploaded_unchanged(hub, checkpoint):
     published = push_checkpoint(checkpoint, REPO)
     files = hub.repo(REPO).files("v1")
     weights = "dense/model.safetensors"
@@ -83,10 +83,10 @@ def test_every_file_arrives_as_it_is(hub, checkpoint):
     assert published.files == {path: len(content) for path, content in files.items() if path != ".gitattributes"}
     assert (published.repo, published.tag, published.revision) == (REPO, "v1", hub.repo(REPO).main)
     assert published.url == f"{hub.url}/{REPO}/tree/v1"
-    assert len(hub.repo(REPO).commits) == 2  # the Hub's own and this
+    assert len(hub.repo(REPO).commits) == 2  # the initial one of the Hub, and the push
 
 
-def test_the_space_starts_and_classifies_with_what_was_pushed(hub, checkpoint, tmp_path):
+def test_the_space_classifies_with_the_pushed_checkpoint(hub, checkpoint, tmp_path):
     push_checkpoint(checkpoint, REPO)
     push_space(REPO, SPACE, "v1")
     space = hub.repo(SPACE, "spaces")
@@ -108,12 +108,12 @@ def test_the_space_starts_and_classifies_with_what_was_pushed(hub, checkpoint, t
 
 
 @pytest.mark.parametrize("public", [False, True])
-def test_it_is_private_unless_public_is_asked_for(hub, checkpoint, public):
+def test_a_repository_is_private_by_default(hub, checkpoint, public):
     push_checkpoint(checkpoint, REPO, public=public)
     assert hub.repo(REPO).private is not public
 
 
-def test_tags_count_on_and_can_be_chosen(hub, checkpoint):
+def test_tags_are_numbered_and_can_be_chosen(hub, checkpoint):
     first, second = push_checkpoint(checkpoint, REPO), push_checkpoint(checkpoint, REPO)
     push_checkpoint(checkpoint, REPO, tag="v9")
     assert (first.tag, second.tag) == ("v1", "v2")
@@ -122,24 +122,24 @@ def test_tags_count_on_and_can_be_chosen(hub, checkpoint):
 
 
 @pytest.mark.parametrize("tag", ["v1", "main", "two words"])
-def test_a_tag_that_cannot_be_had_is_said(hub, checkpoint, tag):
+def test_an_invalid_or_existing_tag_raises(hub, checkpoint, tag):
     push_checkpoint(checkpoint, REPO)
     commits = len(hub.repo(REPO).commits)
-    with pytest.raises(PublishError, match=f"already has a revision {tag}|{tag}. cannot name a revision"):
+    with pytest.raises(PublishError, match=f"already has a revision {tag}|{tag}. is not a valid tag"):
         push_checkpoint(checkpoint, REPO, tag=tag)
     assert len(hub.repo(REPO).commits) == commits
 
 
-def test_an_upload_that_breaks_off_leaves_no_revision(hub, checkpoint):
-    hub.takes_uploads = False
-    with pytest.raises(PublishError, match="broke off; push it again"):
+def test_an_interrupted_upload_leaves_no_revision(hub, checkpoint):
+    hub.accepts_uploads = False
+    with pytest.raises(PublishError, match="was interrupted; push it again"):
         push_checkpoint(checkpoint, REPO)
     assert len(hub.repo(REPO).commits) == 1 and not hub.repo(REPO).tags
-    hub.takes_uploads = True
+    hub.accepts_uploads = True
     assert push_checkpoint(checkpoint, REPO).tag == "v1"
 
 
-def test_a_push_leaves_nothing_of_the_one_before(hub, checkpoint, tmp_path):
+def test_a_push_removes_files_of_the_previous_push(hub, checkpoint, tmp_path):
     push_checkpoint(checkpoint, REPO)
     hub.repo(REPO).files()["notes.txt"] = b"by hand"
     push_checkpoint(small_checkpoint(tmp_path / "other", LABELS, "sparse"), REPO)
@@ -148,14 +148,14 @@ def test_a_push_leaves_nothing_of_the_one_before(hub, checkpoint, tmp_path):
     }  # fmt: skip
 
 
-def test_a_dry_run_asks_the_hub_nothing(hub, checkpoint):
+def test_a_dry_run_sends_no_request(hub, checkpoint):
     planned = push_checkpoint(checkpoint, REPO, dry_run=True)
     assert hub.requests == []
     assert (planned.tag, planned.revision) == (None, None)
     assert planned.files == push_checkpoint(checkpoint, REPO).files
 
 
-def test_the_card_carries_the_figures(hub, checkpoint):
+def test_the_card_has_metadata_and_metrics(hub, checkpoint):
     push_checkpoint(checkpoint, REPO)
     card = ModelCard(hub.repo(REPO).files()["README.md"].decode())
     metadata = card.data.to_dict()
@@ -171,10 +171,10 @@ def test_the_card_carries_the_figures(hub, checkpoint):
     assert card.text.count("# mine") == 1
     assert f'genre.load("hf-hub:{REPO}")' in card.text
     assert "](confusion.png)" in card.text
-    assert "license: mit" in (checkpoint / "README.md").read_text()  # the local card is as it was
+    assert "license: mit" in (checkpoint / "README.md").read_text()  # the local card is not changed
 
 
-def test_without_metrics_there_is_no_figure(hub, tmp_path):
+def test_a_card_without_metrics_has_no_results(hub, tmp_path):
     push_checkpoint(small_checkpoint(tmp_path / "bare", ["Quiet", "Loud"]), REPO)
     files = hub.repo(REPO).files()
     assert "confusion.png" not in files
@@ -183,44 +183,44 @@ def test_without_metrics_there_is_no_figure(hub, tmp_path):
     assert "# bare" in card.text
 
 
-def test_the_confusion_picture_darkens_with_the_share():
+def test_cells_of_the_confusion_image_are_darker_for_larger_shares():
     content = confusion_image({"labels": ["Quiet", "Loud"], "counts": [[90, 10], [0, 0]]})
-    picture = Image.open(io.BytesIO(content))
-    edge = picture.width - 2 * 44
-    cells = [picture.getpixel((edge + 44 * column + 3, 44 * row + 3)) for row in (0, 1) for column in (0, 1)]
+    image = Image.open(io.BytesIO(content))
+    edge = image.width - 2 * 44
+    cells = [image.getpixel((edge + 44 * column + 3, 44 * row + 3)) for row in (0, 1) for column in (0, 1)]
     assert sum(cells[0]) < sum(cells[1]) < sum(cells[2]) == sum(cells[3]) == 3 * 255
     assert len(content) < 20_000
 
 
-def test_other_labels_are_refused(hub, checkpoint, tmp_path):
+def test_a_push_with_other_labels_raises(hub, checkpoint, tmp_path):
     push_checkpoint(checkpoint, REPO)
     with pytest.raises(PublishError, match="user/genres holds a model with other labels"):
         push_checkpoint(small_checkpoint(tmp_path / "other", ["Quiet", "Loud"]), REPO)
     assert list(hub.repo(REPO).tags) == ["v1"]
 
 
-def test_somebody_elses_config_is_not_overwritten(hub, checkpoint):
+def test_a_repository_with_another_config_is_not_overwritten(hub, checkpoint):
     hub.create(REPO).files()["config.json"] = b'{"model_type": "bert"}'
     with pytest.raises(PublishError, match="other labels"):
         push_checkpoint(checkpoint, REPO)
 
 
 @pytest.mark.parametrize("name", ["genres", "a/b/c", "user/two words", "user/two--dashes", "", "hf-hub:user/genres"])
-def test_a_name_the_hub_forbids_is_said(hub, checkpoint, name):
+def test_an_invalid_repository_name_raises(hub, checkpoint, name):
     with pytest.raises(PublishError, match="user/"):
         push_checkpoint(checkpoint, name)
     assert hub.requests == []
 
 
 @pytest.mark.parametrize(("token", "repo"), [(READER, REPO), ("hf_wrong", REPO), (OWNER, "somebody/genres")])
-def test_who_may_not_write_is_told(hub, checkpoint, monkeypatch, token, repo):
+def test_a_token_without_write_access_to_a_new_repository_raises(hub, checkpoint, monkeypatch, token, repo):
     monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(PublishError, match=f"may not write to {repo}"):
         push_checkpoint(checkpoint, repo)
     assert not hub.repos and not hub.uploads
 
 
-def test_who_may_only_read_a_repository_is_told(hub, checkpoint, monkeypatch):
+def test_a_token_with_read_access_to_a_repository_raises(hub, checkpoint, monkeypatch):
     push_checkpoint(checkpoint, REPO)
     monkeypatch.setenv("HF_TOKEN", READER)
     with pytest.raises(PublishError, match="may not write"):
@@ -228,7 +228,7 @@ def test_who_may_only_read_a_repository_is_told(hub, checkpoint, monkeypatch):
     assert list(hub.repo(REPO).tags) == ["v1"]
 
 
-def test_without_a_token_it_says_how_to_log_in(hub, checkpoint, monkeypatch):
+def test_the_error_without_a_token_explains_how_to_log_in(hub, checkpoint, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(PublishError, match="hf auth login.*HF_TOKEN"):
         push_checkpoint(checkpoint, REPO)
@@ -237,11 +237,11 @@ def test_without_a_token_it_says_how_to_log_in(hub, checkpoint, monkeypatch):
     assert hub.requests == []
 
 
-def test_without_a_network_it_says_so(checkpoint, monkeypatch, tmp_path):
-    with running_hub() as gone:
+def test_a_hub_that_cannot_be_reached_raises(checkpoint, monkeypatch, tmp_path):
+    with running_hub() as closed:
         pass
-    use_hub(monkeypatch, gone.url, OWNER, tmp_path)
-    with pytest.raises(PublishError, match=f"{gone.url} cannot be reached"):
+    use_hub(monkeypatch, closed.url, OWNER, tmp_path)
+    with pytest.raises(PublishError, match=f"{closed.url} cannot be reached"):
         push_checkpoint(checkpoint, REPO)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(PublishError, match="cannot be reached"):
@@ -252,13 +252,13 @@ def test_an_incomplete_checkpoint_is_not_uploaded(hub, checkpoint, tmp_path):
     copy = shutil.copytree(checkpoint, tmp_path / "copy")
     (copy / "dense" / "model.safetensors").unlink()
     for folder in (copy, tmp_path / "nowhere"):
-        with pytest.raises(PublishError, match=f"{folder.name} is no complete checkpoint"):
+        with pytest.raises(PublishError, match=f"{folder.name} is not a complete checkpoint"):
             push_checkpoint(folder, REPO)
     assert hub.requests == []
 
 
 @pytest.mark.parametrize("public", [False, True])
-def test_a_space_gets_the_page_and_the_revision(hub, checkpoint, public):
+def test_a_space_has_the_page_and_the_revision_of_the_model(hub, checkpoint, public):
     push_checkpoint(checkpoint, REPO)
     assert push_space(REPO, SPACE, "v1", public=public) == f"{hub.url}/spaces/{SPACE}"
     space = hub.repo(SPACE, "spaces")
@@ -286,7 +286,7 @@ def test_a_space_is_updated(hub, checkpoint):
     push_checkpoint(checkpoint, REPO)
     push_space(REPO, SPACE, "v1")
     space = hub.repo(SPACE, "spaces")
-    space.files()["genre/gone.py"] = b"of an older version"
+    space.files()["genre/gone.py"] = b"from an older version"
     push_checkpoint(checkpoint, REPO)
     push_space(REPO, SPACE, "v2")
     assert space.variables == {"GENRE_CHECKPOINT": f"hf-hub:{REPO}@v2"}
@@ -315,8 +315,8 @@ def run_train(hub: Hub, folder: Path, *arguments: str) -> subprocess.CompletedPr
 
 def test_the_command_publishes_model_and_page(hub, checkpoint, tmp_path):
     push = ["--out", str(checkpoint), "--push", REPO, "--space", SPACE]
-    rehearsed = run_train(hub, tmp_path, *push, "--dry-run")
-    assert "Nothing was uploaded" in rehearsed.stdout and not hub.repos
+    planned = run_train(hub, tmp_path, *push, "--dry-run")
+    assert "Nothing was uploaded" in planned.stdout and not hub.repos
 
     done = run_train(hub, tmp_path, *push)
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,7 @@ def workers():
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """Songs in folders, a name that is not UTF-8, a broken file and something else."""
+    """Songs in sub-folders, a file name that is not UTF-8, a file that is not audio and one with another extension."""
     folder = tmp_path_factory.mktemp("archive")
     shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / "broken.mp3").write_text("no music")
@@ -42,7 +42,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(archive, classifier):
-    """Rows by name, made without a cluster."""
+    """Rows by file name, computed without a cluster."""
     rows, threads = {}, torch.get_num_threads()
     torch.set_num_threads(1)
     for path in archive.rglob("*.*"):
@@ -57,7 +57,7 @@ def expected(archive, classifier):
     return rows
 
 
-def test_a_killed_worker_costs_no_row(workers, archive, expected, tmp_path):
+def test_no_row_is_lost_when_a_worker_is_killed(workers, archive, expected, tmp_path):
     out, killed_at = tmp_path / "genres.jsonl", []
 
     def kill():
@@ -72,7 +72,7 @@ def test_a_killed_worker_costs_no_row(workers, archive, expected, tmp_path):
     assert rows_of(out) == expected
 
 
-def test_a_killed_run_goes_on_where_it_stopped(workers, archive, expected, tmp_path):
+def test_a_killed_run_is_resumed(workers, archive, expected, tmp_path):
     out = tmp_path / "genres.jsonl"
     client = subprocess.Popen(
         [sys.executable, "-m", "genre", *options(archive, workers, out)], cwd=ROOT, stderr=subprocess.DEVNULL
@@ -88,12 +88,12 @@ def test_a_killed_run_goes_on_where_it_stopped(workers, archive, expected, tmp_p
     assert rows_of(out) == expected
 
     done = out.read_bytes()
-    assert main(options(archive, "tcp://127.0.0.1:1", out)) == 1  # no cluster is needed any more
+    assert main(options(archive, "tcp://127.0.0.1:1", out)) == 1  # all rows exist, so no cluster is needed
     assert out.read_bytes() == done
 
 
 class Poison(WorkerPlugin):
-    """Has a file kill the worker that hears it, as no file should be able to."""
+    """Makes a file kill the worker that classifies it, like a bug in native code."""
 
     name = "poison"
 
@@ -110,7 +110,7 @@ class Poison(WorkerPlugin):
         return self.classify(name, *arguments)
 
 
-def test_a_file_that_kills_every_worker_is_a_row_and_takes_no_other_along(
+def test_a_file_that_kills_workers_gets_an_error_and_other_files_are_classified(
     workers, expected, example, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)
@@ -122,30 +122,30 @@ def test_a_file_that_kills_every_worker_is_a_row_and_takes_no_other_along(
         assert main(options(poison, workers, out, *songs)) == 1
         client.unregister_worker_plugin(Poison.name)
     rows = rows_of(out)
-    assert rows.pop(poison) == {"file": poison, "error": "This file took down every worker that heard it."}
+    assert rows.pop(poison) == {"file": poison, "error": "This file crashed every worker that classified it."}
     assert rows == {name: expected[name] for name in songs}
 
 
-def test_files_are_handed_out_a_few_at_a_time(workers, tmp_path):
-    """Files that take no time, so that only the window holds them back."""
+def test_the_number_of_files_in_flight_is_limited(workers, tmp_path):
+    """Files that fail at once, so that only the limit delays the next ones."""
     names = [str(tmp_path / f"{i}.mp3") for i in range(100)]
-    taken = []
+    submitted = []
 
-    def hand_out():
+    def files():
         for name in names:
             (tmp_path / name).write_text("no music")
-            taken.append(name)
+            submitted.append(name)
             yield name
 
     with Client(workers) as client:
         done = []
-        for row in cluster.classify_all(client, hand_out(), None, 0.0):
-            assert len(taken) - len(done) <= cluster.AHEAD * 2
+        for row in cluster.classify_all(client, files(), None, 0.0):
+            assert len(submitted) - len(done) <= cluster.FILES_PER_THREAD * 2
             done.append(row["file"])
     assert sorted(done) == sorted(names)
 
 
-def test_all_cores_of_this_machine(archive, expected, tmp_path, monkeypatch):
+def test_a_local_cluster_gives_the_same_rows(archive, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(archive)
     monkeypatch.setattr("distributed.deploy.local.CPU_COUNT", 2)
     out = tmp_path / "genres.jsonl"
@@ -159,14 +159,14 @@ def test_all_cores_of_this_machine(archive, expected, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("fault", "sentence"),
-    [(OSError("no such file"), "in the same place"), (ModuleNotFoundError("No module named 'genre'"), "the project")],
+    [(OSError("no such file"), "the same path"), (ModuleNotFoundError("No module named 'genre'"), "the project")],
 )
-def test_a_machine_that_lacks_something_stops_the_run(example, fault, sentence):
+def test_a_worker_without_the_files_or_the_project_ends_the_run(example, fault, sentence):
     with pytest.raises(cluster.ClusterError, match=sentence):
         cluster._row(str(example), fault)
 
 
-def test_a_pipe_is_refused_rather_than_waited_for(workers, example, tmp_path):
+def test_a_pipe_gets_an_error(workers, example, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp3")
     out = tmp_path / "genres.jsonl"
     assert main(options(tmp_path / "pipe.mp3", workers, out, str(example))) == 1
@@ -175,8 +175,8 @@ def test_a_pipe_is_refused_rather_than_waited_for(workers, example, tmp_path):
     assert rows[str(example)]["genre"] == "Electronic"
 
 
-def test_a_scheduler_needs_no_project(tmp_path):
-    """What it is sent can be unpacked without, and says what is missing when it is called."""
+def test_the_scheduler_does_not_need_the_project(tmp_path):
+    """The task can be unpickled without the project, and raises ModuleNotFoundError when called."""
     (tmp_path / "task").write_bytes(dumps(cluster._task("/", None, 0.0)))
     program = "import pickle; task = pickle.load(open('task', 'rb')); print('unpacked'); task('song.mp3')"
     command = [sys.executable, "-I", "-c", program]
@@ -191,7 +191,7 @@ def options(file, workers, out, *files):
 
 
 def rows_of(out):
-    """Rows by name, one a file."""
+    """Rows by file name, exactly one per file."""
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     by_name = {row["file"]: row for row in rows}
     assert len(by_name) == len(rows)
@@ -199,11 +199,11 @@ def rows_of(out):
 
 
 def wait_for_rows(out, count):
-    """Until there are so many rows; returns how many there are."""
+    """Wait for at least `count` rows; returns how many there are."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        there = out.read_bytes().count(b"\n") if out.exists() else 0
-        if there >= count:
-            return there
+        rows = out.read_bytes().count(b"\n") if out.exists() else 0
+        if rows >= count:
+            return rows
         time.sleep(0.02)
-    pytest.fail(f"there are no {count} rows in {out}")
+    pytest.fail(f"{out} has fewer than {count} rows")

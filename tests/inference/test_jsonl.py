@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from genre.inference.jsonl import JsonLines, LinesError
+from genre.inference.jsonl import JsonLines, JsonLinesError
 from tests.conftest import ROOT
 
 SONG = {"file": "song.mp3", "genre": "Folk", "checkpoint": "fma-small"}
@@ -19,67 +19,67 @@ def path(tmp_path):
 
 
 def write(path, *rows):
-    with JsonLines(path, "fma-small") as lines:
+    with JsonLines(path, "fma-small") as out:
         for row in rows:
-            lines.write(row)
+            out.write(row)
 
 
-def test_a_later_run_knows_what_is_there(path):
+def test_existing_rows_are_read(path):
     write(path, SONG, BROKEN)
     before = path.read_bytes()
-    with JsonLines(path, "fma-small") as lines:
-        assert lines.files == {"song.mp3", "broken.mp3"}
-        assert lines.failed == 1
+    with JsonLines(path, "fma-small") as out:
+        assert out.files == {"song.mp3", "broken.mp3"}
+        assert out.failed == 1
     assert path.read_bytes() == before
 
 
-def test_wherever_the_last_line_breaks_off_the_others_stay(path):
+def test_a_truncated_last_row_is_removed(path):
     write(path, SONG, BROKEN)
-    whole = path.read_bytes()
-    first = whole.index(b"\n") + 1
-    for length in range(first, len(whole)):
-        path.write_bytes(whole[:length])
-        with JsonLines(path, "fma-small") as lines:
-            assert lines.files == {"song.mp3"}
-            lines.write(BROKEN)
-        assert path.read_bytes() == whole
+    complete = path.read_bytes()
+    first = complete.index(b"\n") + 1
+    for length in range(first, len(complete)):
+        path.write_bytes(complete[:length])
+        with JsonLines(path, "fma-small") as out:
+            assert out.files == {"song.mp3"}
+            out.write(BROKEN)
+        assert path.read_bytes() == complete
 
 
-def test_names_that_are_not_text_are_told_apart(path):
+def test_file_names_that_are_not_utf8_are_distinct(path):
     names = {os.fsdecode(name) for name in (b"caf\xe8.mp3", b"caf\xe9.mp3", "café.mp3".encode())}
     write(path, *(SONG | {"file": name} for name in names))
-    with JsonLines(path, "fma-small") as lines:
-        assert lines.files == names
+    with JsonLines(path, "fma-small") as out:
+        assert out.files == names
 
 
 @pytest.mark.parametrize("content", ["no music", "no music\n", '{"file": "a.mp3"}\n[1]\n', '{"files": []}\n', "\0\0\0"])
-def test_a_file_that_holds_something_else_is_left_alone(path, content):
+def test_a_file_with_other_content_is_not_changed(path, content):
     path.write_text(content)
-    with pytest.raises(LinesError, match="holds something else in line"):
+    with pytest.raises(JsonLinesError, match="has other content in line"):
         JsonLines(path, "fma-small")
     assert path.read_text() == content
 
 
-def test_verdicts_of_two_models_are_not_mixed(path):
+def test_predictions_of_two_models_are_not_mixed(path):
     write(path, BROKEN, SONG)
-    with pytest.raises(LinesError, match="holds verdicts of fma-small, not of mine"):
+    with pytest.raises(JsonLinesError, match="holds predictions of fma-small, not of mine"):
         JsonLines(path, "mine")
 
 
-def test_two_runs_do_not_write_at_once(path):
-    with JsonLines(path, "fma-small"), pytest.raises(LinesError, match="Another process is writing"):
+def test_a_second_writer_is_refused(path):
+    with JsonLines(path, "fma-small"), pytest.raises(JsonLinesError, match="Another process is writing"):
         JsonLines(path, "fma-small")
     write(path, SONG)
 
 
-def test_no_lock_is_left_behind(path):
+def test_the_lock_file_is_removed(path):
     write(path, SONG)
-    with pytest.raises(LinesError, match="not of mine"):
+    with pytest.raises(JsonLinesError, match="not of mine"):
         JsonLines(path, "mine")
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_run_that_was_killed_locks_nobody_out(path):
+def test_a_killed_run_does_not_keep_the_lock(path):
     hold = "import os, sys; from pathlib import Path; from genre.inference.jsonl import JsonLines"
     hold += "; held = JsonLines(Path(sys.argv[1]), 'fma-small'); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", hold, path], cwd=ROOT, check=False).returncode == -9
@@ -88,16 +88,16 @@ def test_a_run_that_was_killed_locks_nobody_out(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path):
-    with pytest.raises(LinesError, match="cannot be written: No such file or directory"):
+def test_a_path_that_cannot_be_written_raises(tmp_path):
+    with pytest.raises(JsonLinesError, match="cannot be written: No such file or directory"):
         JsonLines(tmp_path / "nowhere" / "genres.jsonl", "fma-small")
-    with pytest.raises(LinesError, match="cannot be written: Is a directory"):
+    with pytest.raises(JsonLinesError, match="cannot be written: Is a directory"):
         JsonLines(tmp_path, "fma-small")
 
 
 @contextmanager
 def small_disk(room):
-    """Files may have so many bytes, as on a disk that fills up; over before pytest writes again."""
+    """Limit the size of files to `room` bytes, as if the disk were full; left before pytest itself writes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
@@ -106,13 +106,13 @@ def small_disk(room):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_is_said_and_leaves_the_rows_that_it_took(path):
+def test_a_full_disk_raises_and_complete_rows_remain(path):
     write(path, SONG)
     with (
-        pytest.raises(LinesError, match="cannot be written: File too large"),
+        pytest.raises(JsonLinesError, match="cannot be written: File too large"),
         small_disk(path.stat().st_size + 10),
     ):
         write(path, BROKEN)
     assert path.read_bytes().endswith(b'"}\n{"file": "')
-    with JsonLines(path, "fma-small") as lines:
-        assert lines.files == {"song.mp3"}
+    with JsonLines(path, "fma-small") as out:
+        assert out.files == {"song.mp3"}

@@ -6,7 +6,7 @@ import pytest
 
 from genre.errors import AudioError
 from genre.inference.classify import Prediction, Window
-from genre.inference.report import in_words, rows, write_csv, write_json, write_windows_csv
+from genre.inference.report import format_sections, rows, write_csv, write_json, write_windows_csv
 from genre.inference.sections import Section
 
 LABELS = ["Folk", "Rock"]
@@ -18,13 +18,13 @@ RESULTS = [("song, with comma.mp3", SONG), ("broken.mp3", AudioError("This file 
 
 
 def written(writer, *arguments):
-    """What a writer writes, as lines by column, and how many files failed."""
+    """Rows by column, as a writer writes them, and how many files failed."""
     file = io.StringIO(newline="")
     failed = writer(*arguments, file)
     return list(csv.DictReader(io.StringIO(file.getvalue(), newline=""))), failed
 
 
-def test_a_line_a_file():
+def test_csv_has_one_row_per_file():
     (song, broken), failed = written(write_csv, RESULTS, LABELS)
     assert failed == 1
     assert song == {
@@ -42,25 +42,25 @@ def test_a_line_a_file():
     assert not any(broken[column] for column in broken if column not in ("file", "error"))
 
 
-def test_a_line_a_window():
-    lines, failed = written(write_windows_csv, RESULTS, LABELS)
+def test_windows_csv_has_one_row_per_window():
+    table, failed = written(write_windows_csv, RESULTS, LABELS)
     assert failed == 1
-    assert len(lines) == 33
-    assert (lines[16]["start"], lines[16]["end"], lines[16]["genre"]) == ("48.0000", "51.0000", "Rock")
-    assert lines[16]["Rock"] == "0.8000"
-    assert (lines[32]["file"], lines[32]["genre"], lines[32]["error"]) == ("broken.mp3", "", "This file is empty.")
+    assert len(table) == 33
+    assert (table[16]["start"], table[16]["end"], table[16]["genre"]) == ("48.0000", "51.0000", "Rock")
+    assert table[16]["Rock"] == "0.8000"
+    assert (table[32]["file"], table[32]["genre"], table[32]["error"]) == ("broken.mp3", "", "This file is empty.")
 
 
-def test_silence_and_notes_are_told():
+def test_silence_and_notes_are_written():
     windows = [Window(3 * i, 3 * i + 3, FOLK if i < 8 else {}) for i in range(16)]
     notes = ["Track 2 of 2 was used, the default one.", "Only 48 of 96 s could be decoded."]
     results = [("song.mp3", Prediction({"Folk": 0.9, "Rock": 0.1}, windows, 48.0, "made-up", notes=notes))]
-    (line,), _ = written(write_csv, results, LABELS)
-    assert line["notes"] == " ".join(notes)
-    assert line["sections"] == "0:00 to 0:24 Folk, 0:24 to 0:48 silence"
-    lines, _ = written(write_windows_csv, results, LABELS)
-    assert [one["genre"] for one in lines] == ["Folk"] * 8 + ["silence"] * 8
-    assert [lines[8][label] for label in LABELS] == ["", ""]
+    (summary,), _ = written(write_csv, results, LABELS)
+    assert summary["notes"] == " ".join(notes)
+    assert summary["sections"] == "0:00 to 0:24 Folk, 0:24 to 0:48 silence"
+    table, _ = written(write_windows_csv, results, LABELS)
+    assert [one["genre"] for one in table] == ["Folk"] * 8 + ["silence"] * 8
+    assert [table[8][label] for label in LABELS] == ["", ""]
     (row,) = json.loads(json.dumps(list(rows(results))))
     assert row["notes"] == notes
     assert [window["silent"] for window in row["windows"]] == [False] * 8 + [True] * 8
@@ -68,7 +68,7 @@ def test_silence_and_notes_are_told():
     assert row["sections"][1] == {"start": 24.0, "end": 48.0, "genre": None}
 
 
-def test_json_holds_everything():
+def test_json_has_predictions_sections_and_errors():
     file = io.StringIO()
     assert write_json(RESULTS, file) == 1
     song, broken = json.loads(file.getvalue())
@@ -79,42 +79,42 @@ def test_json_holds_everything():
 
 
 @pytest.mark.parametrize("name", ['=HYPERLINK("http://x","y").mp3', "+1.mp3", "-2.mp3", "@SUM(A1).mp3", "\t=1.mp3"])
-def test_names_never_become_formulas(name):
+def test_file_names_are_not_evaluated_as_formulas(name):
     for writer in (write_csv, write_windows_csv):
-        lines, _ = written(writer, [(name, SONG), (name, AudioError("@broken"))], LABELS)
-        assert {line["file"] for line in lines} == {"'" + name}
-        assert lines[-1]["error"] == "'@broken"
+        table, _ = written(writer, [(name, SONG), (name, AudioError("@broken"))], LABELS)
+        assert {row["file"] for row in table} == {"'" + name}
+        assert table[-1]["error"] == "'@broken"
     assert next(rows([(name, SONG)]))["file"] == name
 
 
-def test_genres_never_become_formulas():
-    """They are names of folders."""
+def test_genres_are_not_evaluated_as_formulas():
+    """Genres of a trained model are folder names."""
     song = Prediction({"=1+1": 1.0}, [Window(0, 3, {"=1+1": 1.0})], 3.0, "made-up")
-    (line,), _ = written(write_csv, [("song.mp3", song)], ["=1+1"])
-    assert line["genre"] == "'=1+1" and line["'=1+1"] == "1.0000"
+    (row,), _ = written(write_csv, [("song.mp3", song)], ["=1+1"])
+    assert row["genre"] == "'=1+1" and row["'=1+1"] == "1.0000"
 
 
-def test_a_name_that_is_not_utf8_can_be_written(tmp_path):
+def test_a_file_name_that_is_not_utf8_is_written_with_a_replacement_character(tmp_path):
     name = b"caf\xe9.mp3".decode("utf-8", "surrogateescape")
     with (tmp_path / "genres.csv").open("w", encoding="utf-8", newline="") as file:
         write_csv([(name, SONG)], LABELS, file)
     assert "caf\ufffd.mp3" in (tmp_path / "genres.csv").read_text(encoding="utf-8")
 
 
-def test_lines_are_written_as_results_come():
-    file, seen = io.StringIO(newline=""), []
+def test_csv_rows_are_written_as_results_arrive():
+    file, written_rows = io.StringIO(newline=""), []
 
     def results():
         for result in RESULTS:
-            seen.append(len(file.getvalue().splitlines()))
+            written_rows.append(len(file.getvalue().splitlines()))
             yield result
 
     write_csv(results(), LABELS, file)
-    assert seen == [1, 2]
+    assert written_rows == [1, 2]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_json_is_written_as_results_come_and_closed_where_they_break_off(count):
+def test_json_is_written_as_results_arrive_and_closed_when_interrupted(count):
     file = io.StringIO()
 
     def results():
@@ -128,5 +128,8 @@ def test_json_is_written_as_results_come_and_closed_where_they_break_off(count):
     assert json.loads(file.getvalue()) == list(rows(RESULTS[:count]))
 
 
-def test_sections_in_words():
-    assert in_words([Section(0, 47.6, "Folk"), Section(47.6, 159.2, "Rock")]) == "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"
+def test_sections_are_formatted():
+    assert (
+        format_sections([Section(0, 47.6, "Folk"), Section(47.6, 159.2, "Rock")])
+        == "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"
+    )

@@ -9,24 +9,24 @@ from genre.inference.sections import MIN_SECONDS, Section, sections
 LABELS = ["Folk", "Pop", "Rock"]
 
 
-def recording(said, *, confidence=0.7, hop=3.0, seconds=None):
-    """A recording whose windows say these genres, by their first letters; a space is silence."""
+def recording(genres, *, confidence=0.7, hop=3.0, seconds=None):
+    """A recording with windows of these genres, given by first letter; a space is a silent window."""
     windows = []
-    for number, letter in enumerate(said):
+    for number, letter in enumerate(genres):
         if letter == " ":
             windows.append(Window(number * hop, number * hop + 3, {}))
             continue
         genre = next(label for label in LABELS if label.startswith(letter))
         probabilities = {genre: confidence} | {label: (1 - confidence) / 2 for label in LABELS if label != genre}
         windows.append(Window(number * hop, number * hop + 3, probabilities))
-    if seconds is not None:  # the last window ends with the sound, as a classifier lets it
+    if seconds is not None:  # the last window ends with the recording, as in a classifier
         windows[-1] = Window(max(0.0, seconds - 3), seconds, windows[-1].probabilities)
     means = {label: float(np.mean([w.probabilities[label] for w in windows if not w.silent])) for label in LABELS}
     ranked = dict(sorted(means.items(), key=lambda pair: -pair[1]))
     return Prediction(ranked, windows, windows[-1].end, "made-up")
 
 
-def test_a_change_is_found_where_it_happens():
+def test_a_genre_change_is_located():
     assert sections(recording("F" * 16 + "R" * 20)) == [Section(0, 48, "Folk"), Section(48, 108, "Rock")]
 
 
@@ -34,32 +34,32 @@ def test_one_genre_is_one_section():
     assert sections(recording("F" * 30)) == [Section(0, 90, "Folk")]
 
 
-@pytest.mark.parametrize("blip", ["R", "RR", "RRR"])
-def test_a_blip_is_ignored_however_sure(blip):
-    said = "F" * 15 + blip + "F" * 15
-    assert sections(recording(said, confident=0.999)) == [Section(0, 3 * len(said), "Folk")]
+@pytest.mark.parametrize("change", ["R", "RR", "RRR"])
+def test_a_short_change_is_ignored_at_any_confidence(change):
+    genres = "F" * 15 + change + "F" * 15
+    assert sections(recording(genres, confidence=0.999)) == [Section(0, 3 * len(genres), "Folk")]
 
 
-def test_wavering_is_no_change():
+def test_frequent_changes_are_ignored():
     assert [s.genre for s in sections(recording("FRFFRFFFRF" * 4))] == ["Folk"]
 
 
-def test_a_song_may_come_back():
+def test_a_genre_may_return():
     found = sections(recording("F" * 12 + "P" * 12 + "F" * 12))
     assert [(s.start, s.end, s.genre) for s in found] == [(0, 36, "Folk"), (36, 72, "Pop"), (72, 108, "Folk")]
 
 
-def test_weak_hints_need_longer_to_make_a_section():
-    said = "F" * 10 + "R" * 6 + "F" * 10
-    assert len(sections(recording(said, confident=0.9))) == 3
-    assert len(sections(recording(said, confident=0.4))) == 1
+def test_a_section_needs_more_windows_at_low_confidence():
+    genres = "F" * 10 + "R" * 6 + "F" * 10
+    assert len(sections(recording(genres, confidence=0.9))) == 3
+    assert len(sections(recording(genres, confidence=0.4))) == 1
 
 
-def test_sections_are_long_enough_differ_from_their_neighbours_and_cover_everything():
+def test_sections_have_a_minimum_length_differ_from_their_neighbours_and_cover_the_recording():
     random = np.random.default_rng(0)
     for _ in range(50):
-        said = "".join("FPR"[random.integers(3)] * random.integers(1, 12) for _ in range(8))
-        prediction = recording(said, confident=random.uniform(0.4, 0.99))
+        genres = "".join("FPR"[random.integers(3)] * random.integers(1, 12) for _ in range(8))
+        prediction = recording(genres, confidence=random.uniform(0.4, 0.99))
         found = sections(prediction)
         assert [s.start for s in found] == [0, *(s.end for s in found[:-1])]
         assert found[-1].end == prediction.seconds
@@ -67,14 +67,14 @@ def test_sections_are_long_enough_differ_from_their_neighbours_and_cover_everyth
         assert all(a.genre != b.genre for a, b in pairwise(found))
 
 
-def test_overlapping_windows_say_the_same_as_windows_apart():
+def test_overlap_of_the_windows_does_not_change_the_sections():
     apart = sections(recording("F" * 16 + "R" * 16))
     overlapping = sections(recording("F" * 32 + "R" * 32, hop=1.5))
     assert [s.genre for s in overlapping] == [s.genre for s in apart]
     assert overlapping[0].end == pytest.approx(apart[0].end, abs=1.5)
 
 
-def test_a_last_window_that_reaches_back_counts_for_what_it_adds():
+def test_the_last_window_counts_only_beyond_its_overlap():
     found = sections(recording("F" * 10 + "R" * 11, seconds=61.0))
     assert found == [Section(0, 30, "Folk"), Section(30, 61.0, "Rock")]
 
@@ -88,15 +88,15 @@ def test_a_short_recording_is_one_section(seconds):
     assert sections(prediction) == [Section(0, seconds, prediction.genre)]
 
 
-def test_a_recording_in_one_piece_bears_its_own_verdict():
-    """The verdict on the recording weighs the windows otherwise, so it may differ from what they say one by one."""
+def test_a_single_section_has_the_genre_of_the_recording():
+    """The fusion for a recording has other weights than for its windows, so the genres may differ."""
     prediction = recording("F" * 10)
-    said_otherwise = Prediction({"Rock": 0.6, "Folk": 0.3, "Pop": 0.1}, prediction.windows, prediction.seconds, "")
-    assert sections(said_otherwise) == [Section(0, 30, "Rock")]
+    other_genre = Prediction({"Rock": 0.6, "Folk": 0.3, "Pop": 0.1}, prediction.windows, prediction.seconds, "")
+    assert sections(other_genre) == [Section(0, 30, "Rock")]
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("genres", "expected"),
     [
         ("F" * 10 + " " * 50, [(0, 30, "Folk"), (30, 180, None)]),
         (" " * 50 + "F" * 10, [(0, 150, None), (150, 180, "Folk")]),
@@ -110,9 +110,9 @@ def test_a_recording_in_one_piece_bears_its_own_verdict():
         ),
     ],
 )
-def test_long_silence_is_a_section_of_its_own(said, expected):
-    assert [(s.start, s.end, s.genre) for s in sections(recording(said))] == expected
+def test_long_silence_is_a_section(genres, expected):
+    assert [(s.start, s.end, s.genre) for s in sections(recording(genres))] == expected
 
 
-def test_silence_has_a_name():
+def test_a_section_of_silence_is_named_silence():
     assert [s.name for s in sections(recording("F" * 10 + " " * 10))] == ["Folk", "silence"]
