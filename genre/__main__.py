@@ -81,7 +81,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print a JSON list: one object per file, with all windows")
     output.add_argument("--csv", action="store_true", help="print CSV: one row per file")
-    output.add_argument("--out", type=Path, help="with --cluster: append one JSON line per file here; resumes")
+    output.add_argument("--out", type=Path, help="for --cluster: append one JSON line per file here, or resume a run")
     parser.add_argument("--cluster", metavar="ADDRESS", help="classify on a Dask cluster; 'local' uses all cores")
     arguments = parser.parse_args(argv)
     if (arguments.cluster is None) != (arguments.out is None):
