@@ -1,10 +1,10 @@
-"""The page: hear what genre a song is, see its spectrogram and the verdict of every 3-second window."""
+"""The page: classify songs by genre, with the spectrogram and a prediction for every 3-second window."""
 
 import argparse
 import os
 import sys
 
-from genre.web import uploads  # before Gradio, see there
+from genre.web import uploads  # must be imported before Gradio
 from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS
 
 # isort: split
@@ -20,10 +20,10 @@ from genre.web.models import Models
 from genre.web.tabs import batch, live, song
 from genre.web.theme import THEME
 
-UPLOAD_CHECK_SECONDS, UPLOAD_LIFE_SECONDS = 300, 3000  # so that uploads are gone within the hour
-SESSIONS = 1000  # of visitors and programs that are remembered, those used last; each takes 0.1 MB
+UPLOAD_CHECK_SECONDS, UPLOAD_TTL_SECONDS = 300, 3000  # so that uploads are deleted within the hour
+SESSIONS = 1000  # whose state is stored, the most recently used; 0.1 MB each
 
-try:  # ZeroGPU Spaces only start apps that mark a function; the network is quick on a CPU, so nothing is moved
+try:  # ZeroGPU Spaces start only apps with a decorated function; inference stays on the CPU
     import spaces
 
     spaces.GPU(lambda: None)
@@ -33,7 +33,7 @@ except ImportError:
 
 def build_page(models: Models) -> gr.Blocks:
     def describe(name: str) -> tuple:
-        """Introduction, facts and card of a model, or the sentence why there is none."""
+        """Introduction, facts and card of a model, or an alert if it does not load."""
         try:
             classifier = models.get(name)
         except genre.GenreError as error:
@@ -41,7 +41,7 @@ def build_page(models: Models) -> gr.Blocks:
         return views.intro(classifier.labels), views.about(classifier.checkpoint), classifier.checkpoint.card
 
     intro, about, card = describe(models.first)
-    with gr.Blocks(title=texts.TITLE, delete_cache=(UPLOAD_CHECK_SECONDS, UPLOAD_LIFE_SECONDS)) as page:
+    with gr.Blocks(title=texts.TITLE, delete_cache=(UPLOAD_CHECK_SECONDS, UPLOAD_TTL_SECONDS)) as page:
         intro = gr.HTML(intro, elem_id="intro")
         model = gr.Dropdown(
             models.names,
@@ -52,13 +52,13 @@ def build_page(models: Models) -> gr.Blocks:
             elem_id="model",
             render=False,
         )
-        latest = gr.State([])  # names of the files that were heard last
+        latest = gr.State([])  # names of the files that were chosen last
         with gr.Tabs() as tabs:
             with gr.Tab(texts.SONG_TAB, id="song"):
                 player = song.build(models, model)
             with gr.Tab(texts.LIVE_TAB):
                 live.build(models, model, player, tabs)
-            with gr.Tab(texts.SEVERAL_TAB):
+            with gr.Tab(texts.BATCH_TAB):
                 added = batch.build(models, model, latest)
         about = gr.HTML(about, elem_id="about")
         with gr.Accordion(texts.CARD, open=False):
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--checkpoint",
-        default=os.environ.get("GENRE_CHECKPOINT"),  # how a Space is told
+        default=os.environ.get("GENRE_CHECKPOINT"),  # set on Spaces
         help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision (GENRE_CHECKPOINT, or the shipped one)",
     )
     arguments = parser.parse_args()
@@ -83,8 +83,8 @@ def main() -> None:
     except genre.GenreError as error:
         sys.exit(f"app.py: {error}")
     keep_freed_memory()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # so that jobs do not fight for cores
-    processing_utils.async_transport = addresses.Bounded()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # jobs share the cores
+    processing_utils.async_transport = addresses.BoundedTransport()
     page = build_page(models)
     uploads.keep_clean(page)
     page.launch(
@@ -96,7 +96,7 @@ def main() -> None:
         ssr_mode=False,
         mcp_server=True,
         state_session_capacity=SESSIONS,
-        app_kwargs={"middleware": [Middleware(uploads.Room)]},
+        app_kwargs={"middleware": [Middleware(uploads.DiskSpaceCheck)]},
     )
 
 

@@ -1,4 +1,4 @@
-"""A visitor without a browser: sends files, and asks what the page asks."""
+"""A visitor without a browser: uploads files and calls the functions of the page."""
 
 import json
 import uuid
@@ -8,7 +8,7 @@ import httpx
 
 
 class Visitor:
-    """Speaks to the app at an address."""
+    """HTTP client of the app at an address."""
 
     def __init__(self, address: str):
         self.http = httpx.Client(base_url=f"{address}/gradio_api", timeout=120)
@@ -21,25 +21,25 @@ class Visitor:
         return self.http.post("/upload", files={"files": (name, content)})
 
     def upload(self, path: Path) -> dict:
-        """Upload a file that is taken; returns what the page hands to its functions."""
+        """Upload a file that must be accepted; returns the value that the functions of the page take."""
         (stored,) = self.send(path.name, path.read_bytes()).raise_for_status().json()
         return file(stored)
 
     def ask(self, function: str, *data: object, event: object = None) -> str:
-        """Call one of the page's own functions; returns all that the server says, a line of JSON an event."""
-        question = {
+        """Call a function of the page; returns all events of the server, one line of JSON each."""
+        request = {
             "fn_index": self.functions[function],
             "data": data,
             "event_data": event,
             "session_hash": self.session,
         }
-        joined = self.http.post("/queue/join", json=question)
+        joined = self.http.post("/queue/join", json=request)
         if joined.status_code != 200:
             return joined.text
         return self.http.get("/queue/data", params={"session_hash": self.session}).text
 
     def classify(self, song: object) -> dict | str | None:
-        """Call `/classify`; returns the verdict, or why there is none."""
+        """Call `/classify`; returns the prediction, or the error message."""
         event = self.http.post("/call/classify", json={"data": [song]}).raise_for_status().json()["event_id"]
         kind, data = self.http.get(f"/call/classify/{event}").text.strip().splitlines()[-2:]
         answer = json.loads(data.removeprefix("data: "))
@@ -47,5 +47,5 @@ class Visitor:
 
 
 def file(path: str) -> dict:
-    """A file on the server, as Gradio wants to be told of it."""
+    """A file on the server as a value of gradio.FileData."""
     return {"path": path, "meta": {"_type": "gradio.FileData"}}

@@ -1,6 +1,6 @@
-"""The parts of the page, one a file. Only here and in app.py does the project lean on Gradio."""
+"""The Gradio page. Only this package and app.py depend on Gradio."""
 
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"  # style sheet and scripts
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}  # events that are the page's own business
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}  # of events that are not part of the API

@@ -1,4 +1,4 @@
-"""The page for other programs: named endpoints over HTTP, and the same as MCP tools."""
+"""The page's API for programs: named HTTP endpoints, which are MCP tools, too."""
 
 from collections.abc import Iterator
 
@@ -11,20 +11,21 @@ from genre.web.models import Models
 
 
 def build(models: Models) -> None:
-    """Add the endpoints to the page; they use the model that it starts with."""
+    """Add the endpoints to the page; they use the model that the page starts with."""
     classifier = models.get(models.first)
 
     def classify(song: gr.FileData) -> dict:
-        """Tell the genre of a song.
+        """Classify a song by genre.
 
         Args:
             song: an audio file, or a video with a sound track.
 
         Returns:
-            genre, confidence, is_music, sure (whether the genre may be named alone), plausible (genres that it may well
-            be), probabilities {genre: p}, windows [{start, end, silent, probabilities}], times in seconds, and notes
-            (sentences on what was unusual about the file, such as how much of it could not be decoded). A silent window
-            has no probabilities.
+            genre (the nearest of the model's genres), confidence (its calibrated probability), is_music, confident
+            (whether the confidence suffices to name the genre alone), prediction_set (genres that the song may well
+            be), probabilities {genre: p}, windows [{start, end, silent, probabilities}], seconds, notes (sentences
+            about the file, such as how much of it could not be decoded) and checkpoint. Times are in seconds. A silent
+            window has no probabilities.
         """
         try:
             return classifier.classify(song["path"]).to_dict()
@@ -32,16 +33,16 @@ def build(models: Models) -> None:
             raise gr.Error(str(error), print_exception=False) from error
 
     def classify_batch(songs: list[gr.FileData]) -> Iterator[list[dict]]:
-        """Tell the genres of several songs.
+        """Classify several songs by genre.
 
         Args:
             songs: audio files, or videos with a sound track.
 
         Returns:
-            a list with an object a song, in order: "file", its name as the call gives it, and what `classify` returns
-            or "error", why it could not be decoded. The Python client takes characters such as "?" and ":" out of names
-            before it sends them; join by order where names have such. The list is handed over after every song, and is
-            complete at the end.
+            a list with an object a song, in order: "file", its name in the call, and what `classify` returns or
+            "error", why it could not be decoded. The Python client removes characters such as "?" and ":" from names
+            before it sends them; join such names by order. The list is sent after every song and is complete at the
+            end.
         """
         if len(songs) > MAX_SONGS:
             raise gr.Error(texts.too_many(MAX_SONGS), print_exception=False)

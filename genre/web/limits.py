@@ -1,4 +1,4 @@
-"""What the page takes from its visitors. Every limit can be set from the environment; the defaults suit two cores.
+"""Limits of the page, set by environment variables; the defaults suit two cores.
 
 GENRE_MAX_FILE_SIZE=50mb GENRE_PARALLEL_JOBS=8 python app.py
 """
@@ -10,7 +10,7 @@ UNITS = {"kb": 2**10, "mb": 2**20, "gb": 2**30}
 
 
 def _number(name: str, default: int) -> int:
-    """A setting that counts something; one that makes no sense ends the program with a sentence."""
+    """A whole number above 0; exits with one line if the variable holds anything else."""
     text = os.environ.get(f"GENRE_{name}", str(default))
     if not re.fullmatch("[1-9][0-9]*", text):
         raise SystemExit(f"GENRE_{name} must be a whole number above 0, such as {default}, not {text!r}.")
@@ -18,7 +18,7 @@ def _number(name: str, default: int) -> int:
 
 
 def _size(name: str, default: str) -> int:
-    """A setting such as "50mb", in bytes."""
+    """A size such as "50mb", in bytes; exits with one line if the variable holds anything else."""
     text = os.environ.get(f"GENRE_{name}", default)
     size = re.fullmatch("([1-9][0-9]*)(kb|mb|gb)", text.lower())
     if not size:
@@ -27,9 +27,9 @@ def _size(name: str, default: str) -> int:
 
 
 MAX_FILE_SIZE = _size("MAX_FILE_SIZE", "200mb")
-MAX_MODEL_SIZE = _size("MAX_MODEL_SIZE", "200mb")  # of the files of a model from the Hub
-MAX_SECONDS = _number("MAX_SECONDS", 30 * 60)  # of a recording are heard
-JOB_SECONDS = _number("JOB_SECONDS", 120)  # after which the verdict is on what was heard by then
-PARALLEL_JOBS = _number("PARALLEL_JOBS", 2)
-MAX_WAITING = _number("MAX_WAITING", 64)  # visitors in the queue; the next one is told to come back
-MAX_SONGS = _number("MAX_SONGS", 100)  # of several at a time
+MAX_MODEL_SIZE = _size("MAX_MODEL_SIZE", "200mb")  # bytes; all files of a model from the Hub
+MAX_SECONDS = _number("MAX_SECONDS", 30 * 60)  # of a recording that are classified
+JOB_SECONDS = _number("JOB_SECONDS", 120)  # after which decoding stops and the audio so far is classified
+PARALLEL_JOBS = _number("PARALLEL_JOBS", 2)  # recordings that are classified at the same time
+MAX_WAITING = _number("MAX_WAITING", 64)  # jobs in the queue; further ones are refused
+MAX_SONGS = _number("MAX_SONGS", 100)  # in a batch

@@ -11,12 +11,12 @@ from genre.models.checkpoint import DEFAULT, HUB_PREFIX, load_checkpoint
 from genre.web import texts, upload_reader
 from genre.web.limits import MAX_MODEL_SIZE
 
-KEPT = 3  # models in memory at most, besides the first one
+CACHED = 3  # models in memory, besides the first one
 HUB_NAME = re.compile(rf"({HUB_PREFIX})?[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
 class Models:
-    """Classifiers by name; each is loaded once, by whoever asks first.
+    """Classifiers by name, loaded on first use.
 
     Args:
         first: name or folder of the checkpoint that the page starts with.
@@ -29,18 +29,18 @@ class Models:
         self.first = first or DEFAULT
         self._start = _load(self.first)
         self._lock = threading.Lock()
-        self._load = lru_cache(KEPT)(_load)
+        self._load = lru_cache(CACHED)(_load)
 
     @property
     def names(self) -> list[str]:
-        """The one that the page starts with, then the others that lie at hand."""
+        """The one that the page starts with, then the others in `checkpoints/`."""
         return list(dict.fromkeys([self.first, *genre.available()]))
 
     def get(self, name: str | None) -> Classifier:
         """The classifier of a name in `names`, or of "user/repo" on the Hugging Face Hub, "@revision" added or not.
 
         Raises:
-            CheckpointError: there is none of that name; a visitor's name is never taken for a folder of the server.
+            CheckpointError: there is none of that name. A name from a visitor is never used as a path.
         """
         name = (name or self.first).strip()
         if name == self.first:

@@ -1,4 +1,4 @@
-"""How a program asks what the page was asked: Python, curl and MCP, with its address and the files just heard."""
+"""Code snippets in Python, curl and MCP that call the API, with the page's address and the visitor's file names."""
 
 import json
 import shlex
@@ -10,17 +10,17 @@ from gradio.route_utils import get_root_url
 
 from genre.web import QUIET, texts
 
-ROUTE = "/gradio_api/run/predict"  # where the page asks what is not queued
+ROUTE = "/gradio_api/run/predict"  # of events without a queue
 ANY_SONG = ["song.mp3"]
 
 
 def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State) -> None:
-    """The accordion.
+    """Lay out and wire the accordion.
 
     Args:
-        song: the player of the tab with one song.
-        added: the event that hands in several songs.
-        latest: names of the files that were heard last.
+        song: audio component of the tab of one song.
+        added: event that adds songs to the batch.
+        latest: names of the files that were chosen last.
     """
 
     def fill(names: list[str], request: gr.Request) -> tuple[str, str, str]:
@@ -30,7 +30,7 @@ def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State) 
     def one(path: str | None) -> list[str]:
         return [Path(path).name] if path else []
 
-    with gr.Accordion(texts.CALLS, open=False, elem_id="calls"), gr.Tabs():
+    with gr.Accordion(texts.SNIPPETS, open=False, elem_id="snippets"), gr.Tabs():
         with gr.Tab("Python"):
             in_python = _code("python")
         with gr.Tab("curl"):
@@ -50,17 +50,17 @@ def _code(language: str) -> gr.Code:
 
 
 def python(address: str, names: list[str]) -> str:
-    """A script that needs gradio_client only."""
+    """A Python script; needs only gradio_client."""
     return f"""from gradio_client import Client, handle_file
 
 client = Client({address!r})
 songs = {_listed(names)}
 
-verdict = client.predict(handle_file(songs[0]), api_name="/classify")
-print(verdict["genre"], verdict["confidence"])
+result = client.predict(handle_file(songs[0]), api_name="/classify")
+print(result["genre"], result["confidence"])
 
-for song, verdict in zip(songs, client.predict([handle_file(song) for song in songs], api_name="/classify_batch")):
-    print(song, verdict.get("genre") or verdict["error"])
+for song, result in zip(songs, client.predict([handle_file(song) for song in songs], api_name="/classify_batch")):
+    print(song, result.get("genre") or result["error"])
 """
 
 
@@ -70,7 +70,7 @@ def _listed(names: list[str]) -> str:
 
 
 def curl(address: str, names: list[str]) -> str:
-    """A script for any shell: send the file, ask, and wait for the answer. File names never reach curl's own syntax."""
+    """A POSIX shell script: upload, submit, wait for the result. File names are quoted and never parsed by curl."""
     return f"""url={shlex.quote(address + "/gradio_api")}
 for song in {" ".join(map(shlex.quote, names))}; do
   path=$(curl -sf -F 'files=@-;filename=song' "$url/upload" < "$song" | sed 's/^\\["//; s/"\\]$//')
@@ -82,5 +82,5 @@ done
 
 
 def mcp(address: str) -> str:
-    """The entry for an assistant's settings."""
+    """The JSON entry for the settings of an MCP client."""
     return json.dumps({"mcpServers": {"genre": {"url": f"{address}/gradio_api/mcp/"}}}, indent=2)

@@ -1,43 +1,54 @@
-"""What visitors read, in one place. Texts with a name in them are functions; escaping is left to the views."""
+"""All texts of the page. Texts with values in them are functions; `genre.web.views` escapes them."""
 
 TITLE = "What genre is this?"
 EMPTY = "Drop a song, record a few seconds, or try an example."
-EMPTY_MORE = "The genre appears here; below, the spectrogram and the verdict of every window."
+EMPTY_MORE = "The genre appears here; below, the spectrogram and the prediction for every window."
 BLANK_SPECTROGRAM = "The spectrogram"
 BLANK_ROLL = "The genre of every window"
-LISTENING = "Listening …"
-NO_VERDICT = "No verdict"
+CLASSIFYING = "Classifying …"
+NO_RESULT = "No result"
 BUSY = "The server is too busy for this just now. Come back in a minute and try again."
 SOUNDS_LIKE = "This sounds like"
-HARD_TO_SAY = "Hard to say: it may be"
-NOT_MUSIC_LEAD = "Listen again"
+NOT_CONFIDENT = "Hard to say: it may be"
+NOT_MUSIC_LEAD = "Please check the recording"
 NOT_MUSIC = "This does not sound like music"
 NOT_MUSIC_MORE = "It is more like speech, noise or plain tones. As music it would be nearest to:"
-STILL_LISTENING = ", still listening …"
-HEARD_ALL = "."
-LIMIT_REACHED = "; longer files are heard up to there."
-OUT_OF_TIME = "; there was no time for the rest, since many are listening."
+STILL_CLASSIFYING = ", still classifying …"
+COMPLETE = "."
+LIMIT_REACHED = "; longer files are classified up to there."
+OUT_OF_TIME = "; there was no time for the rest, since the server is busy."
 FOLDER_ON_SONG = "This is a folder. Drop it on the tab “Several songs”, or one of its files here."
 NOT_SENT = "This file was not sent here."
 NO_ROOM = "The server has no room for this file just now; please try again in a few minutes."
-UNPLAYABLE = "This browser cannot play this file; the verdict stands all the same."
+UNPLAYABLE = "This browser cannot play this file; the result is complete all the same."
 EXAMPLES = "Synthetic examples, made by a script"
 CARD = "Model card: how it was trained, what it scores, what it cannot know"
 MODEL = "Model"
 MODEL_MORE = "One that is here, or user/repo from the Hugging Face Hub"
 NO_SUCH_MODEL = "There is no model of that name here; a model on the Hugging Face Hub is named user/repo."
-POSITION = "Position; arrow keys go from window to window, space plays, enter tells why"
-LOOKING = "Looking for what spoke for it …"
-WHY_HINT = "Click a window to hear it and to see why."
-WHY_ALT = "Spectrogram of the window; what spoke for the genre is orange"
-WHY_METHOD = "Orange: parts of the spectrogram that spoke for the genre (integrated gradients)."
-PRIVACY = "Recordings are used for the verdict only and deleted within the hour."
+POSITION = "Position; arrow keys go from window to window, space plays, enter explains the window"
+EXPLAINING = "Computing which parts raised its score …"
+WHY_HINT = "Click a window to play it and to see why."
+WHY_ALT = "Spectrogram of the window; the parts that raised the score of the genre are orange"
+WHY_METHOD = "Orange: parts of the spectrogram that raised the score of the genre (integrated gradients)."
+PRIVACY = "Recordings are used for classification only and deleted within the hour."
+GENRES_OVERLAP = "Genres overlap: more than one may fit a song."
+OTHER_GENRES = ["jazz", "reggae", "classical", "blues", "country", "metal", "gospel", "flamenco"]  # see `intro`
+OTHER_GENRES_NAMED = 3
 
 
 def intro(labels: list[str]) -> str:
+    """Three sentences: the closed set of labels, what happens to other music, how to read the percentages.
+
+    The examples of other music are the first of `OTHER_GENRES` that no label contains.
+    """
+    known = " ".join(labels).lower()
+    others = [genre for genre in OTHER_GENRES if genre not in known][:OTHER_GENRES_NAMED]
+    other_music = f"Music such as {between(others)} is none of them and" if others else "Music of any other genre"
     return (
-        f"A song is heard in 3-second windows and placed among {len(labels)} genres: {', '.join(labels[:-1])} "
-        f"and {labels[-1]}."
+        f"The model classifies a song in 3-second windows and names the nearest of its {len(labels)} genres: "
+        f"{', '.join(labels[:-1])} and {labels[-1]}. {other_music} gets the nearest one all the same. "
+        "Read the percentages as the model's confidence."
     )
 
 
@@ -51,25 +62,33 @@ def between(genres: list[str]) -> str:
 
 
 def confidence(p: float, runner_up: str | None) -> str:
-    return f"{p:.0%} sure" + (f", with {runner_up} close behind" if runner_up else "")
+    return f"{p:.0%} confidence" + (f", with {runner_up} close behind" if runner_up else "")
 
 
-def doubt(first: str, p: float, rest: list[str]) -> str:
+def alternatives(first: str, p: float, rest: list[str]) -> str:
     return f"{p:.0%} for {first}" + (f"; {between(rest)} cannot be ruled out" if rest else "")
 
 
-def course(sections: list[tuple[str, str, str]]) -> str:
-    """0:00 to 0:48 Folk, then Rock; a section of silence is called that."""
-    start, end, genre = sections[0]
-    return f"{start} to {end} {genre}, " + ", ".join(f"then {one}" for _, _, one in sections[1:]) + "."
+def sections(spans: list[tuple[str, str, str]]) -> str:
+    """0:00 to 0:48 Folk, then Rock.
+
+    Args:
+        spans: start, end and name of each section, at least two.
+    """
+    start, end, name = spans[0]
+    return f"{start} to {end} {name}, " + ", ".join(f"then {one}" for _, _, one in spans[1:]) + "."
 
 
 def why(genre: str, span: str) -> str:
     return f"Why {genre}, {span}"
 
 
-def heard(clock: str, windows: int) -> str:
-    return f"LiveResult {clock} in {windows} window{'s' if windows > 1 else ''}"
+def nearest_of(labels: int) -> str:
+    return f"Nearest of {labels} genres."
+
+
+def coverage(clock: str, windows: int) -> str:
+    return f"Classified {clock} in {windows} window{'s' if windows > 1 else ''}"
 
 
 def origin(training: dict) -> str:
@@ -85,29 +104,24 @@ def score(source: str, test: dict, labels: int) -> str:
     )
 
 
-KNOWS_NOTHING_ELSE = (
-    "It knows no genre beyond its list, and genres overlap: read the percentages as a well-informed opinion."
-)
-
-
-# Several songs
+# Batch
 
 SONG_TAB = "A song"
-SEVERAL_TAB = "Several songs"
+BATCH_TAB = "Several songs"
 SONGS = "Songs"
 FOLDER = "Choose a folder"
 STOP = "Stop"
 CLEAR = "Clear the list"
-DOWNLOADS = ["CSV, a line a song", "CSV, a line a window", "JSON, everything"]
-COLUMNS = ["Song", "Verdict", "Confidence", "Sections"]
+DOWNLOADS = ["CSV, a row a song", "CSV, a row a window", "JSON, everything"]
+COLUMNS = ["Song", "Result", "Confidence", "Sections"]
 WAITING = "Waiting"
 NOT_MUSIC_SHORT = "Not music, it seems"
 PICK = "Choose a song in the list to see it in full."
-DELETED = "This recording has been deleted from here by now; drop it again to see and hear it."
-LEFT_OUT = {  # for the script
+DELETED = "This recording has been deleted from here by now; drop it again to see and play it."
+LEFT_OUT = {  # for folder.js
     "none": "There is no file in this folder.",
     "one": "1 other file left out: ",
-    "several": "{n} other files left out: ",
+    "many": "{n} other files left out: ",
     "more": "{names} and {n} more",
 }
 
@@ -117,15 +131,15 @@ def songs_more(most: int, minutes: int) -> str:
 
 
 def too_many(most: int) -> str:
-    return f"At most {most} songs are heard at a time; send the others after these."
+    return f"At most {most} songs are classified at a time; send the others after these."
 
 
 def progress(done: int, total: int) -> str:
     return f"{done} of {total}"
 
 
-def hearing(name: str, clock: str) -> str:
-    return f"Listening to {name}" + (f", {clock} so far" if clock else " …")
+def classifying(name: str, clock: str) -> str:
+    return f"Classifying {name}" + (f", {clock} so far" if clock else " …")
 
 
 def waiting(songs: int) -> str:
@@ -133,18 +147,19 @@ def waiting(songs: int) -> str:
 
 
 def finished(songs: int, failed: int) -> str:
-    return f"{_songs(songs - failed)} heard" + (f", {failed} could not be" if failed else "") + "."
+    return f"{_songs(songs - failed)} classified" + (f", {failed} could not be" if failed else "") + "."
 
 
-def left_out(unheard: int, kept: int) -> list[str]:
+def left_out(unclassified: int, limit: int) -> list[str]:
     """A sentence for every reason why a song is not in the list.
 
     Args:
-        kept: how many were taken where there were too many, else 0.
+        unclassified: number of songs that a stop removed.
+        limit: length of the list if files exceeded it, else 0.
     """
     return [
-        *([f"Stopped: {_songs(unheard)} not heard."] if unheard else []),
-        *([f"The list holds {kept} songs at most; those after them were left out."] if kept else []),
+        *([f"Stopped: {_songs(unclassified)} not classified."] if unclassified else []),
+        *([f"The list holds {limit} songs at most; those after them were left out."] if limit else []),
     ]
 
 
@@ -152,9 +167,9 @@ def _songs(number: int) -> str:
     return f"{number} song{'' if number == 1 else 's'}"
 
 
-# Calls from a program
+# Code snippets
 
-CALLS = "Call it from a program"
+SNIPPETS = "Call it from a program"
 MCP_MORE = "For assistants that speak MCP; they may call the same two functions."
 
 
@@ -163,23 +178,24 @@ MCP_MORE = "For assistants that speak MCP; they may call the same two functions.
 LIVE_TAB = "Live"
 LIVE_EMPTY = "Play, sing or hum."
 LIVE_EMPTY_MORE = "The genre of the last 12 seconds appears here and follows what you play."
-LIVE_SOON = "The first verdict comes after 3 seconds."
+LIVE_RECORDING = "Recording …"
+LIVE_SOON = "The first result comes after 3 seconds."
 LIVE_QUIET = "Too quiet to tell"
 LIVE_QUIET_MORE = "Play louder or come closer: the level should pass the mark."
-LIVE_HEARD = "Time heard"
+LIVE_CLOCK = "Time recorded"
 LIVE_LEVEL = "Level of the microphone, in decibels of full scale"
 LIVE_GARBLED = "The sound from this microphone cannot be read."
 LIVE_NOT_UPLOADED = "This recording was not sent by your browser."
-LIVE = {  # for the script; errors by the name the browser gives them
-    "start": "Start listening",
+LIVE = {  # for live.js; errors by their DOMException name
+    "start": "Start recording",
     "stop": "Stop and keep the recording",
-    "ready": "It stops by itself after 10 minutes. What it heard becomes a recording to play.",
+    "ready": "It stops by itself after 10 minutes. The recording can be played afterwards.",
     "asking": "Your browser may ask whether this page may use the microphone.",
     "loud": "Loud enough: the level is past the mark.",
     "quiet": "Too quiet: play louder or come closer.",
     "short": "That was too short to keep.",
-    "handing": "Handing over the recording …",
-    "handed": "The recording is on the tab “A song”.",
+    "sending": "Sending the recording …",
+    "sent": "The recording is on the tab “A song”.",
     "lost": "The recording could not be sent; the connection may be down.",
     "file": "Live recording.wav",
     "NotAllowedError": "The microphone is blocked. Allow it for this page in your browser, then start again.",
@@ -190,5 +206,5 @@ LIVE = {  # for the script; errors by the name the browser gives them
 }
 
 
-def live_heard(clock: str) -> str:
-    return f"From the last {clock}; all of it is judged when you stop."
+def live_coverage(clock: str) -> str:
+    return f"From the last {clock}; all of it is classified when you stop."

@@ -1,4 +1,4 @@
-"""How the page reads what visitors send: in a process apart, and within its limits."""
+"""Decodes uploads in a worker process, within the limits of the page."""
 
 import time
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from genre.web.limits import JOB_SECONDS, MAX_SECONDS
 def read(
     path: str, rate: int, *, start: float = 0.0, seconds: float | None = None, notes: list[str] | None = None
 ) -> Iterator[np.ndarray]:
-    """As `genre.audio.decode.stream`, but at most `MAX_SECONDS`, and no more than is used within `JOB_SECONDS`.
+    """As `genre.audio.decode.stream`, but at most `MAX_SECONDS`, and ends `JOB_SECONDS` after its start.
 
     Raises:
-        AudioError: also where the path leads out of the folder of uploads: a program may name any file of the server.
+        AudioError: also if the path is outside the folder of uploads, since an API call may contain any path.
     """
     if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
         raise AudioError(texts.NOT_SENT)

@@ -1,7 +1,7 @@
-"""The folder of what visitors send. To be imported before Gradio, which reads once where that is.
+"""The folder of uploads. Import this module before Gradio, which reads GRADIO_TEMP_DIR on import.
 
-Gradio deletes what it remembers. Of what a process that was killed or a visitor who left half-way leaves behind it
-knows nothing, so the folder itself is looked through; it is one of its own, so that all in it may be deleted.
+Gradio deletes the files of sessions that it still knows. Files of a process that was killed, and uploads that were
+cancelled, stay; a thread therefore deletes all old files in the folder, which the app uses alone.
 """
 
 import errno
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from gradio import Blocks
 
 NAME = "genre"
-LIFE_SECONDS = 3300  # of a file, so that it is gone within the hour
-UNFINISHED_SECONDS = 300  # without a further byte, after which an upload has been given up
+TTL_SECONDS = 3300  # time to live of a file, so that it is deleted within the hour
+UNFINISHED_TTL_SECONDS = 300  # of an upload that has received no further byte
 CHECK_SECONDS = 60
 
 
 def _own_folder() -> Path:
-    """Make a folder and tell Gradio to use it."""
+    """Create a folder and set GRADIO_TEMP_DIR to it; exits with one line if that is impossible."""
     try:
         folder = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"), NAME).resolve()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,37 +46,34 @@ FOLDER = _own_folder()
 
 
 def keep_clean(page: "Blocks") -> None:
-    """Delete what is old, now and from time to time, but for what the page has put there before its first visitor.
-
-    That is copies of the examples, which are made once. Gradio itself would delete them with the uploads.
-    """
-    kept = set()
+    """Start a thread that deletes old files, and exempt the examples, which Gradio copies to the folder only once."""
+    exempt = set()
     for block in page.blocks.values():
         block.keep_in_cache |= block.temp_files
-        kept |= block.keep_in_cache
+        exempt |= block.keep_in_cache
 
     def work() -> None:
         while True:
-            sweep(kept)
+            sweep(exempt)
             time.sleep(CHECK_SECONDS)
 
     threading.Thread(target=work, daemon=True).start()
 
 
-def sweep(kept: set[str]) -> None:
-    """Delete files and empty folders that are too old, but for paths to keep.
+def sweep(exempt: set[str]) -> None:
+    """Delete files and empty folders older than their time to live, but for the paths in `exempt`.
 
-    Uploads on their way lie in the folder itself.
+    Unfinished uploads are directly in `FOLDER`, finished ones in folders of their own.
     """
-    for path in sorted(FOLDER.rglob("*"), reverse=True):  # what is in a folder before the folder
-        life = UNFINISHED_SECONDS if path.parent == FOLDER else LIFE_SECONDS
-        with suppress(OSError):  # Gradio was quicker, or something is still in the folder
-            if str(path) not in kept and time.time() - path.lstat().st_ctime > life:
+    for path in sorted(FOLDER.rglob("*"), reverse=True):  # contents before their folder
+        ttl = UNFINISHED_TTL_SECONDS if path.parent == FOLDER else TTL_SECONDS
+        with suppress(OSError):  # Gradio has deleted it meanwhile, or the folder is not empty
+            if str(path) not in exempt and time.time() - path.lstat().st_ctime > ttl:
                 path.rmdir() if path.is_dir() else path.unlink()
 
 
-class Room:
-    """Turns uploads away for which there is no room on the disk, before any of it is taken."""
+class DiskSpaceCheck:
+    """ASGI middleware that answers uploads larger than the free disk space with status 507."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -86,13 +83,13 @@ class Room:
             return await self.app(scope, receive, send)
         refusal = PlainTextResponse(texts.NO_ROOM, 507)
         if int(Headers(scope=scope).get("content-length", 0)) > shutil.disk_usage(FOLDER).free:
-            async for _ in Request(scope, receive).stream():  # who is still sending would not hear the answer
+            async for _ in Request(scope, receive).stream():  # a client that still sends would not read a response
                 pass
             return await refusal(scope, receive, send)
         try:
-            with suppress(ClientDisconnect):  # nobody is left to answer
+            with suppress(ClientDisconnect):
                 await self.app(scope, receive, send)
-        except OSError as error:  # several uploads at once may fill it all the same
+        except OSError as error:  # the disk became full meanwhile
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             await refusal(scope, receive, send)

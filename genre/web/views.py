@@ -1,13 +1,13 @@
-"""The HTML that the page shows: verdict, timeline, states. The texts are in `genre.web.texts`.
+"""HTML of the prediction card, the timeline and the explanation. The texts are in `genre.web.texts`.
 
-File names, labels and messages come from outside and are escaped wherever they are shown.
+File names, labels and messages are untrusted input and are escaped here.
 """
 
 from html import escape
 
 from genre.features.image import data_uri, mel_position
 from genre.inference.classify import Prediction, Window
-from genre.inference.explain import Explanation, picture
+from genre.inference.explain import Explanation, attribution_image
 from genre.inference.sections import SILENCE_NAME, Section, clock, sections
 from genre.models.checkpoint import Checkpoint
 from genre.models.metrics import main_source
@@ -16,19 +16,19 @@ from genre.web import texts
 # Eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey instead of black for the dark theme).
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00", "#56b4e9", "#c9b100"]
 NOTES = {"A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}
-CLOSE = 0.10  # a runner-up within this of the winner is named with it
+CLOSE = 0.10  # the second genre is named, too, if its probability is less than this below the first
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 MOST_TICKS = 8
-MOST_NAMED = 3  # plausible genres in a headline
+MOST_NAMED = 3  # genres of the prediction set in a headline
 
 
 def _card(headline: str, more: str = "", kind: str = "empty", role: str = "status") -> str:
-    return f'<div class="verdict {kind}" role="{role}"><p class="genre">{headline}</p><p>{escape(more)}</p></div>'
+    return f'<div class="prediction {kind}" role="{role}"><p class="genre">{headline}</p><p>{escape(more)}</p></div>'
 
 
 EMPTY = _card(texts.EMPTY, texts.EMPTY_MORE)
-LISTENING = _card(texts.LISTENING, kind="empty busy")
-LOOKING = f'<div class="why busy" role="status"><p>{texts.LOOKING}</p></div>'
+CLASSIFYING = _card(texts.CLASSIFYING, kind="empty busy")
+EXPLAINING = f'<div class="why busy" role="status"><p>{texts.EXPLAINING}</p></div>'
 
 
 def intro(labels: list[str]) -> str:
@@ -42,7 +42,7 @@ def about(checkpoint: Checkpoint) -> str:
         name = main_source(metrics)
         facts += texts.score(name, metrics["test"][name], len(checkpoint.labels))
     return (
-        f'<div class="about"><p><b>About the model.</b> {escape(facts)}{texts.KNOWS_NOTHING_ELSE}</p>'
+        f'<div class="about"><p><b>About the model.</b> {escape(facts)}{texts.GENRES_OVERLAP}</p>'
         f"<p><b>Privacy.</b> {texts.PRIVACY}</p></div>"
     )
 
@@ -52,41 +52,43 @@ def alert(message: str) -> str:
 
 
 def error(message: str) -> str:
-    """An alert as a card, where a verdict was asked for."""
-    return _card(texts.NO_VERDICT, message, "error", "alert")
+    """An alert in place of a prediction card."""
+    return _card(texts.NO_RESULT, message, "error", "alert")
 
 
-def verdict(prediction: Prediction, labels: list[str], heard: str, role: str = "status") -> str:
-    """The genre in large type, how sure that is, the three likeliest as bars, and what it is about.
+def prediction_card(prediction: Prediction, labels: list[str], coverage: str, role: str = "status") -> str:
+    """The genre in large type, its confidence, bars of the three most probable genres, and small print.
 
     Args:
-        heard: the last line.
-        role: for screen readers, which read a "status" out whenever it changes.
+        labels: of the model.
+        coverage: what was classified, at the end of the small print.
+        role: ARIA role; screen readers read a "status" out whenever it changes.
     """
     kind, lead, headline, more = _headline(prediction)
     return (
-        f'<div class="verdict {kind}" role="{role}" style="--colour:{colour(prediction.genre, labels)}"><p>{lead}</p>'
-        f'<h2 class="genre">{escape(headline)}</h2><p class="confidence">{escape(more)}</p>'
+        f'<div class="prediction {kind}" role="{role}" style="--colour:{colour(prediction.genre, labels)}">'
+        f'<p>{lead}</p><h2 class="genre">{escape(headline)}</h2><p class="confidence">{escape(more)}</p>'
         f"{_bars(list(prediction.probabilities.items())[:3], labels)}"
-        f'<p class="heard">{_course(prediction)}{escape(heard)}</p>{_file_notes(prediction)}</div>'
+        f'<p class="coverage">{_sections_line(prediction)}{texts.nearest_of(len(labels))} {escape(coverage)}</p>'
+        f"{_file_notes(prediction)}</div>"
     )
 
 
 def _headline(prediction: Prediction) -> tuple[str, str, str, str]:
-    """The kind of verdict, and what stands above the large type, in it, and below."""
+    """CSS class of the card, and the texts above the large type, in it, and below."""
     (first, p), *others = prediction.probabilities.items()
     if not prediction.is_music:
-        return "doubtful", texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
+        return "uncertain", texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
     if not prediction.confident and len(prediction.prediction_set) > 1:
         named, rest = prediction.prediction_set[:MOST_NAMED], prediction.prediction_set[MOST_NAMED:]
-        return "doubtful", texts.HARD_TO_SAY, texts.between(named), texts.doubt(first, p, rest)
+        return "uncertain", texts.NOT_CONFIDENT, texts.between(named), texts.alternatives(first, p, rest)
     close = others[0][0] if others and p - others[0][1] < CLOSE else None
-    return "clear", texts.SOUNDS_LIKE, first, texts.confidence(p, close)
+    return "confident", texts.SOUNDS_LIKE, first, texts.confidence(p, close)
 
 
 def _bars(items: list[tuple[str, float]], labels: list[str]) -> str:
     bars = "".join(
-        f'<li style="--colour:{colour(genre, labels)};--part:{p:.4f}"><span>{escape(genre)}</span>'
+        f'<li style="--colour:{colour(genre, labels)};--fraction:{p:.4f}"><span>{escape(genre)}</span>'
         f'<i aria-hidden="true"></i><b>{p:.0%}</b></li>'
         for genre, p in items
     )
@@ -94,46 +96,45 @@ def _bars(items: list[tuple[str, float]], labels: list[str]) -> str:
 
 
 def _file_notes(prediction: Prediction) -> str:
-    """What was unusual about the file, where something was."""
+    """The notes of the prediction; empty without any."""
     return f'<p class="notes">{escape(" ".join(prediction.notes))}</p>' if prediction.notes else ""
 
 
-def _course(prediction: Prediction) -> str:
-    """The sections, where there is more than one."""
+def _sections_line(prediction: Prediction) -> str:
+    """The sections in words; empty if there is only one."""
     found = sections(prediction)
     if len(found) < 2:
         return ""
-    return (
-        f'<span class="course">{escape(texts.course([(clock(s.start), clock(s.end), s.name) for s in found]))}</span> '
-    )
+    spans = [(clock(s.start), clock(s.end), s.name) for s in found]
+    return f'<span class="sections">{escape(texts.sections(spans))}</span> '
 
 
-def heard(prediction: Prediction) -> str:
-    """How much the verdict is about; the end of the sentence is the caller's."""
-    return texts.heard(clock(round(prediction.seconds)), len(prediction.windows))
+def coverage(prediction: Prediction) -> str:
+    """Duration and number of windows that were classified; the caller adds the end of the sentence."""
+    return texts.coverage(clock(round(prediction.seconds)), len(prediction.windows))
 
 
 def why(explanation: Explanation, labels: list[str]) -> str:
-    """The map of one window, and the probabilities of every genre."""
+    """The attribution map of one window, and the probabilities of all genres."""
     title = texts.why(explanation.genre, f"{clock(explanation.start)} to {clock(explanation.end)}")
     return (
         f'<div class="why" role="status"><figure><img alt="{escape(texts.WHY_ALT)}" '
-        f'src="{data_uri(picture(explanation))}"><figcaption>{texts.WHY_METHOD}</figcaption></figure>'
+        f'src="{data_uri(attribution_image(explanation))}"><figcaption>{texts.WHY_METHOD}</figcaption></figure>'
         f"<div><h3>{escape(title)}</h3>{_bars(list(explanation.probabilities.items()), labels)}</div></div>"
     )
 
 
-def timeline(prediction: Prediction, labels: list[str], picture: str, highest_hz: float, audio_url: str) -> str:
-    """Spectrogram and window verdicts over one time axis, with a player that the page's script brings to life.
+def timeline(prediction: Prediction, labels: list[str], spectrogram: str, highest_hz: float, audio_url: str) -> str:
+    """Spectrogram and predictions of the windows on one time axis, with a player; timeline.js adds the behaviour.
 
     Args:
-        picture: the spectrogram, as a data URI.
-        highest_hz: top of its frequency axis.
-        audio_url: where the browser finds the recording.
+        spectrogram: image as a data URI.
+        highest_hz: top of its frequency axis, in Hz.
+        audio_url: of the recording.
     """
     seconds = prediction.seconds
     genres = list(prediction.probabilities)
-    spectrogram = f'<img alt="Spectrogram, 0 to {highest_hz / 1000:.0f} kHz" src="{picture}">'
+    image = f'<img alt="Spectrogram, 0 to {highest_hz / 1000:.0f} kHz" src="{spectrogram}">'
     roll = (
         f'<div class="plot roll" tabindex="0" role="slider" aria-label="{texts.POSITION}" aria-valuemin="0" '
         f'aria-valuemax="{seconds:.0f}" aria-valuenow="0">{_roll(prediction, labels, genres)}</div>'
@@ -143,13 +144,13 @@ def timeline(prediction: Prediction, labels: list[str], picture: str, highest_hz
         f'<div class="timeline" data-seconds="{seconds:.3f}">'
         f'<audio preload="metadata" src="{escape(audio_url)}"></audio>'
         + _player(clock(round(seconds)), texts.WHY_HINT)
-        + _axes(_notes(highest_hz), spectrogram, strip, _scale(genres, labels), roll, _ticks(seconds))
+        + _axes(_notes(highest_hz), image, strip, _scale(genres, labels), roll, _ticks(seconds))
         + "</div>"
     )
 
 
 def blank_timeline(labels: list[str]) -> str:
-    """What a timeline will look like, in its place until there is one."""
+    """Placeholder of the same size as a timeline."""
     roll = f'<div class="plot roll"><p>{texts.BLANK_ROLL}</p></div>'
     return (
         '<div class="timeline blank">'
@@ -168,7 +169,7 @@ def _player(length: str, hint: str, state: str = "") -> str:
 
 
 def _axes(notes: str, spectrogram: str, strip: str, genres: str, roll: str, ticks: str) -> str:
-    """Rows over one time axis, each with its scale on the left."""
+    """Grid of plots on one time axis, each with its scale on the left."""
     return (
         f'<div class="axes"><div class="scale">{notes}</div><div class="plot spectrogram">{spectrogram}</div>'
         f'<div class="plot sections">{strip}</div>'
@@ -182,7 +183,7 @@ def _scale(genres: list[str], labels: list[str]) -> str:
 
 
 def _sections(found: list[Section], seconds: float, labels: list[str]) -> str:
-    """A named piece a section; silence has no colour of a genre."""
+    """One labelled box a section; silence is transparent."""
     return "".join(
         f'<span style="--colour:{section_colour(s, labels)};left:{s.start / seconds:.3%};'
         f'width:{(s.end - s.start) / seconds:.3%}" title="{escape(s.name)}"><b>{escape(s.name)}</b></span>'
@@ -199,18 +200,18 @@ def _notes(highest_hz: float) -> str:
 
 
 def _roll(prediction: Prediction, labels: list[str], genres: list[str]) -> str:
-    """A row a genre, a column a window: the stronger the colour, the likelier; the likeliest has a bar on top.
+    """SVG with a row a genre and a column a window; opacity is probability, a bar on top marks the most probable genre.
 
-    A silent window is an empty column without a genre to ask about.
+    A silent window is an empty column without a genre.
     """
     cells = []
     for number, window in enumerate(prediction.windows):
         span, width = f"{clock(window.start)} to {clock(window.end)}", window.end - window.start
-        said = ", ".join(f"{escape(g)} {p:.0%}" for g, p in list(window.probabilities.items())[:3]) or SILENCE_NAME
+        summary = ", ".join(f"{escape(g)} {p:.0%}" for g, p in list(window.probabilities.items())[:3]) or SILENCE_NAME
         cells.append(
             f'<g class="window" data-window="{number}" data-start="{window.start:.3f}" data-end="{window.end:.3f}" '
-            f'data-genre="{escape(window.genre or "")}" data-said="{said}" '
-            f'transform="translate({window.start:.3f} 0)"><title>{span}: {said}</title>'
+            f'data-genre="{escape(window.genre or "")}" data-summary="{summary}" '
+            f'transform="translate({window.start:.3f} 0)"><title>{span}: {summary}</title>'
             f"{_column(window, labels, genres)}"
             f'<rect class="frame" width="{width:.3f}" height="{len(genres)}"/></g>'
         )
@@ -221,7 +222,7 @@ def _roll(prediction: Prediction, labels: list[str], genres: list[str]) -> str:
 
 
 def _column(window: Window, labels: list[str], genres: list[str]) -> str:
-    """A window's probabilities, from top to bottom in the order of `genres`."""
+    """Probabilities of a window, from top to bottom in the order of `genres`."""
     if window.silent:
         return ""
     width = window.end - window.start
@@ -241,10 +242,10 @@ def _ticks(seconds: float) -> str:
 
 
 def colour(genre: str, labels: list[str]) -> str:
-    """A genre's colour, the same everywhere on the page."""
+    """Colour of a genre, by its position in `labels`."""
     return COLOURS[labels.index(genre) % len(COLOURS)]
 
 
 def section_colour(section: Section, labels: list[str]) -> str:
-    """The colour of its genre; none where it is silent."""
+    """Colour of its genre; transparent for silence."""
     return colour(section.genre, labels) if section.genre else "transparent"

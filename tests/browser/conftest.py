@@ -18,7 +18,7 @@ FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
 
 @pytest.fixture(scope="session")
 def microphone_file(tmp_path_factory, example):
-    """What the fake microphone hears: an example, again and again."""
+    """Recording of the fake microphone: an example, which Chromium repeats."""
     song = decode(example, 48000).numpy()
     return write_audio(tmp_path_factory.mktemp("microphone") / "music.wav", [song], "pcm_s16le", rate=48000)
 

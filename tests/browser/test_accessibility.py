@@ -1,22 +1,22 @@
-"""What screen readers, keyboards and weak eyes meet, by axe-core, in every state and on both themes."""
+"""Accessibility by axe-core, in every state of the page and on both themes."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from genre.web import texts
-from tests.browser.test_page import SECONDS, UPLOAD, wait_for_verdict
+from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 
-GRAVE = ("serious", "critical")
-LEFT_OUT = {"scrollable-region-focusable": {"enabled": False}}  # browsers let keys scroll the wide tables of a card
+SEVERE = ("serious", "critical")
+LEFT_OUT = {"scrollable-region-focusable": {"enabled": False}}  # browsers scroll the wide tables of a card by keyboard
 
 
-def grave_findings(page) -> list[str]:
+def severe_findings(page) -> list[str]:
     """Rule and place of each serious finding."""
     violations = Axe().run(page, options={"rules": LEFT_OUT}).response["violations"]
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
         for one in violations
-        if one["impact"] in GRAVE
+        if one["impact"] in SEVERE
         for node in one["nodes"]
     ]
 
@@ -26,29 +26,29 @@ def test_no_state_has_serious_findings(page, example, theme):
     page.emulate_media(color_scheme=theme)
     page.goto(f"{page.url}?__theme={theme}")
     page.get_by_text("Drop a song, record a few seconds").first.wait_for()
-    assert grave_findings(page) == []
+    assert severe_findings(page) == []
     page.set_input_files(UPLOAD, example)
-    wait_for_verdict(page)
+    wait_for_prediction(page)
     page.locator("#timeline .roll").click(position={"x": 20, "y": 20})
     page.locator(".why h3").wait_for()
-    assert grave_findings(page) == []
+    assert severe_findings(page) == []
     page.get_by_role("button", name=texts.CARD).click()
-    page.get_by_role("button", name=texts.CALLS).click()
+    page.get_by_role("button", name=texts.SNIPPETS).click()
     for tab in ("curl", "MCP", "Python"):
         page.get_by_role("tab", name=tab).click()
-        assert grave_findings(page) == []
+        assert severe_findings(page) == []
     page.get_by_role("tab", name=texts.LIVE_TAB).click()
-    assert grave_findings(page) == []
+    assert severe_findings(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_several_songs_have_no_serious_findings(page, example, tmp_path, theme):
+def test_a_batch_has_no_serious_findings(page, example, tmp_path, theme):
     (tmp_path / "list.mp3").write_text("milk, bread")
     page.goto(f"{page.url}?__theme={theme}")
-    page.get_by_role("tab", name=texts.SEVERAL_TAB).click()
-    assert grave_findings(page) == []
+    page.get_by_role("tab", name=texts.BATCH_TAB).click()
+    assert severe_findings(page) == []
     page.set_input_files("#songs-drop input[type=file]", [example, tmp_path / "list.mp3"])
     page.locator(".songs tr.failed").wait_for(timeout=SECONDS)
-    page.locator(".songs tr.heard").click()
-    page.locator("#several-song .window").first.wait_for(timeout=SECONDS)
-    assert grave_findings(page) == []
+    page.locator(".songs tr.classified").click()
+    page.locator("#batch-song .window").first.wait_for(timeout=SECONDS)
+    assert severe_findings(page) == []

@@ -1,4 +1,4 @@
-"""Many visitors, on a page that hears one at a time and lets one more wait."""
+"""Several visitors of a page that classifies one file at a time and has one place in its queue."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.web import texts
-from tests.browser.test_page import SECONDS, UPLOAD, wait_for_verdict
+from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, music, running_app, write_audio
 
 LONG = 2 * SECONDS
@@ -23,14 +23,14 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def concert(tmp_path_factory):
-    """Half an hour, which keeps the server busy."""
+    """Half an hour of audio, which occupies the server."""
     sound = np.tile(music(10, 8000), 180)
     return write_audio(tmp_path_factory.mktemp("concert") / "concert.wav", [sound], "pcm_s16le", rate=8000)
 
 
 @pytest.fixture
 def visitors(browser, server):
-    """More pages, each of somebody else."""
+    """Pages of two other visitors."""
     contexts = [browser.new_context() for _ in range(2)]
     pages = [context.new_page() for context in contexts]
     for page in pages:
@@ -42,36 +42,36 @@ def visitors(browser, server):
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
-def test_one_is_heard_one_waits_and_one_is_sent_away(page, visitors, concert, example):
+def test_one_is_classified_one_waits_and_one_is_refused(page, visitors, concert, example):
     first, second = visitors
     first.set_input_files(UPLOAD, concert)
-    expect(first.locator("#verdict .heard")).to_contain_text(texts.STILL_LISTENING, timeout=SECONDS)
+    expect(first.locator("#prediction .coverage")).to_contain_text(texts.STILL_CLASSIFYING, timeout=SECONDS)
     second.set_input_files(UPLOAD, example)
-    expect(second.locator("#verdict")).to_contain_text("queue: 1/1", timeout=SECONDS)
-    expect(second.locator("#verdict")).to_contain_text(texts.LISTENING)
+    expect(second.locator("#prediction")).to_contain_text("queue: 1/1", timeout=SECONDS)
+    expect(second.locator("#prediction")).to_contain_text(texts.CLASSIFYING)
 
     page.set_input_files(UPLOAD, example)
-    expect(page.locator("#verdict [role=alert]")).to_contain_text(texts.BUSY, timeout=SECONDS)
-    page.get_by_role("tab", name=texts.SEVERAL_TAB).click()
+    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.BUSY, timeout=SECONDS)
+    page.get_by_role("tab", name=texts.BATCH_TAB).click()
     page.set_input_files("#songs-drop input[type=file]", example)
-    expect(page.locator("#several [role=alert]")).to_have_text(texts.BUSY, timeout=SECONDS)
+    expect(page.locator("#batch [role=alert]")).to_have_text(texts.BUSY, timeout=SECONDS)
     expect(page.locator(".songs")).to_have_count(0)
 
     first.close()
-    expect(second.locator("#verdict .heard")).to_have_text(re.compile(r"windows?\.$"), timeout=LONG)
+    expect(second.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"), timeout=LONG)
     page.set_input_files("#songs-drop input[type=file]", example)
-    expect(page.locator(".songs tr.heard")).to_have_count(1, timeout=LONG)
+    expect(page.locator(".songs tr.classified")).to_have_count(1, timeout=LONG)
     page.get_by_role("tab", name=texts.SONG_TAB).click()
     page.get_by_role("button", name="Clear").click()
     page.set_input_files(UPLOAD, example)
-    wait_for_verdict(page)
+    wait_for_prediction(page)
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
-def test_live_goes_on_after_a_refusal(page):
+def test_live_continues_after_a_refusal(page):
     page.get_by_role("tab", name=texts.LIVE_TAB).click()
     page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}))
     page.get_by_role("button", name=texts.LIVE["start"]).click()
-    expect(page.locator("#live-verdict [role=alert]")).to_contain_text(texts.BUSY, timeout=SECONDS)
+    expect(page.locator("#live-prediction [role=alert]")).to_contain_text(texts.BUSY, timeout=SECONDS)
     page.unroute("**/queue/join*")
-    expect(page.locator("#live-verdict .bars li")).to_have_count(3, timeout=SECONDS)
+    expect(page.locator("#live-prediction .bars li")).to_have_count(3, timeout=SECONDS)

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.web import texts
-from tests.browser.test_page import UPLOAD, wait_for_verdict
+from tests.browser.test_page import UPLOAD, wait_for_prediction
 from tests.conftest import music, write_audio
 
 CODECS = {
@@ -41,7 +41,7 @@ DROP = """(zone, [name, type, content]) => {
 
 @pytest.fixture
 def zone(page):
-    """Where files are dropped; it comes a moment after the page."""
+    """Drop zone for files; it appears a moment after the page."""
     zone = page.locator("#song .upload-container")
     zone.wait_for()
     return zone
@@ -49,32 +49,34 @@ def zone(page):
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
 @pytest.mark.parametrize("suffix", CODECS)
-def test_a_song_of_every_format_is_heard(page, tmp_path, suffix):
+def test_a_song_of_every_format_is_classified(page, tmp_path, suffix):
     options = {"format": CONTAINERS[suffix]} if suffix in CONTAINERS else {}
     path = tmp_path / f"song{suffix}"
     write_audio(path, [music(7, 48000)] * 2, CODECS[suffix], rate=48000, video=FILMS.get(suffix), **options)
     page.set_input_files(UPLOAD, path)
-    wait_for_verdict(page)
-    expect(page.locator("#verdict .heard")).to_have_text(re.compile("^LiveResult 0:07 in 3 windows"))
+    wait_for_prediction(page)
+    expect(page.locator("#prediction .coverage")).to_have_text(
+        re.compile(r"^Nearest of \d+ genres\. Classified 0:07 in 3 windows")
+    )
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
 @pytest.mark.parametrize(("name", "kind"), [("song.mp3", "audio/mpeg"), ("song.mp4", "video/mp4")])
-def test_songs_and_films_may_be_dropped(page, zone, tmp_path, name, kind):
+def test_songs_and_videos_may_be_dropped(page, zone, tmp_path, name, kind):
     codec, film = ("aac", "mpeg4") if name.endswith("mp4") else ("libmp3lame", None)
     path = write_audio(tmp_path / name, [music(4, 48000)], codec, rate=48000, video=film)
     zone.evaluate(DROP, [name, kind, b64encode(path.read_bytes()).decode()])
-    wait_for_verdict(page)
+    wait_for_prediction(page)
     expect(page.locator("#timeline .window")).to_have_count(2)
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
 @pytest.mark.parametrize("name", ["no suffix", "x.unknown", "sound.caf", "pack.zip", "page.html"])
-def test_whether_a_file_is_a_song_is_for_the_decoder_to_say(page, example, tmp_path, name):
+def test_files_are_decoded_whatever_their_suffix(page, example, tmp_path, name):
     (tmp_path / name).write_bytes(example.read_bytes())
     page.set_input_files(UPLOAD, tmp_path / name)
-    wait_for_verdict(page)
-    expect(page.locator("#verdict h2")).to_have_text("Electronic")
+    wait_for_prediction(page)
+    expect(page.locator("#prediction h2")).to_have_text("Electronic")
     expect(page.get_by_text("Invalid file type")).to_have_count(0)
 
 
@@ -82,16 +84,16 @@ def test_whether_a_file_is_a_song_is_for_the_decoder_to_say(page, example, tmp_p
 @pytest.mark.parametrize(
     ("name", "kind"), [("pack.zip", "application/zip"), ("no suffix", ""), ("x.txt", "text/plain")]
 )
-def test_what_the_decoder_cannot_read_is_said_on_the_card(page, zone, name, kind):
+def test_a_file_that_cannot_be_decoded_shows_an_alert_on_the_card(page, zone, name, kind):
     zone.evaluate(DROP, [name, kind, b64encode(b"milk, bread").decode()])
-    alert = page.locator("#verdict [role=alert]")
+    alert = page.locator("#prediction [role=alert]")
     expect(alert).to_contain_text("This is not an audio file that can be read, or it is damaged.")
     expect(page.get_by_text("Invalid file type")).to_have_count(0)
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)
-def test_a_folder_is_told_where_to_go(page, zone, example):
-    """Browsers mark it in the entries of a drop; a drop that a script makes up has none, so they are made up here."""
+def test_a_folder_shows_an_alert_on_the_card(page, zone, example):
+    """Browsers mark folders in the entries of a drop event; those of a scripted event are added here."""
     zone.evaluate(
         """zone => {
             const drop = new Event("drop", { bubbles: true, cancelable: true });
@@ -100,9 +102,9 @@ def test_a_folder_is_told_where_to_go(page, zone, example):
             zone.dispatchEvent(drop);
         }"""
     )
-    expect(page.locator("#verdict [role=alert]")).to_contain_text(texts.FOLDER_ON_SONG)
+    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.FOLDER_ON_SONG)
     page.set_input_files(UPLOAD, example)
-    wait_for_verdict(page)
+    wait_for_prediction(page)
 
 
 @pytest.mark.parametrize("size", ["desktop"], indirect=True)

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from genre.web import texts
 
 SECONDS = 60_000  # Playwright counts in milliseconds
-HEARD = "#live-verdict .heard"
+COVERAGE = "#live-prediction .coverage"
 LEVEL = "#live [role=meter]"
 
 
@@ -28,25 +28,25 @@ def level(page):
 
 
 def replace_microphone(page, body):
-    """Answer what asks for the microphone with a function body of JavaScript."""
+    """Replace getUserMedia by a function with a body in JavaScript."""
     page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = async () => {{ {body} }} }}")
 
 
-def test_the_verdict_follows_the_music_and_the_recording_becomes_a_song(live):
+def test_the_prediction_is_updated_and_the_recording_opens_as_a_song(live):
     assert level(live) == -80
     start(live)
     live.wait_for_function(f"document.querySelector('{LEVEL}').ariaValueNow > -50")
     expect(live.locator("#live .message")).to_have_text(texts.LIVE["loud"], timeout=SECONDS)
     panel = live.locator("#live").bounding_box()
-    expect(live.locator(HEARD)).to_have_text(re.compile(r"From the last 0:\d\d; "), timeout=SECONDS)
-    first = live.locator(HEARD).inner_text()
-    expect(live.locator("#live-verdict .bars li")).to_have_count(3)
-    expect(live.locator(HEARD)).not_to_have_text(first, timeout=SECONDS)
-    assert live.locator("#live").bounding_box() == panel  # nothing jumps
+    expect(live.locator(COVERAGE)).to_have_text(re.compile(r"From the last 0:\d\d; "), timeout=SECONDS)
+    first = live.locator(COVERAGE).inner_text()
+    expect(live.locator("#live-prediction .bars li")).to_have_count(3)
+    expect(live.locator(COVERAGE)).not_to_have_text(first, timeout=SECONDS)
+    assert live.locator("#live").bounding_box() == panel  # nothing moves
     assert live.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     live.get_by_role("button", name=texts.LIVE["stop"]).click()
-    expect(live.locator("#verdict .heard")).to_have_text(re.compile(r"windows?\.$"), timeout=SECONDS)
+    expect(live.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"), timeout=SECONDS)
     expect(live.get_by_role("tab", name=texts.SONG_TAB)).to_have_attribute("aria-selected", "true")
     assert live.locator("#timeline .window").count() >= 2
     live.wait_for_function("document.querySelector('#timeline audio').duration > 4")
@@ -54,20 +54,20 @@ def test_the_verdict_follows_the_music_and_the_recording_becomes_a_song(live):
     live.wait_for_function("document.querySelector('#timeline audio').currentTime > 0.5")
 
     live.get_by_role("tab", name=texts.LIVE_TAB).click()
-    expect(live.locator("#live .message")).to_have_text(texts.LIVE["handed"])
-    expect(live.locator("#live-verdict")).to_contain_text(texts.LIVE_EMPTY)
+    expect(live.locator("#live .message")).to_have_text(texts.LIVE["sent"])
+    expect(live.locator("#live-prediction")).to_contain_text(texts.LIVE_EMPTY)
 
 
-def test_silence_is_told_in_words(live):
+def test_silence_shows_a_message(live):
     replace_microphone(live, "return new AudioContext().createMediaStreamDestination().stream")
     start(live)
     expect(live.locator("#live .message")).to_have_text(texts.LIVE["quiet"], timeout=SECONDS)
-    expect(live.locator("#live-verdict")).to_contain_text(texts.LIVE_QUIET, timeout=SECONDS)
-    expect(live.locator(HEARD)).to_have_count(0)
+    expect(live.locator("#live-prediction")).to_contain_text(texts.LIVE_QUIET, timeout=SECONDS)
+    expect(live.locator(COVERAGE)).to_have_count(0)
 
 
 @pytest.mark.parametrize("error", ["NotAllowedError", "NotFoundError", "NotReadableError"])
-def test_without_a_microphone_there_is_a_sentence(live, error):
+def test_without_a_microphone_there_is_a_message(live, error):
     replace_microphone(live, f"throw new DOMException('', '{error}')")
     live.get_by_role("button", name=texts.LIVE["start"]).click()
     expect(live.locator("#live .message")).to_have_text(texts.LIVE[error])

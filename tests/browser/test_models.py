@@ -1,4 +1,4 @@
-"""One model in place of another: labels, colours and card follow, on a page that starts with a small one."""
+"""Change of the model: labels, colours and card are updated; the page starts with a small model."""
 
 import os
 
@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from genre.models.checkpoint import DEFAULT, load_checkpoint
 from genre.web import texts, views
-from tests.browser.test_page import SECONDS, UPLOAD, wait_for_verdict
+from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, running_app
 from tests.hub.test_publish import small_checkpoint
 
@@ -24,16 +24,16 @@ def server(tmp_path_factory):
 
 
 def shown(page):
-    """Labels of the timeline with their colours, as the page draws them."""
+    """Labels of the timeline with their colours."""
     return page.locator("#timeline .scale.genres span").evaluate_all(
         "all => Object.fromEntries(all.map((one) => [one.innerText, one.style.getPropertyValue('--colour')]))"
     )
 
 
-def test_labels_colours_and_card_follow_the_model(page, example):
+def test_labels_colours_and_card_are_those_of_the_model(page, example):
     assert shown(page) == dict(zip(SMALL, views.COLOURS, strict=False))
     page.set_input_files(UPLOAD, example)
-    wait_for_verdict(page)
+    wait_for_prediction(page)
     expect(page.locator("#intro")).to_contain_text("3 genres: Quiet, Loud and In between.")
     assert set(shown(page)) == set(SMALL)
 
@@ -44,31 +44,31 @@ def test_labels_colours_and_card_follow_the_model(page, example):
     shipped = load_checkpoint()
     expect(page.locator("#intro")).to_contain_text(f"{len(shipped.labels)} genres", timeout=SECONDS)
     expect(page.locator("#timeline .scale.genres span")).to_have_count(len(shipped.labels), timeout=SECONDS)
-    wait_for_verdict(page)
-    expect(page.locator("#verdict h2")).to_have_text("Electronic")
+    wait_for_prediction(page)
+    expect(page.locator("#prediction h2")).to_have_text("Electronic")
     assert shown(page) == dict(zip(shipped.labels, views.COLOURS, strict=True))
     expect(page.locator("#about")).to_contain_text("its first guess was right for")
     expect(page.locator("#card")).to_contain_text("fma-small")
     expect(page.locator("#card")).not_to_contain_text("Never trained.")
 
 
-def test_a_model_that_is_not_there_is_one_sentence(page, example):
+def test_an_unknown_model_is_one_sentence(page, example):
     page.get_by_role("button", name=texts.CARD).click()
     name = page.locator("#model input")
     name.fill("../../etc/passwd")
     place = name.bounding_box()
     name.press("Enter")
     expect(page.locator("#about [role=alert]")).to_have_text(texts.NO_SUCH_MODEL, timeout=SECONDS)
-    expect(page.locator("#verdict [role=alert]")).to_contain_text(texts.NO_SUCH_MODEL, timeout=SECONDS)
-    assert name.bounding_box() == place  # what was typed stays under the eyes
+    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.NO_SUCH_MODEL, timeout=SECONDS)
+    assert name.bounding_box() == place  # the field does not move
     expect(page.locator("#card")).to_have_text("")
 
     name.fill(DEFAULT)
     name.press("Enter")
     expect(page.locator("#about")).to_contain_text("first guess was right", timeout=SECONDS)
     page.set_input_files(UPLOAD, example)
-    wait_for_verdict(page)
-    page.get_by_role("tab", name=texts.SEVERAL_TAB).click()
+    wait_for_prediction(page)
+    page.get_by_role("tab", name=texts.BATCH_TAB).click()
     page.set_input_files("#songs-drop input[type=file]", example)
     expect(page.get_by_role("button", name=texts.CLEAR)).to_be_enabled(timeout=SECONDS)
     expect(page.locator(".songs td.genre")).to_have_text("Electronic")

@@ -10,23 +10,23 @@ UPLOAD = "#song input[type=file]"
 SECONDS = 30_000  # Playwright counts in milliseconds
 
 
-def wait_for_verdict(page):
-    expect(page.locator("#verdict .heard")).to_have_text(re.compile(r"windows?\.$"), timeout=SECONDS)
+def wait_for_prediction(page):
+    expect(page.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"), timeout=SECONDS)
 
 
 def box(page, selector):
     return page.locator(selector).bounding_box()
 
 
-def test_a_song_gets_verdict_spectrogram_and_windows(page, example):
+def test_a_song_gets_prediction_spectrogram_and_windows(page, example):
     page.set_input_files(UPLOAD, example)
-    wait_for_verdict(page)
-    expect(page.locator("#verdict h2")).to_have_text("Electronic")
-    expect(page.locator("#verdict .bars li")).to_have_count(3)
+    wait_for_prediction(page)
+    expect(page.locator("#prediction h2")).to_have_text("Electronic")
+    expect(page.locator("#prediction .bars li")).to_have_count(3)
     expect(page.locator("#timeline .window")).to_have_count(5)
     expect(page.locator("#timeline .scale.genres span")).to_have_count(8)
-    picture = page.locator("#timeline .spectrogram img")
-    assert picture.evaluate("image => image.complete && image.naturalWidth > 200")
+    spectrogram_image = page.locator("#timeline .spectrogram img")
+    assert spectrogram_image.evaluate("image => image.complete && image.naturalWidth > 200")
 
     spectrogram, roll, ticks = (box(page, f"#timeline {one}") for one in (".spectrogram", ".roll", ".ticks"))
     assert spectrogram["x"] == roll["x"] == ticks["x"]
@@ -35,13 +35,13 @@ def test_a_song_gets_verdict_spectrogram_and_windows(page, example):
     assert third["x"] - roll["x"] == pytest.approx(roll["width"] * 6 / 15, abs=2)
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.get_by_role("button", name=texts.CALLS).click()
-    expect(page.locator("#calls")).to_contain_text(f"songs = ['{example.name}']")
+    page.get_by_role("button", name=texts.SNIPPETS).click()
+    expect(page.locator("#snippets")).to_contain_text(f"songs = ['{example.name}']")
 
 
-def test_a_click_plays_from_there_and_names_the_window(page, example):
+def test_a_click_plays_from_there_and_explains_the_window(page, example):
     page.set_input_files(UPLOAD, example)
-    wait_for_verdict(page)
+    wait_for_prediction(page)
     roll = page.locator("#timeline .roll")
     width = roll.bounding_box()["width"]
     page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
@@ -61,9 +61,9 @@ def test_a_click_plays_from_there_and_names_the_window(page, example):
     assert cursor["x"] == pytest.approx(plot["x"] + plot["width"] * played, abs=plot["width"] * 0.03)
 
 
-def test_an_example_answers_at_a_click(page):
+def test_an_example_is_classified_after_a_click(page):
     page.get_by_role("button", name="Strummed chords").click()
-    wait_for_verdict(page)
+    wait_for_prediction(page)
     expect(page.locator("#timeline .window")).to_have_count(5)
 
 
@@ -72,21 +72,21 @@ def test_a_recording_is_classified(page, server, classifier, tmp_path):
     page.get_by_role("button", name="Record", exact=True).click()
     expect(page.locator("#song .duration")).to_have_text(re.compile("^0:(0[4-9]|[1-5])"), timeout=SECONDS)
     page.get_by_role("button", name="Stop", exact=True).click()
-    wait_for_verdict(page)
-    expect(page.locator("#verdict .heard")).to_have_text(re.compile(r"LiveResult 0:\d\d in \d+ windows?\."))
+    wait_for_prediction(page)
+    expect(page.locator("#prediction .coverage")).to_have_text(re.compile(r"Classified 0:\d\d in \d+ windows?\."))
 
     recording = tmp_path / "recording"
     player = page.locator("#timeline audio").get_attribute("src")
     recording.write_bytes(page.request.get(urljoin(server, player)).body())
-    prediction = classifier.classify(recording)  # which part of the music the microphone caught is left to chance
+    prediction = classifier.classify(recording)  # the recorded section of the music is random
     assert prediction.is_music
-    expect(page.locator("#verdict h2")).to_have_text(prediction.genre)
+    expect(page.locator("#prediction h2")).to_have_text(prediction.genre)
 
 
-def test_a_bad_file_is_one_sentence_and_the_page_goes_on(page, example, tmp_path):
+def test_a_bad_file_is_one_sentence_and_the_page_continues_to_work(page, example, tmp_path):
     (tmp_path / "list.mp3").write_text("milk, bread")
     page.set_input_files(UPLOAD, tmp_path / "list.mp3")
-    alert = page.locator("#verdict [role=alert]")
+    alert = page.locator("#prediction [role=alert]")
     expect(alert).to_contain_text("This is not an audio file that can be read, or it is damaged.", timeout=SECONDS)
     expect(page.locator("#timeline .window")).to_have_count(0)
     assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
@@ -94,4 +94,4 @@ def test_a_bad_file_is_one_sentence_and_the_page_goes_on(page, example, tmp_path
     page.get_by_role("button", name="Clear").click()
     page.get_by_text("Drop a song, record a few seconds").wait_for()
     page.set_input_files(UPLOAD, example)
-    wait_for_verdict(page)
+    wait_for_prediction(page)

@@ -1,4 +1,4 @@
-"""The app, but that it deletes uploads after as many seconds as LIFE says, rather than within the hour."""
+"""The app with a time to live of uploads in seconds from the variable LIFE, rather than within the hour."""
 
 import os
 import sys
@@ -10,5 +10,5 @@ import app
 from genre.web import uploads
 
 uploads.CHECK_SECONDS = app.UPLOAD_CHECK_SECONDS = 1
-uploads.LIFE_SECONDS = uploads.UNFINISHED_SECONDS = app.UPLOAD_LIFE_SECONDS = int(os.environ["LIFE"])
+uploads.TTL_SECONDS = uploads.UNFINISHED_TTL_SECONDS = app.UPLOAD_TTL_SECONDS = int(os.environ["LIFE"])
 app.main()

@@ -20,7 +20,7 @@ def client(server):
     return Client(server, verbose=False)
 
 
-def test_programs_get_the_verdict_by_name(client, classifier, example):
+def test_classify_returns_the_prediction_of_the_classifier(client, classifier, example):
     answer = client.predict(handle_file(example), api_name="/classify")
     expected = classifier.classify(example).to_dict()
     assert answer["genre"] == expected["genre"]
@@ -28,32 +28,32 @@ def test_programs_get_the_verdict_by_name(client, classifier, example):
     assert [w["start"] for w in answer["windows"]] == [w["start"] for w in expected["windows"]]
 
 
-def test_the_api_is_documented(client):
+def test_the_api_lists_two_named_endpoints(client):
     endpoint = client.view_api(return_format="dict")["named_endpoints"]
     assert list(endpoint) == ["/classify", "/classify_batch"]
     assert endpoint["/classify"]["parameters"][0]["parameter_name"] == "song"
     assert endpoint["/classify_batch"]["parameters"][0]["parameter_name"] == "songs"
 
 
-def test_programs_get_a_row_for_every_song(client, classifier, example, tmp_path):
+def test_classify_batch_returns_a_row_for_every_song(client, classifier, example, tmp_path):
     (tmp_path / "list.mp3").write_text("not music")
     job = client.submit([handle_file(example), handle_file(tmp_path / "list.mp3")], api_name="/classify_batch")
     good, bad = job.result()
     assert good == {"file": example.name} | client.predict(handle_file(example), api_name="/classify")
     assert bad["file"] == "list.mp3" and bad["error"].startswith("This is not an audio file")
-    assert len(job.outputs()[0]) == 1  # handed over before the second one was read
+    assert len(job.outputs()[0]) == 1  # sent before the second song was decoded
 
 
 @pytest.mark.parametrize("name", ["A#B%%20 100%% ü (1).mp3", "no suffix", "x.unknown"])
-def test_names_come_back_as_they_were(client, example, tmp_path, name):
+def test_file_names_are_returned_unchanged(client, example, tmp_path, name):
     song = tmp_path / name
     song.write_bytes(example.read_bytes())
     (row,) = client.predict([handle_file(song)], api_name="/classify_batch")
     assert row["file"] == name and row["genre"] == "Electronic"
 
 
-def test_names_that_the_python_client_changes_are_joined_by_order(client, server, tmp_path):
-    """It takes them apart before it sends them; who calls by HTTP gets every name back."""
+def test_rows_are_in_the_order_of_the_call_where_the_python_client_changes_names(client, server, tmp_path):
+    """Over HTTP the names are returned unchanged."""
     names = ["b?.mp3", "a:b.mp3", "b.mp3"]
     for name in names:
         (tmp_path / name).write_bytes(b"milk, bread")
@@ -67,8 +67,8 @@ def test_names_that_the_python_client_changes_are_joined_by_order(client, server
     assert [row["file"] for row in json.loads(last.removeprefix("data: "))[0]] == names
 
 
-def test_assistants_find_two_tools_and_use_them(server, client, example):
-    """By MCP, as an agent would: a tool's text is all that it knows."""
+def test_mcp_lists_two_tools_that_work(server, client, example):
+    """The description of a tool is all that an MCP client has."""
 
     async def talk():
         async with (
@@ -82,8 +82,8 @@ def test_assistants_find_two_tools_and_use_them(server, client, example):
 
     tools, good, bad = run_async(talk())
     assert set(tools) == {"classify", "classify_batch"}
-    assert tools["classify"].description.startswith("Tell the genre of a song.")
-    assert "plausible" in tools["classify"].description
+    assert tools["classify"].description.startswith("Classify a song by genre.")
+    assert all(key in tools["classify"].description for key in ("confident", "prediction_set"))
     assert not good.isError, good.content[0].text
     assert ast.literal_eval(good.content[0].text) == client.predict(handle_file(example), api_name="/classify")
     assert bad.isError and "This is not an audio file that can be read" in bad.content[0].text
@@ -93,14 +93,14 @@ def data_address(content):
     return f"data:audio/mpeg;base64,{base64.b64encode(content).decode()}"
 
 
-def test_programs_get_errors_as_sentences(client, tmp_path):
+def test_api_errors_are_one_sentence(client, tmp_path):
     (tmp_path / "list.mp3").write_text("not music")
     with pytest.raises(AppError, match="This is not an audio file that can be read, or it is damaged"):
         client.predict(handle_file(tmp_path / "list.mp3"), api_name="/classify")
 
 
-def test_files_of_the_server_stay_there(server, tmp_path):
-    """A request that names a file on the server, rather than sending one, is refused, even where it is music."""
+def test_a_request_with_a_path_of_the_server_is_refused(server, tmp_path):
+    """Also if the file there is music."""
     path = write_audio(tmp_path / "private.wav", [music(3)], "pcm_s16le")
     request = {"data": [{"path": str(path), "meta": {"_type": "gradio.FileData"}}]}
     event = httpx.post(f"{server}/gradio_api/call/classify", json=request).json()["event_id"]
@@ -117,7 +117,7 @@ def hostile_prediction():
 
 def test_labels_are_escaped_wherever_they_are_shown():
     label, prediction = hostile_prediction()
-    page = views.verdict(prediction, [label, "B&B"], "") + views.timeline(
+    page = views.prediction_card(prediction, [label, "B&B"], "") + views.timeline(
         prediction, [label, "B&B"], "data:", 11025, '"><script>'
     )
     assert "<img src=x" not in page
@@ -127,12 +127,12 @@ def test_labels_are_escaped_wherever_they_are_shown():
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (65, "1:05"), (3665, "1:01:05")])
-def test_times_read_like_a_clock(seconds, text):
+def test_times_are_formatted_as_a_clock(seconds, text):
     assert views.clock(seconds) == text
 
 
 def test_a_close_runner_up_is_named():
-    for q, said in ((0.35, True), (0.1, False)):
+    for q, named in ((0.35, True), (0.1, False)):
         probabilities = {"Folk": 0.4, "Pop": q}
         prediction = genre.Prediction(probabilities, [genre.Window(0.0, 3.0, probabilities)], 3.0, "x")
-        assert ("with Pop close behind" in views.verdict(prediction, ["Folk", "Pop"], "")) == said
+        assert ("with Pop close behind" in views.prediction_card(prediction, ["Folk", "Pop"], "")) == named

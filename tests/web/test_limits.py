@@ -1,4 +1,4 @@
-"""Each limit, when it is met, gives one sentence, and the server goes on."""
+"""Each limit gives one sentence when it is exceeded, and the server continues to work."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def strict(tmp_path_factory):
 
 @pytest.fixture
 def visitor(strict, example):
-    """A visitor; whatever a test did to the server, it hears the next song."""
+    """A visitor; after each test the server must classify the next song."""
     visitor = Visitor(strict)
     yield visitor
     assert visitor.classify(visitor.upload(example))["genre"] == "Electronic"
@@ -51,10 +51,10 @@ def test_a_file_that_is_too_large_is_refused(visitor, strict, tmp_path):
         Client(strict, verbose=False).predict(handle_file(tmp_path / "large.mp3"), api_name="/classify")
 
 
-def test_a_long_recording_is_heard_up_to_the_limit(visitor, example):
+def test_a_long_recording_is_classified_up_to_the_limit(visitor, example):
     song = visitor.upload(example)
     assert visitor.classify(song)["seconds"] == 6
-    assert f"LiveResult 0:06 in 2 windows{texts.LIMIT_REACHED}" in visitor.ask("show", song, None)
+    assert f"Classified 0:06 in 2 windows{texts.LIMIT_REACHED}" in visitor.ask("show", song, None)
 
 
 def test_too_many_songs_are_refused(visitor, strict, example):
@@ -62,9 +62,9 @@ def test_too_many_songs_are_refused(visitor, strict, example):
         Client(strict, verbose=False).predict([handle_file(example)] * 3, api_name="/classify_batch")
 
 
-def test_who_finds_the_queue_full_is_told(visitor, example):
+def test_a_full_queue_answers_503(visitor, example):
     song, taken = visitor.upload(example), []
-    for _ in range(100):  # one is heard, one waits
+    for _ in range(100):  # one is classified, one waits
         answer = visitor.http.post("/call/classify", json={"data": [song]})
         if answer.status_code != 200:
             break
@@ -73,15 +73,15 @@ def test_who_finds_the_queue_full_is_told(visitor, example):
     assert all("Electronic" in visitor.http.get(f"/call/classify/{event}").text for event in taken)
 
 
-def test_a_job_that_takes_too_long_ends_with_what_was_heard(monkeypatch, tmp_path):
+def test_a_job_that_takes_too_long_returns_the_prediction_so_far(monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     for module in (upload_reader, result):
         monkeypatch.setattr(module, "JOB_SECONDS", 0)
     path = write_audio(tmp_path / "long.wav", [music(60)], "pcm_s16le")
     classifier = Models().get(None)
     assert classifier.classify(path).seconds == pytest.approx(10, abs=0.1)  # the first piece
-    *_, (verdict, _) = result.listen(classifier, str(path))
-    assert f"LiveResult 0:10 in 4 windows{texts.OUT_OF_TIME}" in verdict
+    *_, (card, _) = result.stream_results(classifier, str(path))
+    assert f"Classified 0:10 in 4 windows{texts.OUT_OF_TIME}" in card
 
 
 @pytest.mark.parametrize(
@@ -95,18 +95,18 @@ def test_a_job_that_takes_too_long_ends_with_what_was_heard(monkeypatch, tmp_pat
         ("MAX_MODEL_SIZE", "many mb"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_said(setting, value):
-    said = started([sys.executable, "-c", "import genre.web.limits"], {f"GENRE_{setting}": value})
-    assert re.fullmatch(f"GENRE_{setting} must be a .*, such as .*, not {value!r}\\.\n", said)
+def test_an_invalid_setting_is_one_line(setting, value):
+    message = started([sys.executable, "-c", "import genre.web.limits"], {f"GENRE_{setting}": value})
+    assert re.fullmatch(f"GENRE_{setting} must be a .*, such as .*, not {value!r}\\.\n", message)
 
 
-def test_the_app_does_not_start_with_such_a_setting():
-    said = started([sys.executable, "app.py"], {"GENRE_MAX_SECONDS": "abc"})
-    assert said == "GENRE_MAX_SECONDS must be a whole number above 0, such as 1800, not 'abc'.\n"
+def test_the_app_does_not_start_with_an_invalid_setting():
+    message = started([sys.executable, "app.py"], {"GENRE_MAX_SECONDS": "abc"})
+    assert message == "GENRE_MAX_SECONDS must be a whole number above 0, such as 1800, not 'abc'.\n"
 
 
 def started(command, environment):
-    """What a command that fails says."""
+    """Standard error of a command that must fail."""
     done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     return done.stderr

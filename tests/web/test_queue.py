@@ -24,7 +24,7 @@ def batch_of(*names):
     return batch
 
 
-def test_a_list_that_is_full_says_so():
+def test_a_full_list_shows_a_message():
     batch = batch_of(*(f"{i}.mp3" for i in range(MAX_SONGS)))
     assert not batch.too_many
     batch.add([("/cache/x", "one more.mp3")])
@@ -34,22 +34,22 @@ def test_a_list_that_is_full_says_so():
     assert f"The list holds {MAX_SONGS} songs at most" in table.status(batch)
 
 
-def test_songs_are_taken_in_turn_and_by_one_job_only():
+def test_songs_are_taken_in_order_and_by_one_job_only():
     batch = batch_of("a.mp3", "b.mp3")
     taken = batch.take()
     first = next(taken)
-    assert first.name == "a.mp3" and batch.now is first
+    assert first.name == "a.mp3" and batch.current is first
     assert list(batch.take()) == []
     first.result = prediction()
     batch.add([("/cache/c.mp3", "c.mp3")])
     for song in taken:
         song.result = AudioError("This file is empty.")
-    assert [song.name for song in batch.heard] == ["a.mp3", "b.mp3", "c.mp3"]
+    assert [song.name for song in batch.done] == ["a.mp3", "b.mp3", "c.mp3"]
     assert len(batch.failed) == 2 and not batch.working
-    assert batch.now is None
+    assert batch.current is None
 
 
-def test_a_job_that_is_dropped_leaves_the_rest_to_the_next():
+def test_the_next_job_continues_after_a_cancelled_one():
     batch = batch_of("a.mp3", "b.mp3")
     taken = batch.take()
     next(taken)
@@ -57,7 +57,7 @@ def test_a_job_that_is_dropped_leaves_the_rest_to_the_next():
     assert next(batch.take()).name == "a.mp3"
 
 
-def test_a_stop_keeps_what_is_done():
+def test_a_stop_leaves_the_results_in_the_list():
     batch = batch_of("a.mp3", "b.mp3", "c.mp3")
     taken = batch.take()
     next(taken).result = prediction()
@@ -66,10 +66,10 @@ def test_a_stop_keeps_what_is_done():
     assert not batch.wants(second, "model")
     assert list(taken) == []
     assert [song.name for song in batch.songs] == ["a.mp3"]
-    assert "1 song heard." in table.status(batch) and "Stopped: 2 songs not heard." in table.status(batch)
+    assert "1 song classified." in table.status(batch) and "Stopped: 2 songs not classified." in table.status(batch)
 
 
-def test_another_model_hears_everything_again():
+def test_another_model_classifies_all_songs_again():
     batch = batch_of("a.mp3")
     song = next(batch.take())
     song.result = prediction()
@@ -79,7 +79,7 @@ def test_another_model_hears_everything_again():
 
 
 @pytest.mark.parametrize("row", [-1, 2, 1, "0", None, 0.0])
-def test_only_rows_that_were_heard_open(row):
+def test_only_rows_with_a_result_open(row):
     batch = batch_of("a.mp3", "b.mp3")
     batch.songs[0].result = prediction()
     assert batch.at(0) is batch.songs[0]
@@ -90,25 +90,25 @@ def test_rows_show_their_state_and_escape_everything():
     batch = batch_of("<b>x.mp3", 'a"onclick="x.mp3', "<i>c.mp3", "d.mp3")
     batch.songs[0].result = prediction(0.1)
     batch.songs[1].result = AudioError("<u>broken</u>")
-    batch.now = batch.songs[2]
+    batch.current = batch.songs[2]
     page = table.rows(batch, LABELS) + table.status(batch) + table.opened("<b>x.mp3", "") + table.alert("<u>")
     assert not re.search(r"<(b>x|i>c|i>Rock|u>)", page)
     assert 'a"onclick' not in page
     assert "&lt;i&gt;Rock&lt;/i&gt;" in page and "&lt;u&gt;broken&lt;/u&gt;" in page
-    assert re.findall('<tr class="([a-z]+)">', page) == ["heard", "failed", "now", "waiting"]
-    assert "<b>2 of 4</b>" in page and "Listening to &lt;i&gt;c.mp3 …" in page
-    assert "Listening to &lt;i&gt;c.mp3, 1:05 so far" in table.status(batch, 65)
+    assert re.findall('<tr class="([a-z]+)">', page) == ["classified", "failed", "current", "waiting"]
+    assert "<b>2 of 4</b>" in page and "Classifying &lt;i&gt;c.mp3 …" in page
+    assert "Classifying &lt;i&gt;c.mp3, 1:05 so far" in table.status(batch, 65)
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "named"),
     [
         (prediction(), "<span>Folk</span>"),
         (prediction(0.55, confident=False, prediction_set=["Folk", "<i>Rock</i>"]), "Folk or &lt;i&gt;Rock&lt;/i&gt;"),
         (prediction(is_music=False), texts.NOT_MUSIC_SHORT),
     ],
 )
-def test_a_row_claims_no_more_than_the_verdict(result, said):
+def test_a_row_names_the_same_genres_as_the_prediction_card(result, named):
     batch = batch_of("a.mp3")
     batch.songs[0].result = result
-    assert said in table.rows(batch, LABELS)
+    assert named in table.rows(batch, LABELS)

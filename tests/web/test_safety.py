@@ -1,4 +1,4 @@
-"""Paths, other programs' addresses, stack traces and other visitors' files stay where they are."""
+"""No access to files of the server, private addresses, stack traces or files of other visitors."""
 
 import hashlib
 import http.client
@@ -20,7 +20,12 @@ from tests.conftest import ROOT, run_async
 from tests.visitor import Visitor, file
 
 ROUTES = "/gradio_api/file=", "/file=", "/static/", "/gradio_api/static/", "/assets/", "/custom_component/"
-SECRETS = [ROOT / "app.py", ROOT / "genre" / "model.py", ROOT / ".git" / "config", ROOT / "examples" / "arpeggio.mp3"]
+SECRETS = [
+    ROOT / "app.py",
+    ROOT / "genre" / "models" / "member.py",
+    ROOT / ".git" / "config",
+    ROOT / "examples" / "arpeggio.mp3",
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +35,12 @@ def visitor(server):
 
 @pytest.fixture(scope="module")
 def upload(visitor, example):
-    """Where the server keeps a file that a visitor sent."""
+    """Path of an upload on the server."""
     return visitor.upload(example)["path"]
 
 
 def ways_to(path):
-    """Addresses that might lead to a file."""
+    """URL paths that might lead to a file."""
     dots = "../" * 12
     return [
         str(path),
@@ -62,7 +67,7 @@ def test_no_address_leads_to_a_file_of_the_server(server, upload, path):
 
 
 def get(server, target):
-    """Status and content of an address that nobody has tidied up."""
+    """Status and content of an URL path that is sent without normalisation."""
     connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=60)
     try:
         connection.request("GET", target)
@@ -72,16 +77,16 @@ def get(server, target):
         connection.close()
 
 
-def test_a_file_that_was_sent_is_found_by_who_was_told_where_it_is(server, upload, example):
+def test_an_upload_is_served_under_its_unguessable_path_only(server, upload, example):
     assert get(server, f"/gradio_api/file={upload}") == (200, example.read_bytes())
     folder = upload.rpartition("/")[0]
-    assert hashlib.sha256(example.read_bytes()).hexdigest() not in folder  # it cannot be computed from the content
+    assert hashlib.sha256(example.read_bytes()).hexdigest() not in folder  # the path does not depend on it
     for above in (folder, folder.rpartition("/")[0], folder.rpartition("/")[0] + "/"):
         assert get(server, f"/gradio_api/file={above}")[0] == 403
 
 
-def test_a_file_that_was_not_sent_is_not_heard(visitor):
-    """With the mark that has Gradio check a path, and without."""
+def test_a_file_that_was_not_uploaded_is_not_classified(visitor):
+    """With the metadata that makes Gradio check a path, and without."""
     song = str(ROOT / "examples" / "arpeggio.mp3")
     assert visitor.classify(file(song)) is None
     assert visitor.classify({"path": song}) == texts.NOT_SENT
@@ -91,7 +96,7 @@ def test_a_file_that_was_not_sent_is_not_heard(visitor):
 
 
 @pytest.mark.parametrize("marked", [True, False])
-def test_the_page_itself_takes_no_path(visitor, marked):
+def test_the_functions_of_the_page_take_no_path(visitor, marked):
     path = str(ROOT / "examples" / "arpeggio.mp3")
     song = file(path) if marked else {"path": path}
     why = visitor.ask("why", song, None, event={"genre": "Electronic", "start": 0})
@@ -101,14 +106,14 @@ def test_the_page_itself_takes_no_path(visitor, marked):
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc", str(SHIPPED / "fma-small"), "hf-hub:../x", "a/../b"])
-def test_the_name_of_a_model_is_no_path(visitor, upload, name):
+def test_a_model_name_is_not_used_as_a_path(visitor, upload, name):
     answer = visitor.ask("show", file(upload), name)
-    assert '"success":true' in answer and "No verdict" in answer
+    assert '"success":true' in answer and texts.NO_RESULT in answer
     assert "Traceback" not in answer and str(ROOT) not in answer
 
 
 @pytest.mark.parametrize("song", [None, 5, "song.mp3", [], {}, {"path": None}, {"path": 5}, {"path": "a\0b"}])
-def test_nonsense_gets_no_stack_trace(visitor, server, song):
+def test_invalid_values_get_no_stack_trace(visitor, server, song):
     for answer in (visitor.classify(song), visitor.ask("show", song, None), visitor.ask("classify_batch", song)):
         assert "Traceback" not in str(answer) and str(ROOT) not in str(answer)
     answer = visitor.http.post("/call/classify", content=b"{")
@@ -116,7 +121,7 @@ def test_nonsense_gets_no_stack_trace(visitor, server, song):
 
 
 class Neighbour(BaseHTTPRequestHandler):
-    """A program on the same machine, which the server must not be sent to."""
+    """HTTP server on the same machine, to which the app must send no request."""
 
     def do_GET(self):
         self.server.visits.append(self.path)
@@ -139,7 +144,7 @@ def running_neighbour(content=b"a song", headers=()):
         neighbour.shutdown()
 
 
-def test_the_server_visits_no_neighbour(server, visitor):
+def test_the_server_sends_no_request_to_private_addresses(server, visitor):
     with running_neighbour() as neighbour:
         for host in ("127.0.0.1", "localhost", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "127.1"):
             address = f"http://{host}:{neighbour.server_port}/song.mp3"
@@ -161,14 +166,14 @@ async def by_mcp(server, song):
 
 @pytest.fixture
 def fetch(monkeypatch, tmp_path):
-    """Fetches from a neighbour as from a public host."""
+    """Downloads from a neighbour as from a public host."""
 
     async def public(host):
         return "127.0.0.1"
 
     monkeypatch.setattr(addresses, "async_validate_url", public)
     monkeypatch.setattr(addresses, "MAX_FILE_SIZE", 10_000)
-    monkeypatch.setattr(processing_utils, "async_transport", addresses.Bounded())
+    monkeypatch.setattr(processing_utils, "async_transport", addresses.BoundedTransport())
     return lambda neighbour: Path(
         processing_utils.ssrf_protected_download(
             f"http://songs.example:{neighbour.server_port}/song.mp3", str(tmp_path)
@@ -176,7 +181,7 @@ def fetch(monkeypatch, tmp_path):
     )
 
 
-def test_a_song_that_is_named_by_an_address_is_fetched_as_it_is(fetch):
+def test_a_song_named_by_url_is_downloaded_undecoded(fetch):
     packed = (("Content-Encoding", "gzip"),)
     for content, headers in ((bytes(10_000), ()), (b"\x1f\x8b that would unpack", packed)):
         with running_neighbour(content, headers) as neighbour:
@@ -184,7 +189,7 @@ def test_a_song_that_is_named_by_an_address_is_fetched_as_it_is(fetch):
             assert neighbour.visits == ["/song.mp3"]
 
 
-def test_one_that_is_too_large_is_not(fetch, tmp_path):
+def test_a_song_named_by_url_that_is_too_large_is_refused(fetch, tmp_path):
     with running_neighbour(bytes(10_001)) as neighbour, pytest.raises(gr.Error, match="This file is too large"):
         fetch(neighbour)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -26,7 +26,7 @@ def run(command, folder):
     return done.stdout
 
 
-def test_the_python_call_works_as_printed(server, folder):
+def test_the_python_snippet_runs(server, folder):
     (folder / "broken.mp3").write_text("milk, bread")
     printed = run([sys.executable, "-c", snippets.python(server, [*HOSTILE, "broken.mp3"])], folder)
     assert "\nElectronic 0." in printed
@@ -34,19 +34,19 @@ def test_the_python_call_works_as_printed(server, folder):
     assert "This is not an audio file that can be read, or it is damaged." in printed
 
 
-def test_the_python_call_reads_well_for_one_song():
+def test_the_python_snippet_has_one_line_for_one_song():
     assert "songs = ['song.mp3']\n" in snippets.python("http://here", ["song.mp3"])
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("sh")), reason="no curl, or no shell, on this machine")
-def test_the_curl_call_works_as_printed(server, folder):
+def test_the_curl_snippet_runs(server, folder):
     printed = run(["sh", "-c", snippets.curl(server, HOSTILE)], folder)
     answers = [json.loads(line.removeprefix("data: ")) for line in printed.splitlines() if line.startswith("data: {")]
     answers += [a for line in printed.splitlines() if line.startswith("data: [") for a in json.loads(line[6:])]
     assert [answer["genre"] for answer in answers] == ["Electronic"] * len(HOSTILE)
 
 
-def test_the_mcp_address_answers(server):
+def test_the_mcp_server_of_the_snippet_responds(server):
     address = json.loads(snippets.mcp(server))["mcpServers"]["genre"]["url"]
     hello = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     request = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}

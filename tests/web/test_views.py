@@ -1,7 +1,10 @@
 import re
 
+import pytest
+
 from genre.inference.classify import Prediction, Window
-from genre.web import views
+from genre.models.checkpoint import load_checkpoint
+from genre.web import texts, views
 from genre.web.tabs import table
 from genre.web.tabs.queue import Batch
 
@@ -13,17 +16,45 @@ SONG = Prediction(FOLK, WINDOWS, 48.0, "made-up", notes=["Track 2 of 2 was used,
 
 def test_the_timeline_shows_silence_as_an_empty_column():
     html = views.timeline(SONG, LABELS, "", 11025, "")
-    sound, silence = re.findall(r'<g class="window" data-window="(?:7|8)".*?</g>', html)
-    assert 'data-genre="Folk"' in sound and sound.count("<rect") == 4
-    assert 'data-genre=""' in silence and 'data-said="silence"' in silence and silence.count("<rect") == 1
+    music, silence = re.findall(r'<g class="window" data-window="(?:7|8)".*?</g>', html)
+    assert 'data-genre="Folk"' in music and music.count("<rect") == 4
+    assert 'data-genre=""' in silence and 'data-summary="silence"' in silence and silence.count("<rect") == 1
     assert "<b>silence</b>" in html and "--colour:transparent" in html
 
 
-def test_notes_on_the_file_are_on_the_card_and_in_the_list():
+def test_notes_are_on_the_card_and_in_the_table():
     batch = Batch("made-up")
     batch.add([("song.mp3", "song.mp3")])
     batch.songs[0].result = SONG
-    for html in (views.verdict(SONG, LABELS, ""), table.rows(batch, LABELS)):
+    for html in (views.prediction_card(SONG, LABELS, ""), table.rows(batch, LABELS)):
         assert "Track 2 of 2 was used, the &lt;default&gt; one." in html
         assert "0:24 to 0:48 silence" in html or "then silence" in html
-    assert "notes" not in views.verdict(Prediction(FOLK, WINDOWS, 48.0, "made-up"), LABELS, "")
+    assert "notes" not in views.prediction_card(Prediction(FOLK, WINDOWS, 48.0, "made-up"), LABELS, "")
+
+
+@pytest.mark.parametrize("more", [{}, {"confident": False, "prediction_set": LABELS}, {"is_music": False}])
+@pytest.mark.parametrize("labels", [LABELS, [*LABELS, "Pop"]])
+def test_the_card_names_the_number_of_genres_in_every_case(labels, more):
+    probabilities = FOLK | dict.fromkeys(labels[2:], 0.0)
+    prediction = Prediction(probabilities, [Window(0.0, 3.0, probabilities)], 3.0, "made-up", **more)
+    small_print = re.search('<p class="coverage">(.*?)</p>', views.prediction_card(prediction, labels, "0:03."))[1]
+    assert small_print == f"Nearest of {len(labels)} genres. 0:03."
+
+
+def test_the_introduction_explains_the_closed_set_of_genres_in_three_sentences():
+    labels = load_checkpoint().labels
+    text = views.intro(labels)
+    assert f"names the nearest of its {len(labels)} genres: {', '.join(labels[:-1])} and {labels[-1]}." in text
+    assert "Music such as jazz, reggae or classical is none of them and gets the nearest one all the same." in text
+    assert "Read the percentages as the model&#x27;s confidence." in text
+    assert texts.intro(labels).count(". ") == 2
+
+
+def test_genres_of_the_model_are_no_examples_of_other_music():
+    assert "Music such as classical, country or metal is none of them" in texts.intro(["Jazz", "Reggae - Dub", "Blues"])
+    every = texts.intro([genre.title() for genre in texts.OTHER_GENRES])
+    assert "Music of any other genre gets the nearest one all the same." in every
+
+
+def test_the_introduction_escapes_labels():
+    assert "<i>" not in views.intro(["<i>Folk</i>", "Rock"])

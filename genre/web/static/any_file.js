@@ -1,30 +1,31 @@
-// Gradio's player takes only files whose type begins with "audio", and browsers go by the suffix. What holds sound is for
-// the decoder to say, so the file dialog offers all files, and each is handed over as sound. A folder cannot be sent; it
-// is answered here. `props.folder` is what the card then shows.
+// Gradio's audio component accepts only files whose type begins with "audio", and browsers derive the type from the
+// suffix. Only the decoder can tell whether a file holds audio, so the file dialog offers all files, and each is submitted
+// with an audio type. A folder cannot be uploaded: the card then shows `props.folder`.
 
 const INPUT = "#song input[type=file]";
-const ANY_SOUND = "audio/any";
+const ANY_AUDIO = "audio/any";
 
-const isSound = ({ type }) => type.startsWith("audio/");
+const isAudio = ({ type }) => type.startsWith("audio/");
 
-function asSound(files) {
-  const parcel = new DataTransfer();
-  for (const file of files) parcel.items.add(isSound(file) ? file : new File([file], file.name, { type: ANY_SOUND }));
-  return parcel.files;
+function asAudio(files) {
+  const transfer = new DataTransfer();
+  for (const file of files) transfer.items.add(isAudio(file) ? file : new File([file], file.name, { type: ANY_AUDIO }));
+  return transfer.files;
 }
 
-// All caught on its way down, before Gradio's field sees it. The field comes and goes, so all listening is done here.
-function listen(name, act) {
-  document.addEventListener(name, (event) => event.target.closest?.("#song") && act(event), true);
+// Handles events in the capture phase, before Gradio's own handlers. Gradio replaces its input element, so the handlers are
+// attached to the document.
+function capture(name, handle) {
+  document.addEventListener(name, (event) => event.target.closest?.("#song") && handle(event), true);
 }
 
-listen("click", () => document.querySelector(INPUT)?.removeAttribute("accept"));
+capture("click", () => document.querySelector(INPUT)?.removeAttribute("accept"));
 
-listen("change", ({ target }) => {
-  if (target.matches(INPUT) && ![...target.files].every(isSound)) target.files = asSound(target.files);
+capture("change", ({ target }) => {
+  if (target.matches(INPUT) && ![...target.files].every(isAudio)) target.files = asAudio(target.files);
 });
 
-listen("drop", (event) => {
+capture("drop", (event) => {
   const input = document.querySelector(INPUT);
   const { items, files } = event.dataTransfer;
   const isFolder = [...items].some((item) => item.webkitGetAsEntry?.()?.isDirectory);
@@ -35,6 +36,6 @@ listen("drop", (event) => {
     props.value = props.folder;
     return;
   }
-  input.files = asSound(files);
+  input.files = asAudio(files);
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });

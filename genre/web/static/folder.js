@@ -1,58 +1,58 @@
-// Files on their way into Gradio's field, which takes files only: a folder, dropped or chosen, becomes the files in it.
-// What is no song stays with the visitor and is named under the field: by its suffix in a folder; of files that were
-// chosen one by one only what the browser knows to be something else, since the decoder knows better.
-// `props.suffixes` are those of songs, `props.most` is how many are taken at a time, and `props.left_out` holds sentences.
+// Filters files before Gradio's upload field and replaces a folder, dropped or chosen, by the files in it. Files that are
+// no songs are not uploaded but listed below the field: in a folder those without a suffix of `props.suffixes`; of files
+// that were chosen one by one only those that the browser knows to be something else, since the decoder knows more.
+// `props.most` is the number of songs that the server accepts at a time, and `props.left_out` holds sentences.
 
-const NAMED = 3; // of the files that are left out
+const NAMED = 3; // files that are left out
 
-const zone = element.closest("#several");
+const zone = element.closest("#batch");
 const picker = element.querySelector("input");
-const said = element.querySelector("[role=status]");
+const statusLine = element.querySelector("[role=status]");
 const FIELD = "#songs-drop input[type=file]";
-let handing = false; // files to Gradio's field, whose event is then not caught
+let submitting = false; // the change event then comes from this script
 
 const last = (name) => name.split("/").pop();
 const isHidden = ({ name }) => name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
 const hasSuffix = ({ name }) => props.suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
 const isSong = (file) => hasSuffix(file) && !isHidden(file);
-const maySound = (file) => (hasSuffix(file) || /^(audio|video|$)/.test(file.type)) && !isHidden(file);
+const mayBeAudio = (file) => (hasSuffix(file) || /^(audio|video|$)/.test(file.type)) && !isHidden(file);
 
-function chosen(files) {
-  hand(files, files.filter(maySound));
+function submitFiles(files) {
+  submit(files, files.filter(mayBeAudio));
 }
 
-function found(files) {
+function submitFolder(files) {
   files.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
-  const seen = files.filter((file) => !isHidden(file));
-  hand(seen, seen.filter(isSong));
+  const visible = files.filter((file) => !isHidden(file));
+  submit(visible, visible.filter(isSong));
 }
 
-// Hands songs over as if they had been chosen in Gradio's field. One more than are taken tells the server that there were
-// too many.
-function hand(files, songs) {
-  const taken = new Set(songs);
-  const others = files.filter((file) => !taken.has(file));
-  said.textContent = others.length || !files.length ? sentence(others.map(({ name }) => last(name))) : "";
+// Submits songs as if they had been chosen in Gradio's field, and lists the other files. One song more than the server
+// accepts tells it that there were too many.
+function submit(files, songs) {
+  const submitted = new Set(songs);
+  const others = files.filter((file) => !submitted.has(file));
+  statusLine.textContent = others.length || !files.length ? sentence(others.map(({ name }) => last(name))) : "";
   const field = zone.querySelector(FIELD);
-  const parcel = new DataTransfer();
-  songs.slice(0, props.most + 1).forEach((file) => parcel.items.add(file));
-  field.files = parcel.files;
+  const transfer = new DataTransfer();
+  songs.slice(0, props.most + 1).forEach((file) => transfer.items.add(file));
+  field.files = transfer.files;
   if (!songs.length) return;
-  handing = true;
+  submitting = true;
   field.dispatchEvent(new Event("change", { bubbles: true }));
-  handing = false;
+  submitting = false;
 }
 
 function sentence(names) {
-  const { none, one, several, more } = props.left_out;
+  const { none, one, many, more } = props.left_out;
   const first = names.slice(0, NAMED).join(", ");
   const listed = names.length > NAMED ? more.replace("{names}", () => first).replace("{n}", names.length - NAMED) : first;
-  return names.length ? `${names.length > 1 ? several.replace("{n}", names.length) : one}${listed}.` : none;
+  return names.length ? `${names.length > 1 ? many.replace("{n}", names.length) : one}${listed}.` : none;
 }
 
 const named = (file, path) => new File([file], path.replace(/^\//, ""), { type: file.type });
 
-// The files of a dropped entry, however deep they lie. A reader hands over a hundred entries at a time.
+// All files of a dropped entry, recursively. A reader returns at most 100 entries at a time.
 async function filesOf(entry) {
   if (entry.isFile) {
     const file = await new Promise((done, failed) => entry.file(done, failed));
@@ -70,17 +70,17 @@ async function filesOf(entry) {
 element.querySelector("button").addEventListener("click", () => picker.click());
 
 picker.addEventListener("change", () => {
-  found([...picker.files].map((file) => named(file, file.webkitRelativePath || file.name)));
+  submitFolder([...picker.files].map((file) => named(file, file.webkitRelativePath || file.name)));
   picker.value = "";
 });
 
-// Both caught on their way down, before Gradio's field sees them.
+// Both in the capture phase, before Gradio's own handlers.
 zone.addEventListener(
   "change",
   (event) => {
-    if (handing || !event.target.matches(FIELD) || !event.target.files.length) return;
+    if (submitting || !event.target.matches(FIELD) || !event.target.files.length) return;
     event.stopPropagation();
-    chosen([...event.target.files]);
+    submitFiles([...event.target.files]);
   },
   true,
 );
@@ -93,8 +93,8 @@ zone.addEventListener(
     event.preventDefault();
     event.stopPropagation();
     const files = (await Promise.all(entries.map(filesOf))).flat();
-    if (entries.every(({ isFile }) => isFile)) chosen(files);
-    else found(files);
+    if (entries.every(({ isFile }) => isFile)) submitFiles(files);
+    else submitFolder(files);
   },
   true,
 );

@@ -1,21 +1,21 @@
-// Listens to the microphone: shows its level, sends what is new to the server about once a second, and keeps all of it
-// so that the whole recording can be handed over at the end. `element` is the component's root.
+// Records the microphone: shows its level, sends the new samples to the server about once a second, and stores all of them
+// so that the whole recording can be uploaded at the end. `element` is the component's root.
 
 const SEND_MS = 1000;
 const METER_MS = 100;
 const LOWEST = -80; // dBFS, the left end of the meter
-const FALL = 2; // dB that the meter falls at most between two readings, so that it does not flicker
+const FALL = 2; // dB, largest decrease of the meter between two readings, so that it does not flicker
 const BUSY_MS = 5000; // between two attempts while the server is too busy
-const SHORTEST_SECONDS = 0.5; // that are worth a verdict
+const SHORTEST_SECONDS = 0.5; // of a recording that is uploaded
 
 const find = (selector) => element.querySelector(selector);
 const panel = find(".live");
 const texts = JSON.parse(panel.dataset.texts);
 
-// What the browser does for calls (muting what is not speech, riding the level) spoils music.
+// The browser's processing for calls (noise suppression, gain control) distorts music.
 const MICROPHONE = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
-// Runs in the audio thread and passes on what it hears, as 16-bit samples in blocks of 2,048.
+// Runs in the audio thread and posts its input as 16-bit samples in blocks of 2,048.
 const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   block = new Int16Array(2048);
   filled = 0;
@@ -31,11 +31,11 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   }
 });`;
 
-let session = null; // while listening: stream, context, blocks, what was sent, timers
-let waiting = false; // for the server's answer; what comes meanwhile goes with the next piece
+let session = null; // while recording: stream, context, blocks, number of blocks sent, timers
+let waiting = false; // for the server's response; later samples are sent with the next request
 
 async function start() {
-  say(texts.asking);
+  setMessage(texts.asking);
   find("button").disabled = true;
   let stream;
   try {
@@ -53,11 +53,11 @@ async function start() {
     stream.getAudioTracks()[0].onended = stop; // the microphone was unplugged, or the permission withdrawn
     session.timers = [setInterval(measure, METER_MS), setInterval(send, SEND_MS)];
     waiting = false;
-    say("");
-    show(true);
+    setMessage("");
+    setRecording(true);
   } catch (error) {
     stream?.getTracks().forEach((track) => track.stop());
-    say(texts[error.name] ?? texts.failed, true);
+    setMessage(texts[error.name] ?? texts.failed, true);
   }
   find("button").disabled = false;
 }
@@ -70,19 +70,19 @@ async function stop() {
   timers.forEach(clearInterval);
   stream.getTracks().forEach((track) => track.stop());
   context.close();
-  show(false);
+  setRecording(false);
   if (samples < SHORTEST_SECONDS * rate) {
-    say(texts.short);
+    setMessage(texts.short);
     return;
   }
-  say(texts.handing);
+  setMessage(texts.sending);
   find("button").disabled = true;
   try {
     const { path } = await upload(new File([header(samples, rate), ...blocks], texts.file, { type: "audio/wav" }));
     trigger("stop", { path });
-    say(texts.handed);
+    setMessage(texts.sent);
   } catch {
-    say(texts.lost, true);
+    setMessage(texts.lost, true);
   }
   find("button").disabled = false;
 }
@@ -91,15 +91,15 @@ function send() {
   if (waiting || session.sent === session.blocks.length) return;
   waiting = true;
   const sound = base64(session.blocks.slice(session.sent));
-  trigger("hear", { sound, rate: session.context.sampleRate, fresh: session.sent === 0 });
+  trigger("sound", { sound, rate: session.context.sampleRate, fresh: session.sent === 0 });
   session.sent = session.blocks.length;
 }
 
-// The page says so when an answer, or a refusal, has come.
-window.addEventListener("live-heard", () => {
+// The page dispatches these events after a response and after a refusal.
+window.addEventListener("live-classified", () => {
   waiting = false;
-  const genre = document.querySelector("#live-verdict h2")?.textContent ?? "";
-  if (session && find(".said").textContent !== genre) find(".said").textContent = genre;
+  const genre = document.querySelector("#live-prediction h2")?.textContent ?? "";
+  if (session && find(".announcement").textContent !== genre) find(".announcement").textContent = genre;
 });
 
 window.addEventListener("live-refused", () => setTimeout(() => (waiting = false), BUSY_MS));
@@ -114,27 +114,27 @@ function measure() {
   meter(session.level);
   const seconds = session.samples / session.context.sampleRate;
   find(".clock").textContent = `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-  if (seconds > 1) say(session.level < Number(panel.dataset.quiet) ? texts.quiet : texts.loud);
+  if (seconds > 1) setMessage(session.level < Number(panel.dataset.quiet) ? texts.quiet : texts.loud);
   if (seconds >= Number(panel.dataset.most)) stop();
 }
 
 function meter(level) {
   const bar = find("[role=meter]");
-  const part = (dbfs) => 1 - dbfs / LOWEST;
-  bar.style.setProperty("--part", part(level));
-  bar.style.setProperty("--quiet", part(Number(panel.dataset.quiet)));
+  const fraction = (dbfs) => 1 - dbfs / LOWEST;
+  bar.style.setProperty("--fraction", fraction(level));
+  bar.style.setProperty("--quiet", fraction(Number(panel.dataset.quiet)));
   bar.setAttribute("aria-valuenow", Math.round(level));
   find(".level").textContent = level > LOWEST ? `${Math.round(level)} dBFS` : "– dBFS";
 }
 
-function show(listening) {
-  panel.classList.toggle("listening", listening);
-  find("button").textContent = listening ? texts.stop : texts.start;
-  find(".said").textContent = "";
+function setRecording(recording) {
+  panel.classList.toggle("recording", recording);
+  find("button").textContent = recording ? texts.stop : texts.start;
+  find(".announcement").textContent = "";
   meter(LOWEST);
 }
 
-function say(text, isError = false) {
+function setMessage(text, isError = false) {
   const message = find(".message");
   panel.classList.toggle("failed", isError);
   if (message.textContent !== text) message.textContent = text;
@@ -145,7 +145,7 @@ function base64(blocks) {
   return btoa(bytes.join(""));
 }
 
-// Of a WAV file, mono, 16 bits a sample.
+// Header of a WAV file: mono, 16 bits a sample.
 function header(samples, rate) {
   const view = new DataView(new ArrayBuffer(44));
   const text = (at, word) => [...word].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
@@ -164,6 +164,6 @@ function header(samples, rate) {
   return view;
 }
 
-show(false);
-say(texts.ready);
+setRecording(false);
+setMessage(texts.ready);
 find("button").addEventListener("click", () => (session ? stop() : start()));

@@ -1,5 +1,5 @@
-// Rows that open: a click anywhere on one, or enter on its button, asks the server for the song in full. The content is
-// patched with every song that is done, so the mark of the open row is set again each time.
+// Opens a row of the batch: a click anywhere on it, or enter on its button, requests the song in full from the server. The
+// content is replaced after every song, so the mark of the open row is set again each time.
 
 let open = null;
 
@@ -18,7 +18,7 @@ element.addEventListener("click", (event) => {
   open = button.dataset.row;
   mark();
   trigger("click", { row: Number(open) });
-  document.querySelector("#several-song").scrollIntoView({
+  document.querySelector("#batch-song").scrollIntoView({
     behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
     block: "start",
   });

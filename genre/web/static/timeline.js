@@ -1,7 +1,7 @@
-// Brings the timeline to life: plays the recording, moves the cursor over the plots, names the window under it, plays
-// from wherever a plot is clicked and asks the server why that window got its genre. Arrow keys go from window to
-// window, space plays. `element` is the component's root; its content is replaced with every
-// verdict, so all listening is done on the root.
+// Behaviour of the timeline: plays the recording, moves the cursor over the plots and shows the prediction of the window
+// under it. A click on a plot plays from there and requests the explanation of that window. Arrow keys go from window to
+// window, space plays, enter explains. `element` is the component's root; its content is replaced with every prediction,
+// so the event listeners are attached to the root.
 
 const find = (selector) => element.querySelector(selector);
 
@@ -24,7 +24,7 @@ function show(time) {
   const current = windowAt(time);
   element.querySelectorAll(".window.current").forEach((one) => one !== current && one.classList.remove("current"));
   current?.classList.add("current");
-  find(".now").textContent = current ? current.dataset.said : "";
+  find(".now").textContent = current ? current.dataset.summary : "";
   find(".roll").setAttribute("aria-valuenow", Math.round(time));
   find(".roll").setAttribute("aria-valuetext", `${clock(time)}, ${find(".now").textContent}`);
 }
@@ -47,7 +47,7 @@ function toggle() {
   else audio.pause();
 }
 
-// The window before or after the current one.
+// Moves to a window before (by < 0) or after the current one.
 function step(by) {
   const windows = [...element.querySelectorAll(".window")];
   const at = windows.indexOf(element.querySelector(".window.current"));
@@ -76,8 +76,8 @@ element.addEventListener("click", (event) => {
   const plot = event.target.closest("[data-seconds] .plot");
   if (!plot) return;
   const box = plot.getBoundingClientRect();
-  const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-  seek(part * Number(find(".timeline").dataset.seconds));
+  const fraction = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+  seek(fraction * Number(find(".timeline").dataset.seconds));
 });
 
 element.addEventListener("keydown", (event) => {
@@ -93,7 +93,7 @@ element.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
-// Media events do not bubble; they are caught on their way down.
+// Media events do not bubble; the capture phase reaches the root.
 const playing = (state) => () => {
   find(".timeline")?.classList.toggle("playing", state);
   find(".play")?.setAttribute("aria-label", state ? "Pause" : "Play");

@@ -1,4 +1,4 @@
-// The map comes below the timeline, often out of sight: scroll just far enough to show that it is there.
+// The explanation appears below the timeline, often outside the viewport: scroll just far enough to show it.
 
 watch("value", () => {
   element.querySelector(".why")?.scrollIntoView({

@@ -1,1 +1,1 @@
-"""The tabs of the page, one a file, and what they share."""
+"""The tabs of the page, one a module, and their shared components."""

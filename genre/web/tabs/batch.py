@@ -1,4 +1,4 @@
-"""Several songs: drop a folder or some files, a row each as it is done, a click on a row shows the song in full."""
+"""Tab for a batch: a folder or files are classified into a table; a click on a row shows the song in full."""
 
 import secrets
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ from genre.web.limits import MAX_SECONDS, MAX_SONGS
 from genre.web.models import Models
 from genre.web.tabs import table
 from genre.web.tabs.queue import Batch, Song
-from genre.web.tabs.result import end, listen, timeline_and_why
+from genre.web.tabs.result import ending, stream_results, timeline_and_why
 
 FILES = "genres.csv", "windows.csv", "genres.json"
-SPREADSHEET = "utf-8-sig"  # without the mark in front, Excel takes UTF-8 for something else
+SPREADSHEET = "utf-8-sig"  # Excel needs the byte order mark to read UTF-8
 
 
 def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
-    """The tab; returns the event that hands in songs.
+    """Lay out and wire the tab; returns the event that adds songs.
 
     Args:
-        latest: takes the names of the files that were handed in.
+        latest: receives the names of the songs in the list.
     """
 
     def add(files: list[tuple[str, str]], batch: Batch | None, name: str) -> dict:
@@ -37,7 +37,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
 
     def show(batch: Batch) -> dict:
         working, some = batch.working, bool(batch.songs)
-        labels = models.get(batch.model).labels if batch.heard else []  # a model that fails has heard nothing
+        labels = models.get(batch.model).labels if batch.done else []  # a model that does not load has no results
         return {
             status: table.status(batch),
             rows: table.rows(batch, labels),
@@ -48,16 +48,16 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             clear: gr.Button(interactive=not working),
         }
 
-    def hear(batch: Batch | None) -> Iterator[dict]:
+    def classify_songs(batch: Batch | None) -> Iterator[dict]:
         if batch is None:
-            yield {stop: gr.skip()}  # without an answer Gradio would empty everything
+            yield {stop: gr.skip()}  # without any output Gradio would clear all of them
             return
         try:
             for song in batch.take():
                 yield show(batch)
-                for seconds in _hear(models, batch, song):
+                for seconds in _classify(models, batch, song):
                     yield {status: table.status(batch, seconds)}
-            if batch.heard and not batch.working:  # else another job has them in hand
+            if batch.done and not batch.working:  # else another job is still classifying
                 files = _downloads(batch, models.get(batch.model).labels, rows.GRADIO_CACHE)
                 yield show(batch) | dict(zip(downloads, files, strict=True))
             else:
@@ -71,10 +71,10 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
 
     def open_chosen(batch: Batch | None) -> Iterator[dict]:
         if not (batch and batch.opened):
-            yield {verdict: gr.skip()}
+            yield {prediction: gr.skip()}
             return
         song = batch.opened
-        yield {path: song.path, used: batch.model, verdict: _card(models, song, batch.model), timeline: "", why: ""}
+        yield {path: song.path, used: batch.model, prediction: _card(models, song, batch.model), timeline: "", why: ""}
         if isinstance(song.result, AudioError):
             return
         if not Path(song.path).exists():
@@ -83,8 +83,8 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         try:
             classifier = models.get(batch.model)
             yield {timeline: views.blank_timeline(classifier.labels)}
-            for _, timeline_html in listen(classifier, song.path):
-                if batch.opened is not song:  # another row was chosen meanwhile
+            for _, timeline_html in stream_results(classifier, song.path):
+                if batch.opened is not song:  # another row has been opened meanwhile
                     return
                 yield {timeline: timeline_html}
         except genre.GenreError as error:
@@ -97,8 +97,8 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         return {status: table.status(batch), stop: gr.Button(visible=batch.working)}
 
     def give_up(batch: Batch) -> dict:
-        """Where there was no place in the queue, unless another job has the songs in hand."""
-        if batch.now:
+        """For a full queue: remove the songs that wait, unless another job is classifying them."""
+        if batch.current:
             return {stop: gr.skip()}
         batch.stop()
         return show(batch) | {status: table.alert(texts.BUSY)}
@@ -111,10 +111,10 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         batch.opened = None
         blank = {part: "" for part in (status, rows, timeline, why)}
         hidden = {results: gr.Row(visible=False), detail: gr.Column(visible=False)}
-        return {state: None, path: None, verdict: table.PICK} | blank | hidden
+        return {state: None, path: None, prediction: table.PICK} | blank | hidden
 
     state, path, used = gr.State(), gr.State(), gr.State()
-    with gr.Column(elem_id="several"):
+    with gr.Column(elem_id="batch"):
         uploads = gr.File(file_count="multiple", label=texts.SONGS, height=150, elem_id="songs-drop")
         uploads.preprocess = _with_names
         gr.HTML(
@@ -133,8 +133,8 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         with gr.Row(visible=False, elem_classes="downloads") as results:
             downloads = [gr.DownloadButton(label, size="sm", interactive=False) for label in texts.DOWNLOADS]
             clear = gr.Button(texts.CLEAR, size="sm")
-        with gr.Column(visible=False, elem_id="several-song") as detail:
-            verdict = gr.HTML(table.PICK)
+        with gr.Column(visible=False, elem_id="batch-song") as detail:
+            prediction = gr.HTML(table.PICK)
             timeline, why = timeline_and_why(models, used, path)
 
     shown = [status, rows, stop, results, detail, *downloads, clear]
@@ -143,8 +143,8 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     )
     changed = model.change(again, [state, model], [state, *shown], queue=False, **QUIET)
     for event in (added, changed):
-        hearing = event.then(
-            hear,
+        classified = event.then(
+            classify_songs,
             state,
             shown,
             trigger_mode="multiple",
@@ -152,24 +152,26 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             show_progress="minimal",
             show_progress_on=status,
         )
-        hearing.failure(give_up, state, shown, queue=False, **QUIET)
+        classified.failure(give_up, state, shown, queue=False, **QUIET)
     stop.click(halt, state, stop, queue=False, **QUIET)
     clear.click(
-        empty, state, [state, path, status, rows, results, detail, verdict, timeline, why], queue=False, **QUIET
+        empty, state, [state, path, status, rows, results, detail, prediction, timeline, why], queue=False, **QUIET
     )
     chosen = rows.click(choose, state, queue=False, trigger_mode="multiple", **QUIET)
-    opened = chosen.then(open_chosen, state, [path, used, verdict, timeline, why], trigger_mode="always_last", **QUIET)
-    opened.failure(lambda: views.error(texts.BUSY), None, verdict, queue=False, **QUIET)
+    opened = chosen.then(
+        open_chosen, state, [path, used, prediction, timeline, why], trigger_mode="always_last", **QUIET
+    )
+    opened.failure(lambda: views.error(texts.BUSY), None, prediction, queue=False, **QUIET)
     return added
 
 
 def _with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:
-    """(path, name) of uploads. By itself Gradio hands over names that it has rid of brackets and the like."""
+    """(path, original name) of uploads; the default `preprocess` returns names without brackets and the like."""
     return [(file.path, file.orig_name or Path(file.path).name) for file in uploads or []]
 
 
-def _hear(models: Models, batch: Batch, song: Song) -> Iterator[float]:
-    """Put a song's result in its place, yielding how many seconds were heard so far."""
+def _classify(models: Models, batch: Batch, song: Song) -> Iterator[float]:
+    """Set the result of a song; yields the seconds that have been classified so far."""
     name, result = batch.model, None
     try:
         for result in models.get(name).stream(song.path):
@@ -186,13 +188,13 @@ def _card(models: Models, song: Song, model: str) -> str:
     if isinstance(song.result, AudioError):
         card = views.error(str(song.result))
     else:
-        heard = views.heard(song.result) + end(song.result)
-        card = views.verdict(song.result, models.get(model).labels, heard)
+        coverage = views.coverage(song.result) + ending(song.result)
+        card = views.prediction_card(song.result, models.get(model).labels, coverage)
     return table.opened(song.name, card)
 
 
 def _downloads(batch: Batch, labels: list[str], cache: str) -> list[gr.DownloadButton]:
-    """Write the three files into a folder of Gradio's cache, which is cleaned with the uploads."""
+    """Write the three files to a folder in Gradio's cache, where they are deleted with the uploads."""
     found = [(song.name, song.result) for song in batch.songs]
     folder = Path(cache) / secrets.token_hex(16)
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Several songs on their way through a model, shared by the job that hears them and the buttons beside it."""
+"""A batch of songs, shared by the job that classifies them and the event handlers of the buttons."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,13 @@ from genre.web.limits import MAX_SONGS
 
 @dataclass(eq=False)
 class Song:
-    """A file under the name that its owner gave it, and what came of it; None while it waits."""
+    """A song of a batch.
+
+    Attributes:
+        path: of the upload.
+        name: of the file on the visitor's machine.
+        result: None until the song has been classified or could not be decoded.
+    """
 
     path: str
     name: str
@@ -19,28 +25,29 @@ class Song:
 
 
 class Batch:
-    """Songs in the order in which they came.
+    """Songs in the order in which they were added.
 
     Attributes:
-        model: name of the model that hears them.
-        songs: those that were heard, then those that wait.
-        now: the one that is listened to.
-        opened: the one that is shown in full.
+        model: name of the model that classifies them.
+        songs: those with a result, then those that wait.
+        current: the song that is being classified.
+        opened: the song that is shown in full.
         too_many: whether files were left out since there were more than `MAX_SONGS`.
-        unheard: how many songs a stop left unheard.
+        unclassified: number of songs that a stop removed.
     """
 
     def __init__(self, model: str):
         self.model = model
         self.songs: list[Song] = []
-        self.now: Song | None = None
+        self.current: Song | None = None
         self.opened: Song | None = None
-        self.unheard, self.too_many = 0, False
+        self.unclassified, self.too_many = 0, False
         self._taken = False
         self._lock = threading.Lock()
 
     @property
-    def heard(self) -> list[Song]:
+    def done(self) -> list[Song]:
+        """Songs with a result, also those that failed."""
         return [song for song in self.songs if song.result is not None]
 
     @property
@@ -52,28 +59,28 @@ class Batch:
         return any(song.result is None for song in self.songs)
 
     def add(self, files: list[tuple[str, str]]) -> None:
-        """Append (path, name) of files; whether they hold sound is for the decoder to say."""
+        """Append (path, name) of files, up to `MAX_SONGS` in all; they need not hold audio."""
         songs = [Song(path, name) for path, name in files]
         with self._lock:
             room = MAX_SONGS - len(self.songs)
             self.songs += songs[:room]
-            self.unheard, self.too_many = 0, len(songs) > room
+            self.unclassified, self.too_many = 0, len(songs) > room
 
     def stop(self) -> None:
-        """Let go of the songs that wait, the one that is listened to among them."""
+        """Remove the songs without a result, also the one that is being classified."""
         with self._lock:
-            self.unheard += sum(song.result is None for song in self.songs)
-            self.songs = self.heard
+            self.unclassified += sum(song.result is None for song in self.songs)
+            self.songs = self.done
 
     def start_over(self, model: str) -> None:
-        """Have every song wait for another model."""
+        """Discard all results and set another model."""
         with self._lock:
             self.model = model
             for song in self.songs:
                 song.result = None
 
     def take(self) -> Iterator[Song]:
-        """The songs that wait, one by one, those among them that come later; none while another job takes them."""
+        """Yield the songs that wait, also those added meanwhile; nothing while another job takes them."""
         with self._lock:
             if self._taken:
                 return
@@ -82,21 +89,21 @@ class Batch:
             while song := self._next():
                 yield song
         except GeneratorExit:  # the visitor has left, or the job failed
-            self.now, self._taken = None, False
+            self.current, self._taken = None, False
             raise
 
     def _next(self) -> Song | None:
         with self._lock:
-            self.now = next((song for song in self.songs if song.result is None), None)
-            self._taken = self.now is not None
-            return self.now
+            self.current = next((song for song in self.songs if song.result is None), None)
+            self._taken = self.current is not None
+            return self.current
 
     def wants(self, song: Song, model: str) -> bool:
-        """Whether the verdict of that model on that song is still waited for."""
+        """Whether the song is still in the list and the model still selected."""
         return self.model == model and song in self.songs
 
     def at(self, row: object) -> Song | None:
-        """The song in a row that a browser asks about, if it has been heard."""
+        """The song in a row, if it has a result; None for anything else that a browser may send."""
         songs = self.songs
         song = songs[row] if isinstance(row, int) and 0 <= row < len(songs) else None
         return song if song and song.result is not None else None

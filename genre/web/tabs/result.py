@@ -1,4 +1,4 @@
-"""What the page shows of one recording: verdict, timeline, and why the window that was clicked got its genre."""
+"""Result of one recording: prediction card, timeline, and the explanation of the window that was clicked."""
 
 import time
 from collections.abc import Iterator
@@ -14,23 +14,23 @@ from genre.web import QUIET, STATIC, texts, views
 from genre.web.limits import JOB_SECONDS, MAX_SECONDS
 from genre.web.models import Models
 
-UPDATE_SECONDS = 0.7  # between two verdicts while a long file is read
+UPDATE_SECONDS = 0.7  # between two updates of the page while a long file is decoded
 
 
 def timeline_and_why(models: Models, model: gr.Dropdown, recording: gr.components.Component) -> tuple[gr.HTML, gr.HTML]:
-    """The timeline, and the map that a click on it brings.
+    """The timeline, and the explanation that a click on one of its windows shows.
 
     Args:
-        recording: holds the file that the timeline shows.
+        recording: component with the path of the file that the timeline shows.
     """
 
     def why(path: str | None, name: str, click: gr.EventData) -> Iterator[str]:
         try:
             classifier = models.get(name)
-            if not path or click.genre not in classifier.labels:  # the page asks about what it shows, others about all
+            if not path or click.genre not in classifier.labels:  # other programs may send anything
                 yield ""
                 return
-            yield views.LOOKING
+            yield views.EXPLAINING
             yield views.why(explain(classifier, path, float(click.start), click.genre), classifier.labels)
         except genre.GenreError as error:
             yield views.error(str(error))
@@ -44,26 +44,27 @@ def timeline_and_why(models: Models, model: gr.Dropdown, recording: gr.component
     return timeline, map_
 
 
-def listen(classifier: Classifier, path: str) -> Iterator[tuple[str, str]]:
-    """Verdict and timeline of a file as HTML, again and again while it is read.
+def stream_results(classifier: Classifier, path: str) -> Iterator[tuple[str, str]]:
+    """Classify a file; yields prediction card and timeline as HTML while it is decoded, and at the end.
 
     Raises:
-        AudioError: nothing in the file can be heard.
+        AudioError: the file cannot be decoded, or it is silent.
     """
     spectrogram = Spectrogram(classifier.sample_rate)
     started, shown, prediction, notes = time.monotonic(), 0.0, None, []
-    for prediction, clip in classifier.listen(classifier.read(path, classifier.sample_rate, notes=notes), notes=notes):
+    pieces = classifier.read(path, classifier.sample_rate, notes=notes)
+    for prediction, clip in classifier.classify_pieces(pieces, notes=notes):
         spectrogram.add(clip)
         if prediction and time.monotonic() - shown > UPDATE_SECONDS:
-            yield _render(classifier, prediction, spectrogram, path, texts.STILL_LISTENING, "group")
+            yield _render(classifier, prediction, spectrogram, path, texts.STILL_CLASSIFYING, "group")
             shown = time.monotonic()
     out_of_time = time.monotonic() - started > JOB_SECONDS
-    yield _render(classifier, prediction, spectrogram, path, texts.OUT_OF_TIME if out_of_time else end(prediction))
+    yield _render(classifier, prediction, spectrogram, path, texts.OUT_OF_TIME if out_of_time else ending(prediction))
 
 
-def end(prediction: genre.Prediction) -> str:
-    """How the line on how much was heard ends."""
-    return texts.LIMIT_REACHED if prediction.seconds >= MAX_SECONDS else texts.HEARD_ALL
+def ending(prediction: genre.Prediction) -> str:
+    """End of the sentence that `views.coverage` begins."""
+    return texts.LIMIT_REACHED if prediction.seconds >= MAX_SECONDS else texts.COMPLETE
 
 
 def _render(
@@ -71,12 +72,12 @@ def _render(
     prediction: genre.Prediction,
     spectrogram: Spectrogram,
     path: str,
-    ending: str,
+    end: str,
     role: str = "status",
 ) -> tuple[str, str]:
-    picture = spectrogram.data_uri()
+    image = spectrogram.data_uri()
     url = f"gradio_api/file={quote(path)}"
     return (
-        views.verdict(prediction, classifier.labels, views.heard(prediction) + ending, role),
-        views.timeline(prediction, classifier.labels, picture, spectrogram.highest_hz, url),
+        views.prediction_card(prediction, classifier.labels, views.coverage(prediction) + end, role),
+        views.timeline(prediction, classifier.labels, image, spectrogram.highest_hz, url),
     )

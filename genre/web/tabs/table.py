@@ -1,34 +1,34 @@
-"""The HTML of several songs: how far they are, and a row each. Names, genres and messages are escaped here."""
+"""HTML of a batch: progress and a table with a row a song. Names, genres and messages are escaped here."""
 
 from html import escape
 
 from genre.errors import AudioError
 from genre.inference.classify import Prediction
-from genre.inference.report import in_words
+from genre.inference.report import format_sections
 from genre.inference.sections import Section, clock, sections
 from genre.web import texts, views
 from genre.web.tabs.queue import Batch, Song
 
-PICK = f'<div class="verdict empty"><p class="genre">{texts.PICK}</p></div>'
+PICK = f'<div class="prediction empty"><p class="genre">{texts.PICK}</p></div>'
 
 
 def status(batch: Batch, seconds: float = 0.0) -> str:
-    """One line on what is being done or what was done, and a bar.
+    """One line on the progress or the outcome, and a progress bar.
 
     Args:
-        seconds: how much of the present song was heard.
+        seconds: of the current song that have been classified.
     """
-    done, total = len(batch.heard), len(batch.songs)
-    if batch.now and batch.working:
-        heard = clock(round(seconds)) if seconds else ""
-        line, more, kind = texts.progress(done, total), texts.hearing(batch.now.name, heard), "hearing"
+    done, total = len(batch.done), len(batch.songs)
+    if batch.current and batch.working:
+        so_far = clock(round(seconds)) if seconds else ""
+        line, more, kind = texts.progress(done, total), texts.classifying(batch.current.name, so_far), "classifying"
     else:
         kind = "left-out"
         line = texts.waiting(total - done) if done < total else texts.finished(done, len(batch.failed))
-        more = " ".join(texts.left_out(batch.unheard, batch.too_many and len(batch.songs)))
+        more = " ".join(texts.left_out(batch.unclassified, batch.too_many and len(batch.songs)))
     return (
         f'<div class="progress"><p role="status"><b>{escape(line)}</b> <span class="{kind}">{escape(more)}</span></p>'
-        f'<i aria-hidden="true" style="--part:{done / total if total else 0:.3f}"></i></div>'
+        f'<i aria-hidden="true" style="--fraction:{done / total if total else 0:.3f}"></i></div>'
     )
 
 
@@ -37,38 +37,38 @@ def alert(message: str) -> str:
 
 
 def rows(batch: Batch, labels: list[str]) -> str:
-    """The table; a row that was heard holds a button with its number as data-row."""
+    """The table; a row with a result contains a button with its number as data-row."""
     if not batch.songs:
         return ""
     head = "".join(f'<th scope="col">{title}</th>' for title in texts.COLUMNS)
-    body = "".join(_row(number, song, song is batch.now, labels) for number, song in enumerate(batch.songs))
+    body = "".join(_row(number, song, song is batch.current, labels) for number, song in enumerate(batch.songs))
     return f'<div class="songs"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _row(number: int, song: Song, now: bool, labels: list[str]) -> str:
+def _row(number: int, song: Song, current: bool, labels: list[str]) -> str:
     name = f'<span class="name" title="{escape(song.name)}">{escape(song.name)}</span>'
     if song.result is None:
-        kind, said = ("now", texts.LISTENING) if now else ("waiting", texts.WAITING)
-        return f'<tr class="{kind}"><th scope="row">{name}</th><td class="said" colspan="3">{said}</td></tr>'
+        kind, message = ("current", texts.CLASSIFYING) if current else ("waiting", texts.WAITING)
+        return f'<tr class="{kind}"><th scope="row">{name}</th><td class="message" colspan="3">{message}</td></tr>'
     button = f'<th scope="row"><button type="button" data-row="{number}">{name}</button></th>'
     if isinstance(song.result, AudioError):
-        return f'<tr class="failed">{button}<td class="said" colspan="3">{escape(str(song.result))}</td></tr>'
-    return f'<tr class="heard">{button}{_verdict(song.result, labels)}</tr>'
+        return f'<tr class="failed">{button}<td class="message" colspan="3">{escape(str(song.result))}</td></tr>'
+    return f'<tr class="classified">{button}{_prediction(song.result, labels)}</tr>'
 
 
-def _verdict(prediction: Prediction, labels: list[str]) -> str:
+def _prediction(prediction: Prediction, labels: list[str]) -> str:
     found = sections(prediction)
-    course = in_words(found) + (f". {' '.join(prediction.notes)}" if prediction.notes else "")
+    description = format_sections(found) + (f". {' '.join(prediction.notes)}" if prediction.notes else "")
     strip = "".join(_piece(one, prediction.seconds, labels) for one in found)
     return (
         f'<td class="genre"><i aria-hidden="true" style="--colour:{views.colour(prediction.genre, labels)}"></i>'
-        f'<span>{escape(_named(prediction))}</span></td><td class="sure">{prediction.confidence:.0%}</td>'
-        f'<td class="course"><div class="strip" aria-hidden="true">{strip}</div>{escape(course)}</td>'
+        f'<span>{escape(_named(prediction))}</span></td><td class="confidence">{prediction.confidence:.0%}</td>'
+        f'<td class="sections"><div class="strip" aria-hidden="true">{strip}</div>{escape(description)}</td>'
     )
 
 
 def _named(prediction: Prediction) -> str:
-    """As little as the verdict card says: several genres where none can be named alone."""
+    """The genre, or the prediction set if the model is not confident, as on the prediction card."""
     if not prediction.is_music:
         return texts.NOT_MUSIC_SHORT
     if not prediction.confident and len(prediction.prediction_set) > 1:
@@ -77,10 +77,10 @@ def _named(prediction: Prediction) -> str:
 
 
 def _piece(section: Section, seconds: float, labels: list[str]) -> str:
-    part = (section.end - section.start) / seconds
-    return f'<i style="--colour:{views.section_colour(section, labels)};flex-grow:{part:.4f}"></i>'
+    fraction = (section.end - section.start) / seconds
+    return f'<i style="--colour:{views.section_colour(section, labels)};flex-grow:{fraction:.4f}"></i>'
 
 
 def opened(name: str, card: str) -> str:
-    """The verdict card of one song under its name."""
+    """The prediction card of one song under its name."""
     return f'<h2 class="opened">{escape(name)}</h2>{card}'

@@ -10,34 +10,35 @@ from tests.conftest import music, write_audio
 SECONDS = 60_000  # Playwright counts in milliseconds
 NAMES = ["<b>x.mp3", "=1+1.wav", *(f"Song {i:02}.wav" for i in range(3, 19))]
 BAD = {"broken.mp3": b"milk, bread", "empty.flac": b""}
-BESIDE = ["cover.jpg", ".DS_Store", "list.m3u", "notes.txt", "._Song 03.wav"]
+OTHER_FILES = ["cover.jpg", ".DS_Store", "list.m3u", "notes.txt", "._Song 03.wav"]
 
-# Some rows are done, one is being listened to, some wait and the list cannot be cleared, all at one moment.
+# At one moment: some rows are done, one is being classified, some wait, and the list cannot be cleared.
 WORKING = """() => {
     const rows = (kind) => document.querySelectorAll(`.songs tbody tr.${kind}`).length;
-    const [done, now, waiting] = ["heard", "now", "waiting"].map(rows);
-    const buttons = [...document.querySelectorAll("#several button")];
+    const [done, current, waiting] = ["classified", "current", "waiting"].map(rows);
+    const buttons = [...document.querySelectorAll("#batch button")];
     const clear = buttons.find((one) => one.innerText === "Clear the list");
-    const said = document.querySelector(".progress b")?.innerText;
-    return done > 0 && now === 1 && waiting > 3 && done + waiting === 19 && said === `${done} of 20` && clear.disabled;
+    const progress = document.querySelector(".progress b")?.innerText;
+    const rowsAsExpected = done > 0 && current === 1 && waiting > 3 && done + waiting === 19;
+    return rowsAsExpected && progress === `${done} of 20` && clear.disabled;
 }"""
 
 
 @pytest.fixture(scope="session")
 def album(tmp_path_factory):
-    """A folder of eighteen songs, two files that are none, and what lies beside them."""
+    """A folder of eighteen songs, two damaged ones, and other files."""
     folder = tmp_path_factory.mktemp("albums") / "Album"
     folder.mkdir()
     for number, name in enumerate(NAMES):
         codec, rate = ("libmp3lame", 44100) if name.endswith("mp3") else ("pcm_s16le", 16000)
         write_audio(folder / name, [music(4 + number % 3, rate)], codec, rate=rate)
-    for name, content in (BAD | dict.fromkeys(BESIDE, b"x")).items():
+    for name, content in (BAD | dict.fromkeys(OTHER_FILES, b"x")).items():
         (folder / name).write_bytes(content)
     return folder
 
 
 @pytest.fixture
-def several(page):
+def batch_page(page):
     page.get_by_role("tab", name="Several songs").click()
     page.get_by_role("button", name="Choose a folder").wait_for()
     return page
@@ -48,7 +49,7 @@ def drop(page, *files):
 
 
 def wait_until_done(page):
-    expect(page.locator(".progress b")).to_have_text(re.compile(r"heard"), timeout=4 * SECONDS)
+    expect(page.locator(".progress b")).to_have_text(re.compile(r"classified"), timeout=4 * SECONDS)
     expect(page.get_by_role("button", name="Clear the list")).to_be_enabled()
 
 
@@ -73,64 +74,64 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
-def test_twenty_files_come_in_rows_and_go_out_as_tables(several, album, tmp_path):
-    page = several
+def test_twenty_files_are_shown_in_rows_and_downloaded_as_tables(batch_page, album, tmp_path):
+    page = batch_page
     drop(page, *(album / name for name in [*NAMES, *BAD]))
     page.wait_for_function(WORKING, timeout=SECONDS)
     assert fits(page)
 
     wait_until_done(page)
-    expect(page.locator(".progress b")).to_have_text("18 songs heard, 2 could not be.")
+    expect(page.locator(".progress b")).to_have_text("18 songs classified, 2 could not be.")
     expect(row(page, "broken.mp3")).to_contain_text("This is not an audio file that can be read, or it is damaged.")
     expect(row(page, "empty.flac")).to_contain_text("This file is empty.")
-    expect(page.locator(".songs tr.heard")).to_have_count(18)
-    expect(row(page, "<b>x.mp3").locator(".confident")).to_have_text(re.compile(r"^\d+%$"))
+    expect(page.locator(".songs tr.classified")).to_have_count(18)
+    expect(row(page, "<b>x.mp3").locator(".confidence")).to_have_text(re.compile(r"^\d+%$"))
     assert page.locator(".songs b").count() == 0
     assert fits(page)
 
-    lines = read_csv(downloaded(page, "CSV, a line a song", tmp_path))
-    assert [line["file"] for line in lines] == ["<b>x.mp3", "'=1+1.wav", *NAMES[2:], *BAD]
-    assert [bool(line["error"]) for line in lines] == [False] * 18 + [True] * 2
-    windows = read_csv(downloaded(page, "CSV, a line a window", tmp_path))
+    rows = read_csv(downloaded(page, "CSV, a row a song", tmp_path))
+    assert [one["file"] for one in rows] == ["<b>x.mp3", "'=1+1.wav", *NAMES[2:], *BAD]
+    assert [bool(one["error"]) for one in rows] == [False] * 18 + [True] * 2
+    windows = read_csv(downloaded(page, "CSV, a row a window", tmp_path))
     content = json.loads(downloaded(page, "JSON, everything", tmp_path).read_text(encoding="utf-8"))
     assert [one["file"] for one in content] == [*NAMES, *BAD]
     assert [len(one["windows"]) for one in content[:3]] == [
-        sum(line["file"].lstrip("'") == name for line in windows) for name in NAMES[:3]
+        sum(one["file"].lstrip("'") == name for one in windows) for name in NAMES[:3]
     ]
-    assert content[0]["windows"][0].keys() == {"start", "end", "probabilities"}
+    assert content[0]["windows"][0].keys() == {"start", "end", "silent", "probabilities"}
     assert content[18]["error"].startswith("This is not an audio file")
 
 
-def test_a_row_opens_by_mouse_and_by_keyboard(several, example, album):
-    page = several
+def test_a_row_opens_by_mouse_and_by_keyboard(batch_page, example, album):
+    page = batch_page
     drop(page, example, album / "<b>x.mp3", album / "broken.mp3")
     wait_until_done(page)
     row(page, example.name).click()
-    expect(page.locator("#several-song h2.opened")).to_have_text(example.name)
-    expect(page.locator("#several-song .verdict h2")).to_have_text("Electronic")
-    expect(page.locator("#several-song .window")).to_have_count(5, timeout=SECONDS)
+    expect(page.locator("#batch-song h2.opened")).to_have_text(example.name)
+    expect(page.locator("#batch-song .prediction h2")).to_have_text("Electronic")
+    expect(page.locator("#batch-song .window")).to_have_count(5, timeout=SECONDS)
     expect(page.locator(".songs tr.open")).to_have_count(1)
-    roll = page.locator("#several-song .roll")
-    page.wait_for_function("document.querySelector('#several-song audio').readyState > 0")
+    roll = page.locator("#batch-song .roll")
+    page.wait_for_function("document.querySelector('#batch-song audio').readyState > 0")
     roll.click(position={"x": roll.bounding_box()["width"] * 0.5, "y": 30})
-    expect(page.locator("#several-song .why")).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#batch-song .why")).to_be_visible(timeout=SECONDS)
     assert fits(page)
 
     page.get_by_role("button", name="<b>x.mp3").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#several-song h2.opened")).to_have_text("<b>x.mp3")
-    expect(page.locator("#several-song .why")).to_have_count(0)
+    expect(page.locator("#batch-song h2.opened")).to_have_text("<b>x.mp3")
+    expect(page.locator("#batch-song .why")).to_have_count(0)
     page.get_by_role("button", name="broken.mp3").press("Enter")
-    expect(page.locator("#several-song [role=alert]")).to_contain_text("This is not an audio file that can be read")
-    expect(page.locator("#several-song .axes")).to_have_count(0)
+    expect(page.locator("#batch-song [role=alert]")).to_contain_text("This is not an audio file that can be read")
+    expect(page.locator("#batch-song .axes")).to_have_count(0)
 
     page.get_by_role("button", name="Clear the list").click()
     expect(page.locator(".songs")).to_have_count(0)
-    expect(page.locator("#several-song")).not_to_be_visible()
+    expect(page.locator("#batch-song")).not_to_be_visible()
 
 
-def test_a_folder_is_heard_without_what_lies_beside(several, album):
-    page = several
+def test_a_folder_is_classified_without_its_other_files(batch_page, album):
+    page = batch_page
     page.set_input_files(".folder input", album)
     expect(page.locator(".songs tbody tr")).to_have_count(20, timeout=SECONDS)
     expect(page.locator(".folder [role=status]")).to_have_text(
@@ -139,8 +140,10 @@ def test_a_folder_is_heard_without_what_lies_beside(several, album):
     expect(row(page, "Album/<b>x.mp3")).to_have_count(1)
 
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(page.locator(".progress p")).to_contain_text(re.compile(r"Stopped: \d+ songs not heard"), timeout=SECONDS)
-    expect(page.locator(".songs tr:is(.waiting, .now)")).to_have_count(0)
+    expect(page.locator(".progress p")).to_contain_text(
+        re.compile(r"Stopped: \d+ songs not classified"), timeout=SECONDS
+    )
+    expect(page.locator(".songs tr:is(.waiting, .current)")).to_have_count(0)
     done = page.locator(".songs tbody tr").count()
     assert done < 20
 
@@ -150,8 +153,8 @@ def test_a_folder_is_heard_without_what_lies_beside(several, album):
     expect(page.locator(".songs tbody tr")).to_have_count(done + 1)
 
 
-def test_of_chosen_files_the_decoder_says_which_are_songs(several, example, tmp_path):
-    page = several
+def test_chosen_files_are_decoded_whatever_their_suffix(batch_page, example, tmp_path):
+    page = batch_page
     songs = [tmp_path / name for name in ("no suffix", "1. x.unknown", "sound.caf")]
     others = [tmp_path / name for name in ("a.jpg", "b.zip", "c.pdf", "d.txt", "._e.mp3")]
     for path in songs:
@@ -159,21 +162,21 @@ def test_of_chosen_files_the_decoder_says_which_are_songs(several, example, tmp_
     for path in (*others, tmp_path / "no sound"):
         path.write_bytes(b"milk, bread")
     drop(page, *others, *songs, tmp_path / "no sound")
-    said = page.locator(".folder [role=status]")
-    expect(said).to_have_text("5 other files left out: a.jpg, b.zip, c.pdf and 2 more.")
+    left_out = page.locator(".folder [role=status]")
+    expect(left_out).to_have_text("5 other files left out: a.jpg, b.zip, c.pdf and 2 more.")
     wait_until_done(page)
-    assert page.locator(".songs tr.heard .name").all_inner_texts() == [path.name for path in songs]
+    assert page.locator(".songs tr.classified .name").all_inner_texts() == [path.name for path in songs]
     expect(row(page, "no sound")).to_contain_text("This is not an audio file that can be read, or it is damaged.")
     assert fits(page)
 
     drop(page, others[0])
-    expect(said).to_have_text("1 other file left out: a.jpg.")
+    expect(left_out).to_have_text("1 other file left out: a.jpg.")
     expect(page.locator(".songs tbody tr")).to_have_count(4)
 
 
-def test_dropped_folders_are_opened(several, album):
-    """Browsers hand a page the entries of a drop; a drop that a script makes up has none, so they are made up here."""
-    page = several
+def test_dropped_folders_are_opened(batch_page, album):
+    """Browsers add the entries of a drop event; those of a scripted event are added here."""
+    page = batch_page
     page.evaluate(
         """() => {
             const leaf = (path) => ({ isFile: true, fullPath: path, file: (done) => done(new File(["x"], path)) });
@@ -192,13 +195,13 @@ def test_dropped_folders_are_opened(several, album):
     expect(page.locator(".folder [role=status]")).to_have_text("1 other file left out: cover.jpg.")
 
 
-def test_the_calls_name_the_files_just_heard(several, album):
-    page = several
+def test_the_snippets_name_the_files_of_the_batch(batch_page, album):
+    page = batch_page
     drop(page, album / "=1+1.wav")
     wait_until_done(page)
     page.get_by_role("button", name="Call it from a program").click()
-    expect(page.locator("#calls")).to_contain_text("songs = ['=1+1.wav']")
-    expect(page.locator("#calls")).to_contain_text(f"Client('{page.url.rstrip('/')}')")
+    expect(page.locator("#snippets")).to_contain_text("songs = ['=1+1.wav']")
+    expect(page.locator("#snippets")).to_contain_text(f"Client('{page.url.rstrip('/')}')")
     page.get_by_role("tab", name="curl").click()
-    expect(page.locator("#calls")).to_contain_text("for song in =1+1.wav; do")
+    expect(page.locator("#snippets")).to_contain_text("for song in =1+1.wav; do")
     assert fits(page)
