@@ -109,7 +109,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
 
     def empty(batch: Batch) -> dict:
         batch.opened = None
-        blank = {part: "" for part in (status, rows, timeline, why)}
+        blank = {component: "" for component in (status, rows, timeline, why)}
         hidden = {results: gr.Row(visible=False), detail: gr.Column(visible=False)}
         return {state: None, path: None, prediction: table.PICK} | blank | hidden
 
