@@ -1,18 +1,18 @@
-"""Fine-tune ImageNet-pretrained networks on 3-second log-mel windows, and measure what comes out.
+"""Fine-tune ImageNet-pretrained networks on 3-second log-mel windows, and evaluate the checkpoint.
 
     python train.py --data DIR [DIR ...] --out checkpoints/NAME --test    train, fuse, calibrate, evaluate, save
-    python train.py --data DIR --evaluate checkpoints/NAME                measure a checkpoint again
+    python train.py --data DIR --evaluate checkpoints/NAME                evaluate a checkpoint again
     python train.py --out checkpoints/NAME --push USER/REPO               publish it on the Hugging Face Hub
 
 DIR is one of
-    a folder with one sub-folder of songs a genre, in any audio format
+    a folder with a sub-folder of songs for each genre, in any audio format
     fma_small, which is downloaded (15 GB of disk), or a folder with fma_metadata/tracks.csv and
-        fma_small/000/000002.mp3 ... where it lies already; its official split
+        fma_small/000/000002.mp3 ... of an earlier download; with its official split
     a folder of prepared log-mel arrays with an index.csv, see genre/data/dataset.py
-Several may be given; each gets a share of every batch. Where a folder has no split of its own it is split by artist, no
-artist in two splits over all folders. Audio is decoded once, on all cores, into an archive of log-mels. Every choice
-(best epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test,
-at the end.
+Each of multiple folders has a share of every batch. A folder without an official split is split by artist; no artist
+is in two splits over all folders. Audio is decoded once, on all cores, to an archive of log-mels. Every choice (best
+epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test, at the
+end.
 """
 
 import argparse
@@ -29,18 +29,18 @@ from accelerate import Accelerator
 from genre.data.dataset import DataSet
 from genre.data.prepare import Preparation, is_prepared, prepare
 from genre.data.splits import HeldOut
-from genre.errors import DataError, GenreError
+from genre.errors import GenreError
 from genre.hub.card import write_card
 from genre.hub.publish import push_checkpoint, push_space
 from genre.json_files import write_json
 from genre.malloc import keep_all_freed_memory
 from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from genre.training.calibrate import calibrate
-from genre.training.evaluate import evaluate, write_predictions
 from genre.training.members import Start, change_stage, recipe_from, train_member
 from genre.training.recipe import RECIPES, Recipe
+from genre.training.run import describe_data, evaluate_sources, training_record
 
-RUNS = Path("runs")  # archives, predictions, what training needs to go on, TensorBoard's logs
+RUNS = Path("runs")  # archives, predictions, states of training, TensorBoard's logs
 
 
 def main() -> None:
@@ -53,10 +53,10 @@ def main() -> None:
             known = load_checkpoint(arguments.evaluate or arguments.start_from) if needs_checkpoint(arguments) else None
             arguments.members = arguments.members or default_members(arguments, known)
             with accelerator.main_process_first(), only_first_prints(accelerator):
-                data = prepare(preparation(arguments))  # the other processes find the archives finished
-            accelerator.print(describe(data))
+                data = prepare(preparation(arguments))  # so that the other processes find complete archives
+            accelerator.print(describe_data(data))
             if arguments.evaluate:
-                measure(known, data, arguments.split, arguments.predictions)
+                evaluate_sources(known, data, arguments.split, arguments.predictions)
             else:
                 train(accelerator, arguments, data, known)
         if arguments.push and accelerator.is_main_process:
@@ -64,7 +64,7 @@ def main() -> None:
     except GenreError as error:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("Stopped; what is downloaded, decoded and trained is kept. --resume goes on after the last epoch.")
+        sys.exit("Stopped; downloads, archives and finished epochs are kept. --resume continues after the last epoch.")
 
 
 def needs_checkpoint(arguments: argparse.Namespace) -> bool:
@@ -72,7 +72,7 @@ def needs_checkpoint(arguments: argparse.Namespace) -> bool:
 
 
 def default_members(arguments: argparse.Namespace, known: Checkpoint | None) -> list[str]:
-    """Those of the checkpoint at hand, or those that the data has features for."""
+    """Members of the checkpoint, or those whose features the data has."""
     if known:
         return list(known.members)
     return ["smooth", "whole"] if any(map(is_prepared, arguments.data)) else ["dense"]
@@ -80,7 +80,7 @@ def default_members(arguments: argparse.Namespace, known: Checkpoint | None) -> 
 
 @contextmanager
 def only_first_prints(accelerator: Accelerator) -> Iterator[None]:
-    """Of several processes that do the same, only the first prints."""
+    """Discard the output of all processes but the first."""
     if accelerator.is_main_process:
         yield
     else:
@@ -100,37 +100,8 @@ def preparation(arguments: argparse.Namespace) -> Preparation:
     )
 
 
-def describe(data: DataSet) -> str:
-    lines = [f"{len(data.genres)} genres: {', '.join(data.genres)}"]
-    for source, share in zip(data.sources, data.shares, strict=True):
-        counts = ", ".join(f"{len(source.of(split))} {split}" for split in ("training", "validation", "test"))
-        lines.append(f"  {source.name}: {counts}, {len(source.dropped)} unusable; {share:.0%} of each batch")
-    return "\n".join(lines)
-
-
-def measure(checkpoint: Checkpoint, data: DataSet, split: str, predictions: Path | None = None) -> dict[str, dict]:
-    """Figures by source, which are also printed; each track's probabilities go to `predictions`/SOURCE-SPLIT.csv.
-
-    Raises:
-        DataError: the checkpoint is for other genres.
-    """
-    if checkpoint.labels != data.genres:
-        raise DataError(
-            f"{checkpoint.name} knows {', '.join(checkpoint.labels)}, the data has {', '.join(data.genres)}; "
-            "--counts-as renames genres, or give all of the sources that it was trained on."
-        )
-    results = {}
-    for source in data.sources:
-        if not len(source.of(split)):
-            continue
-        results[source.name], probabilities = evaluate(checkpoint, source, split)
-        show(results[source.name], f"{source.name} {split}")
-        if predictions:
-            write_predictions(predictions / f"{source.name}-{split}.csv", source, data.genres, split, probabilities)
-    return results
-
-
 def train(accelerator: Accelerator, arguments: argparse.Namespace, data: DataSet, known: Checkpoint | None) -> None:
+    """Train the members, calibrate their fusion, save the checkpoint, evaluate it as it was saved, write its card."""
     start = Start(known, arguments.weights, arguments.from_scratch)
     runs_folder = RUNS / arguments.out.name
     recipes = {name: recipe_for(arguments, name, start) for name in arguments.members}
@@ -141,31 +112,25 @@ def train(accelerator: Accelerator, arguments: argparse.Namespace, data: DataSet
     if not accelerator.is_main_process:
         return
     save_checkpoint(arguments.out, data.genres, members, *calibrate(members, data))
-    checkpoint = load_checkpoint(arguments.out.resolve())  # what is measured is what was stored
+    checkpoint = load_checkpoint(arguments.out.resolve())
     splits = ("validation", "test") if arguments.test else ("validation",)
-    figures = {split: measure(checkpoint, data, split, runs_folder) for split in splits}
-    metrics = {
-        "training": {
-            "command": "python train.py " + shlex.join(_without_folders(argument) for argument in sys.argv[1:]),
-            "start": str(start),
-            "genres": data.genres,
-            "sources": {
-                source.name: {
-                    "share": round(share, 4),
-                    **{split: len(source.of(split)) for split in ("training", "validation", "test")},
-                }
-                for source, share in zip(data.sources, data.shares, strict=True)
-            },
-            "members": {name: repr(recipe) for name, recipe in recipes.items()},
-        },
-        **figures,
-    }
-    write_json(arguments.out / "metrics.json", metrics)
+    figures = {split: evaluate_sources(checkpoint, data, split, runs_folder) for split in splits}
+    record = training_record(command_line(), start, data, recipes)
+    write_json(arguments.out / "metrics.json", {"training": record, **figures})
     write_card(arguments.out)
 
 
+def command_line() -> str:
+    """This command as it can be repeated, with absolute and outer paths, which are private, cut to their last part."""
+
+    def public(argument: str) -> str:
+        return Path(argument).name if Path(argument).is_absolute() or argument.startswith("..") else argument
+
+    return "python train.py " + shlex.join(map(public, sys.argv[1:]))
+
+
 def recipe_for(arguments: argparse.Namespace, name: str, start: Start) -> Recipe:
-    """A member's recipe with what the command line changes, and with the network that it goes on from."""
+    """A member's recipe with the options of the command line, and with the network of the checkpoint, if any."""
     fields = ("backbone", "windows_per_track", "batch_size", "seed")
     changes = {field: value for field in fields if (value := getattr(arguments, field)) is not None}
     stage = {
@@ -188,23 +153,6 @@ def publish(arguments: argparse.Namespace) -> None:
         print(push_space(arguments.push, arguments.space, published.tag, public=arguments.public))
 
 
-def _without_folders(argument: str) -> str:
-    """Absolute and outer paths are private: only the last part of them is recorded."""
-    return Path(argument).name if Path(argument).is_absolute() or argument.startswith("..") else argument
-
-
-def show(figures: dict, title: str) -> None:
-    for level in ("first_window", "track"):
-        one = figures[level]
-        low, high = one["top1_interval_95"]
-        print(
-            f"{title:>24}  {level.replace('_', ' '):<12}  top-1 {one['top1']:.1%} ({low:.1%} to {high:.1%})  "
-            f"top-3 {one['top3']:.1%}  calibration error {one['calibration_error']:.1%}"
-        )
-    for name, one in figures["members"].items():
-        print(f"{title:>24}  {name:<12}  " + "  ".join(f"{key} {value}" for key, value in one.items()))
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -221,7 +169,7 @@ def parse_arguments() -> argparse.Namespace:
     for split in ("validation", "test"):
         add(f"--{split}-fraction", type=_fraction, default=0.1, metavar="F", help="of the artists held out (0.1)")
     add("--augmented-copies", type=int, default=4, metavar="N", help="of each training clip of genre folders (4)")
-    add("--archive", type=Path, metavar="DIR", help="for the log-mels of audio (runs/archives)")
+    add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
     add("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
     add(
         "--members",
@@ -237,38 +185,41 @@ def parse_arguments() -> argparse.Namespace:
         "--from",
         dest="start_from",
         metavar="CHECKPOINT",
-        help="go on from a trained one with the second stage of the recipe; with a new head for other genres",
+        help="fine-tune this checkpoint by the second stage of the recipe; with a new head for other genres",
     )
-    start.add_argument("--from-scratch", action="store_true", help="random weights, to see what ImageNet is worth")
+    start.add_argument("--from-scratch", action="store_true", help="random weights, without pre-training")
     for name, kind, meaning in (
         ("epochs", int, "of the first stage, or with --from of the second"),
-        ("learning-rate", float, "highest one of the cosine schedule of that stage"),
-        ("runs", int, "trainings of that stage whose weights are averaged"),
+        ("learning-rate", float, "maximum of the cosine schedule of that stage"),
+        ("runs", int, "of that stage, whose weights are averaged"),
         ("windows-per-track", int, "random windows of each track in an epoch"),
         ("batch-size", int, "windows of a step, over all processes"),
         ("seed", int, "of everything random"),
     ):
-        add(f"--{name}", type=kind, metavar="N", help=f"{meaning} (as the recipe says, genre/training/recipe.py)")
-    add("--resume", action="store_true", help="go on after the last finished epoch")
+        add(
+            f"--{name}",
+            type=kind,
+            metavar="N",
+            help=f"{meaning} (default: see genre/training/recipe.py)",
+        )
+    add("--resume", action="store_true", help="continue after the last finished epoch")
     add("--test", action="store_true", help="also read the test splits, for the finished checkpoint")
-    add("--evaluate", metavar="CHECKPOINT", help="measure this checkpoint instead of training")
+    add("--evaluate", metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
     add("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
     add("--predictions", type=Path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
     hub = parser.add_argument_group(
-        "publishing", "needs `hf auth login` or HF_TOKEN; without --data, what lies in --out"
+        "publishing", "needs `hf auth login` or HF_TOKEN; without --data, the checkpoint in --out"
     )
     hub.add_argument("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
     hub.add_argument("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
-    hub.add_argument(
-        "--space", metavar="USER/NAME", help="also run the page on it, in a Space that stays on that revision"
-    )
-    hub.add_argument("--public", action="store_true", help="what is new is for everybody to see (private)")
+    hub.add_argument("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
+    hub.add_argument("--public", action="store_true", help="make what is created public (private)")
     hub.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
     arguments = parser.parse_args()
     if arguments.backbone and arguments.start_from:
-        parser.error("--from goes on with the network of that checkpoint, so there is no --backbone to choose")
+        parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
     if not arguments.data and not arguments.push:
-        parser.error("give --data to train or to measure, or --push to publish")
+        parser.error("give --data to train or to evaluate, or --push to publish")
     if arguments.shares and len(arguments.shares) != len(arguments.data):
         parser.error("give as many --shares as folders of --data")
     return arguments

@@ -1,12 +1,12 @@
-"""The errors a person may meet. Each message is one sentence that says what is wrong and, where it can, what to do."""
+"""Errors for users. Each message is one sentence with the reason and, where possible, a remedy."""
 
 
 class GenreError(Exception):
-    """Base of every error this package raises on purpose; its text is fit to show to a visitor."""
+    """Base of all errors that this package raises on purpose; their messages may be shown to users."""
 
 
 class AudioError(GenreError):
-    """The file holds nothing that can be heard."""
+    """A file or stream cannot be decoded to audio."""
 
 
 class CheckpointError(GenreError):

@@ -1,4 +1,4 @@
-"""JSON files, as the project writes them."""
+"""Reading and writing JSON files."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,26 +8,28 @@ from typing import TextIO
 
 
 def read_json(path: Path) -> dict:
+    """Parse a UTF-8 file; raises OSError or ValueError."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, content: dict) -> None:
+    """Write an indented UTF-8 file; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextmanager
 def json_list(file: TextIO) -> Iterator[Callable[[dict], None]]:
-    """Write a list object by object, each at once; it is closed however the context ends.
+    """Write a JSON list, object by object; the list is closed also when the context ends by an error.
 
     Yields:
-        what appends an object.
+        a function that writes one more object and flushes the file.
     """
     separator = "\n "
 
     def append(content: dict) -> None:
         nonlocal separator
-        text = json.dumps(content, indent=1, ensure_ascii=False).replace("\n", "\n ")  # breaks are between values only
+        text = json.dumps(content, indent=1, ensure_ascii=False).replace("\n", "\n ")  # strings hold no line breaks
         file.write(separator + text)
         file.flush()
         separator = ",\n "

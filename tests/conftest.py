@@ -1,4 +1,4 @@
-"""Real audio where there is some, tones and noise made here where there is none."""
+"""Fixtures: real audio where it is installed, synthesised tones and noise, the running app."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def songs() -> Path:
     """Whole Creative-Commons songs in folders by genre, with songs.csv."""
     folder = SHARED / "songs"
     if not folder.is_dir():
-        pytest.skip("the shared songs are not on this machine")
+        pytest.skip("the shared songs are missing")
     return folder
 
 
@@ -47,7 +47,7 @@ def fma_arrays() -> Path:
     """The prepared arrays of FMA-small."""
     folder = SHARED / "fma_small"
     if not folder.is_dir():
-        pytest.skip("the prepared FMA-small arrays are not on this machine")
+        pytest.skip("the prepared FMA-small arrays are missing")
     return folder
 
 
@@ -67,7 +67,7 @@ def tone(seconds: float, hz: float = 440.0, rate: int = RATE, level: float = 0.5
 
 
 def music(seconds: float, rate: int = RATE) -> np.ndarray:
-    """Something like music: a chord with a beat and some noise, float32, shape (samples,)."""
+    """Synthetic music: a chord with a beat and noise, float32, shape (samples,)."""
     beat = np.exp(-6 * (np.arange(round(seconds * rate)) / rate % 0.5))
     chord = sum(tone(seconds, hz, rate, 0.15) for hz in (220, 277.2, 329.6))
     noise = np.random.default_rng(0).normal(scale=0.05, size=len(chord))
@@ -77,7 +77,7 @@ def music(seconds: float, rate: int = RATE) -> np.ndarray:
 def write_audio(
     path: Path, channels: list[np.ndarray], codec: str, rate: int = RATE, video: str | None = None, **options
 ) -> Path:
-    """Encode channels of equal length, shape (samples,) each, with a second of black film beside them if asked."""
+    """Encode channels of equal length, shape (samples,) each, optionally with a video track of one black second."""
     with av.open(str(path), "w", **options) as container:
         if video:
             film = container.add_stream(video, rate=10)
@@ -99,13 +99,13 @@ def write_audio(
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[str]:
-    """The address of the app as people start it, on the shipped checkpoint."""
+    """The address of the app, started by its command, with the default checkpoint."""
     with running_app(ROOT, dict(os.environ), tmp_path_factory.mktemp("server")) as address:
         yield address
 
 
 def run_async(coroutine: Coroutine) -> object:
-    """What a coroutine returns, by a thread of its own: Playwright keeps an event loop running in this one."""
+    """Run a coroutine in a separate thread, since Playwright runs an event loop in this one."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
 
@@ -114,7 +114,7 @@ def run_async(coroutine: Coroutine) -> object:
 def running_app(
     project: Path, environment: dict[str, str], folder: Path | None = None, command: list[str] | None = None
 ) -> Iterator[str]:
-    """The address of a project's app, started from another folder, where it leaves its log and uploads."""
+    """The address of a project's app, started in `folder`, which has its log and uploads."""
     folder = folder or project.parent
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -144,7 +144,7 @@ def running_app(
 
 
 def wait_for(process: subprocess.Popen, address: str) -> None:
-    """Until the app answers or has given up; one that does neither is killed."""
+    """Wait until the app answers or has ended; kill it after two minutes."""
     for _ in range(240):
         if process.poll() is not None:
             return

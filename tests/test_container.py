@@ -1,4 +1,4 @@
-"""What of the Dockerfile can be tried without a container: its commands and settings, as a user who owns nothing."""
+"""The Dockerfile without a container: its commands and settings, run as an unprivileged user."""
 
 import json
 import os
@@ -24,16 +24,16 @@ CHECK = json.loads(INSTRUCTIONS["HEALTHCHECK"].partition("CMD ")[2])
 
 @pytest.fixture
 def environment(tmp_path):
-    """What a container sets, and a home that cannot be written."""
+    """The environment of a container, with a read-only home."""
     (tmp_path / "home").mkdir()
     return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path / "home")} | SETTINGS
 
 
 @pytest.fixture
 def as_nobody(tmp_path):
-    """The start of a command that another user runs, who may write into the folder of uploads only.
+    """Prefix of a command that runs it as another user, who may write to the folder of uploads only.
 
-    Everything may be read, since the interpreter of the tests may lie in a home that is closed to others.
+    All files are readable, since the interpreter of the tests may be in a home that is closed to others.
     """
     if not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("setpriv")):
         pytest.skip("only root becomes another user, by setpriv")
@@ -47,7 +47,7 @@ def as_nobody(tmp_path):
     return ["setpriv", *who, f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}"]
 
 
-def test_the_app_runs_as_a_user_who_owns_nothing(environment, as_nobody, tmp_path):
+def test_the_app_runs_as_an_unprivileged_user(environment, as_nobody, tmp_path):
     assert subprocess.run([*as_nobody, "touch", tmp_path / "home" / "x"], check=False, capture_output=True).returncode
     song = write_audio(tmp_path / "song.wav", [music(4)], "pcm_s16le")
     command = [*as_nobody, "env", f"--chdir={ROOT}", *json.loads(INSTRUCTIONS["CMD"])]
@@ -62,12 +62,12 @@ def test_the_app_runs_as_a_user_who_owns_nothing(environment, as_nobody, tmp_pat
 
 def check(address, environment):
     """The health check, on the port of the test."""
-    command = [part.replace("127.0.0.1:7860", address.removeprefix("http://")) for part in CHECK]
+    command = [argument.replace("127.0.0.1:7860", address.removeprefix("http://")) for argument in CHECK]
     assert command != CHECK
     return subprocess.run(command, env=environment, capture_output=True, check=False)
 
 
-def test_the_image_holds_what_the_app_needs():
+def test_the_image_contains_the_app():
     left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     assert INSTRUCTIONS["USER"] != "root"
     assert not {"app.py", "genre", "checkpoints", "examples"} & set(left_out)

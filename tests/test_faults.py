@@ -1,4 +1,4 @@
-"""What may go wrong around the server: it is killed, the disk is full, a checkpoint is damaged, the Hub is cut off."""
+"""Faults around the server: it is killed, the disk is full, a checkpoint is damaged, the Hub is not reachable."""
 
 import hashlib
 import json
@@ -29,11 +29,11 @@ from tests.conftest import ROOT, music, running_app, write_audio
 from tests.hub.test_publish import REPO, use_hub
 from tests.visitor import Visitor, file
 
-NOWHERE = "/proc/nowhere"  # a folder that nobody can make, not even root
+NOWHERE = "/proc/nowhere"  # a folder that not even root can create
 SHORT_LIVED = ROOT / "tests" / "short_lived"
 
 
-def test_a_server_that_was_killed_starts_again_and_leaves_nothing(tmp_path, example):
+def test_a_killed_server_restarts_and_deletes_its_uploads(tmp_path, example):
     before = children(os.getpid())
     song = write_audio(tmp_path / "long.mp3", [np.tile(music(10), 60)], "mp3")
     with running_app(SHORT_LIVED, os.environ | {"LIFE": "3600"}, tmp_path) as address:
@@ -44,21 +44,21 @@ def test_a_server_that_was_killed_starts_again_and_leaves_nothing(tmp_path, exam
         until(lambda: children(server), "the song is being decoded")
         decoders = children(server)
         os.kill(server, signal.SIGKILL)
-        until(lambda: not any(map(lives, decoders)), "the decoders are gone, too")
+        until(lambda: not any(map(runs, decoders)), "the decoders have ended")
     assert len(files(tmp_path)) > 4
 
     with running_app(SHORT_LIVED, os.environ | {"LIFE": "2"}, tmp_path) as address:
         until(lambda: len(files(tmp_path)) == 3, "only the examples are left")
         half_an_upload(address).close()
         until(lambda: len(files(tmp_path)) == 4, "some of an upload has arrived")
-        until(lambda: len(files(tmp_path)) == 3, "it is gone")
+        until(lambda: len(files(tmp_path)) == 3, "it is deleted")
         visitor = Visitor(address)
         chosen = re.search(r'"path":"([^"]+arpeggio.mp3)"', visitor.ask("load_example", 1))[1]
         assert visitor.classify(file(chosen))["genre"] == "Electronic"
 
 
 def half_an_upload(address):
-    """Begin to send a file, and send no more."""
+    """Begin to send a file, and stop before its end."""
     connection = socket.create_connection((urlsplit(address).hostname, urlsplit(address).port))
     connection.sendall(
         b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
@@ -78,23 +78,23 @@ def children(process):
     ]
 
 
-def lives(process):
+def runs(process):
     try:
         return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
     except FileNotFoundError:
         return False
 
 
-def until(true, what):
+def until(condition, what):
     for _ in range(600):
-        if true():
+        if condition():
             return
         time.sleep(0.1)
-    pytest.fail(f"waited in vain until {what}")
+    pytest.fail(f"timeout before {what}")
 
 
-def test_examples_outlive_the_uploads(monkeypatch, tmp_path):
-    """Gradio deletes their copies together with what visitors sent, unless it is told not to."""
+def test_examples_are_not_deleted_with_the_uploads(monkeypatch, tmp_path):
+    """By default Gradio deletes their copies together with uploads."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(uploads, "FOLDER", tmp_path)
     page = app.build_page(Models())
@@ -105,7 +105,7 @@ def test_examples_outlive_the_uploads(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def poor(tmp_path_factory):
-    """An app without a home or a Hub, and with little room for uploads where the system permits to see to that."""
+    """An app without a home or a Hub, and with little room for uploads where mounting a file system is permitted."""
     folder = tmp_path_factory.mktemp("poor")
     room = folder / "uploads"
     room.mkdir()
@@ -123,10 +123,10 @@ def poor(tmp_path_factory):
 def test_it_runs_without_a_home_or_a_hub(poor, example):
     song = poor.upload(example)
     assert poor.classify(song)["genre"] == "Electronic"
-    assert f"hf-hub:{REPO} could not be had from the Hugging Face Hub" in poor.ask("show", song, REPO)
+    assert f"hf-hub:{REPO} could not be downloaded from the Hugging Face Hub" in poor.ask("show", song, REPO)
 
 
-def test_a_full_disk_is_said_and_the_server_goes_on(poor, example):
+def test_a_full_disk_is_reported_and_the_server_continues(poor, example):
     if shutil.disk_usage(poor.upload(example)["path"]).total > 2**23:
         pytest.skip("mounting a small disk is not permitted here")
     large = poor.send("large.mp3", bytes(2**23))
@@ -148,7 +148,7 @@ def test_without_a_folder_for_uploads_it_does_not_start():
 
 
 def start(settings):
-    """`python app.py` where it cannot start."""
+    """`python app.py`, which fails to start."""
     command = [sys.executable, str(ROOT / "app.py")]
     done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
@@ -189,12 +189,12 @@ def cut_config_of_a_member(folder):
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def endless_config(folder):
+def deeply_nested_config(folder):
     (folder / "config.json").write_text("[" * 100_000)
 
 
 def weights_of_another_size(folder):
-    """With the right hash, as if somebody had mixed up two models."""
+    """With the right hash, as of two models that were mixed up."""
     path = next(folder.glob("*/model.safetensors"))
     save_file({"conv_stem.weight": torch.zeros(8, 1, 3, 3)}, path)
     rewrite_config(folder, path.parent.name, {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
@@ -219,7 +219,7 @@ DAMAGE = [
     music_detector_of_another_checkpoint,
     cut_config,
     cut_config_of_a_member,
-    endless_config,
+    deeply_nested_config,
     weights_of_another_size,
     member_outside_of_the_folder,
 ]
@@ -231,7 +231,7 @@ def copy(tmp_path):
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_checkpoint_is_refused_in_a_sentence(monkeypatch, copy, damage):
+def test_a_damaged_checkpoint_is_refused_with_one_sentence(monkeypatch, copy, damage):
     damage(copy)
     assert re.fullmatch(
         r"app\.py: .* (is|are) (incomplete or )?damaged; fetch (it|them) again\.", refusal(monkeypatch, copy)
@@ -239,29 +239,29 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(monkeypatch, copy, damage
 
 
 def refusal(monkeypatch, checkpoint):
-    """Why the app does not start on a checkpoint."""
+    """The message with which the app refuses a checkpoint."""
     monkeypatch.setattr(sys, "argv", ["app.py", "--checkpoint", str(checkpoint)])
     with pytest.raises(SystemExit) as caught:
         app.main()
     return caught.value.code
 
 
-def test_no_checkpoint_is_said(monkeypatch, copy):
+def test_a_missing_checkpoint_is_reported(monkeypatch, copy):
     shutil.rmtree(copy)
     assert re.fullmatch(r"app\.py: There is no checkpoint .*; there is .*fma-small.*\.", refusal(monkeypatch, copy))
 
 
-def test_the_shell_sees_a_sentence_and_no_more(copy):
+def test_standard_error_has_one_sentence(copy):
     flipped_bit(copy)
     sentence = f"app.py: The weights of checkpoint {copy} are damaged; fetch them again.\n"
     assert start({"GENRE_CHECKPOINT": str(copy)}).stderr == sentence
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_a_hub_that_is_cut_off_is_said(monkeypatch, tmp_path, offline):
+def test_an_unreachable_hub_is_reported(monkeypatch, tmp_path, offline):
     use_hub(monkeypatch, "http://127.0.0.1:9", None, tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
-    said = f"hf-hub:{REPO} could not be had from the Hugging Face Hub: .* is there a network\\?"
-    assert re.fullmatch(f"app\\.py: {said}", refusal(monkeypatch, f"hf-hub:{REPO}"))
-    with pytest.raises(CheckpointError, match=said):
+    message = f"hf-hub:{REPO} could not be downloaded from the Hugging Face Hub: .* is there a network\\?"
+    assert re.fullmatch(f"app\\.py: {message}", refusal(monkeypatch, f"hf-hub:{REPO}"))
+    with pytest.raises(CheckpointError, match=message):
         Models().get(REPO)

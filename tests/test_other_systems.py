@@ -1,4 +1,4 @@
-"""What Windows lacks, as far as another system can show it: the modules of the standard library that are Unix's own."""
+"""Windows, simulated: the app without the modules of the standard library that only Unix has."""
 
 import os
 import subprocess
@@ -7,15 +7,15 @@ import sys
 from tests.conftest import ROOT, music, write_audio
 
 ABSENT = "resource", "fcntl"
-SITE = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT}))\n"  # None there has an import fail, in workers too
+SITE = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT}))\n"  # with None an import fails, in workers too
 PROGRAM = """
 import sys
 from pathlib import Path
 
 import app
-from genre.inference import jsonl
 from genre.audio import worker
 from genre.errors import AudioError
+from genre.inference import jsonl
 
 absent, song, table = sys.argv[1].split(), sys.argv[2], Path(sys.argv[3])
 assert all(sys.modules[name] is None for name in absent)
@@ -41,7 +41,7 @@ with jsonl.JsonLines(table, "model") as rows:
 """
 
 
-def test_the_app_and_its_decoder_do_without_the_modules_of_unix(tmp_path):
+def test_the_app_and_its_decoder_work_without_the_modules_of_unix(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SITE)
     song = write_audio(tmp_path / "song.wav", [music(30, 16000)], "pcm_s16le", rate=16000)
     table = tmp_path / "genres.jsonl"

@@ -1,4 +1,4 @@
-"""Augmentation of real audio as audio, before the front end: what recordings go through between studio and listener.
+"""Augmentation of waveforms before the front end: what recordings go through between studio and playback.
 
 Codecs and filters are FFmpeg's, through PyAV, which is installed already, encodes mp3, AAC and Opus in memory and takes
 every parameter as an argument. audiomentations would add librosa, numba and a soxr older than 1.0, draws from global
@@ -15,27 +15,27 @@ from fractions import Fraction
 import av
 import numpy as np
 
-# Encoder: container that tells the decoder how many samples the encoder put in front, and bits a second, mono.
+# Encoder: container that stores the encoder delay, and bit rates in bits a second, mono.
 CODECS = {
     "libmp3lame": ("mp3", (32_000, 48_000, 64_000, 96_000, 128_000)),
     "aac": ("mp4", (32_000, 48_000, 64_000, 96_000)),
     "libopus": ("ogg", (16_000, 24_000, 32_000, 48_000, 64_000)),
 }
 ENCODER_OPTIONS = {"libmp3lame": {"compression_level": "7"}, "aac": {"aac_coder": "fast"}, "libopus": {}}
-ROOM_TREBLE = 6_000  # Hz; above, air and walls take more of the reverberation
-CEILING = 0.97  # of the limiter that keeps a raised level below full scale
+ROOM_TREBLE = 6_000  # Hz, cutoff of the reverberation, since air and walls absorb high frequencies
+CEILING = 0.97  # of full scale: limit of the limiter that follows a positive gain
 
 
 @dataclass(frozen=True)
 class AudioAugmentation:
-    """Part of the clips that each kind of change is made to; several may come together, in this order.
+    """Probability of each kind of change; they are drawn independently and applied in this order.
 
     Attributes:
         speed: tempo by up to 4 % and pitch by up to half a semitone, independent of each other.
         equaliser: shelves at both ends and three peaks, by up to 6 dB.
         room: reverberation of 0.15 to 1.2 s.
         noise: steady noise at 15 to 45 dB SNR, between white and brown.
-        phone: noise at 20 to 45 dB SNR, then a band-pass from 200 to 500 Hz up to 3.4 to 8 kHz.
+        phone: phone recording, simulated: noise at 20 to 45 dB SNR, band-pass from 200 to 500 Hz up to 3.4 to 8 kHz.
         level: gain of -12 to 12 dB, limited at full scale.
         clipping: samples clipped 1 to 6 dB below the peak.
         lead_in: 0.5 to 4 s of silence or faint noise in front; the end is cut off.
@@ -79,7 +79,7 @@ class AudioAugmentation:
         for probability, change in kinds:
             if not silent and generator.random() < probability:
                 changed = change(waveform, rate, generator)
-                if np.any(changed):  # a shift or a codec may leave nothing of a short or very faint clip
+                if np.any(changed):  # a shift or a codec may turn a short or very faint clip into zeros
                     waveform = changed
         return waveform
 
@@ -90,7 +90,7 @@ def augment_audio(waveform: np.ndarray, rate: int, generator: np.random.Generato
 
 
 def change_speed(waveform: np.ndarray, rate: int, tempo: float, semitones: float) -> np.ndarray:
-    """Tempo by a factor and pitch by semitones. What gets shorter is continued from its beginning."""
+    """Change tempo by a factor and pitch by semitones. A result that is shorter continues from its beginning."""
     pitch = 2 ** (semitones / 12)
     changed = _filtered(
         waveform,
@@ -103,7 +103,7 @@ def change_speed(waveform: np.ndarray, rate: int, tempo: float, semitones: float
 
 
 def equalise(waveform: np.ndarray, rate: int, bands: list[tuple[str, float, float]]) -> np.ndarray:
-    """Filters of second order: kind (bass, treble or equalizer), frequency in Hz and gain in dB of each.
+    """Apply second-order filters: kind (bass, treble or equalizer), frequency in Hz and gain in dB of each.
 
     bass and treble are shelves, equalizer is a peak of two octaves.
     """
@@ -114,7 +114,7 @@ def equalise(waveform: np.ndarray, rate: int, bands: list[tuple[str, float, floa
 def add_room(
     waveform: np.ndarray, rate: int, seconds: float, direct: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """Reverberation as noise that decays exponentially behind the direct sound (Polack, 1988; Moorer, 1979).
+    """Add reverberation: noise that decays exponentially after the direct sound (Polack, 1988; Moorer, 1979).
 
     Args:
         seconds: RT60, until the reverberation has decayed by 60 dB.
@@ -131,7 +131,7 @@ def add_room(
 
 
 def add_noise(waveform: np.ndarray, snr: float, slope: float, generator: np.random.Generator) -> np.ndarray:
-    """Steady noise at a signal-to-noise ratio in dB, whose power falls by `slope` dB an octave: 0 white, 6 brown."""
+    """Add steady noise at `snr` dB below the signal; its power falls by `slope` dB an octave: 0 white, 6 brown."""
     samples = len(waveform)
     spectrum = np.fft.rfft(generator.standard_normal(_fast_length(samples), np.float32))
     bins = np.arange(len(spectrum), dtype=np.float32)
@@ -141,12 +141,12 @@ def add_noise(waveform: np.ndarray, snr: float, slope: float, generator: np.rand
 
 
 def limit_band(waveform: np.ndarray, rate: int, low: float, high: float) -> np.ndarray:
-    """Band-pass from `low` to `high`, in Hz, by filters of fourth order: 24 dB an octave beyond."""
+    """Band-pass from `low` to `high`, in Hz, by fourth-order filters: 24 dB an octave beyond."""
     return _filtered(waveform, rate, *[("highpass", f"f={low:.1f}")] * 2, *[("lowpass", f"f={high:.1f}")] * 2)
 
 
 def change_level(waveform: np.ndarray, rate: int, gain: float) -> np.ndarray:
-    """Gain in dB; what passes full scale is limited, not clipped, as in loud masters."""
+    """Apply a gain in dB; samples beyond full scale are limited, not clipped, as in loud masters."""
     changed = waveform * np.float32(10 ** (gain / 20))
     if np.abs(changed).max() <= max(CEILING, np.abs(waveform).max()):
         return changed
@@ -154,7 +154,7 @@ def change_level(waveform: np.ndarray, rate: int, gain: float) -> np.ndarray:
 
 
 def clip_peaks(waveform: np.ndarray, depth: float) -> np.ndarray:
-    """Samples clipped at `depth` dB below the peak."""
+    """Clip samples at `depth` dB below the peak."""
     ceiling = np.abs(waveform).max() * 10 ** (-depth / 20)
     return waveform.clip(-ceiling, ceiling)
 
@@ -162,20 +162,20 @@ def clip_peaks(waveform: np.ndarray, depth: float) -> np.ndarray:
 def add_lead_in(
     waveform: np.ndarray, rate: int, seconds: float, noise: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """Noise of an RMS of `noise` (of full scale; 0 is silence) in front; the end is cut off to the same length."""
+    """Prepend noise with an RMS of `noise` (of full scale; 0 is silence) and cut the end off to the same length."""
     lead = generator.standard_normal(round(seconds * rate), np.float32) * np.float32(noise)
     return np.concatenate([lead, waveform])[: len(waveform)]
 
 
 def transcode(waveform: np.ndarray, rate: int, encoder: str, bit_rate: int) -> np.ndarray:
-    """Encoded in memory by one of `CODECS` at `bit_rate` bits a second and decoded, in place and of the same length."""
+    """Encode in memory by one of `CODECS` at `bit_rate` bits a second and decode, without delay, to the same length."""
     file = io.BytesIO()
     container_format, _ = CODECS[encoder]
     with av.open(file, "w", format=container_format) as container:
         track_rate = 48_000 if encoder == "libopus" else rate
         track = container.add_stream(encoder, rate=track_rate, layout="mono", options=ENCODER_OPTIONS[encoder])
         track.bit_rate = bit_rate
-        container.mux(track.encode(_frame(_fit(waveform, max(len(waveform), rate // 10)), rate)))  # less is no file
+        container.mux(track.encode(_frame(_fit(waveform, max(len(waveform), rate // 10)), rate)))  # encoders need 0.1 s
         container.mux(track.encode(None))
     file.seek(0)
     resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
@@ -236,7 +236,7 @@ def _frame(waveform: np.ndarray, rate: int) -> av.AudioFrame:
 
 
 def _filtered(waveform: np.ndarray, rate: int, *filters: tuple[str, str]) -> np.ndarray:
-    """A row of FFmpeg's filters, each a name and its arguments (https://ffmpeg.org/ffmpeg-filters.html)."""
+    """Apply a chain of FFmpeg's filters, each a name and its arguments (https://ffmpeg.org/ffmpeg-filters.html)."""
     graph = av.filter.Graph()
     source = graph.add_abuffer(format="flt", layout="mono", sample_rate=rate, time_base=Fraction(1, rate))
     nodes = [graph.add(name, arguments) for name, arguments in filters]
@@ -260,7 +260,7 @@ def _joined(frames: Iterable[av.AudioFrame]) -> np.ndarray:
 
 
 def _fit(waveform: np.ndarray, samples: int) -> np.ndarray:
-    """Cut, or silence behind."""
+    """Cut or zero-pad the end, to shape (samples,)."""
     return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
 
 

@@ -1,4 +1,4 @@
-"""Any audio file, or the sound track of a video, to mono float32 at a wanted rate, by PyAV (FFmpeg in a wheel)."""
+"""Decode audio files and the audio tracks of videos to mono float32 at a wanted sample rate, by PyAV (FFmpeg)."""
 
 import ctypes
 import itertools
@@ -13,15 +13,15 @@ import numpy as np
 
 from genre.audio import ogg
 from genre.audio.mixdown import mixed
-from genre.audio.packets import COMPLETE_PART, Tally, claimed_seconds, completeness, frames
+from genre.audio.packets import COMPLETE_FRACTION, Tally, completeness, declared_seconds, frames
 from genre.audio.silence import SILENCE
 from genre.errors import AudioError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Containers and raw streams that carry sound. The list keeps out playlists and the like (hls, dash, concat ...), which
-# make FFmpeg open other files or the network.
+# Containers and raw streams that carry audio. The list excludes playlists and the like (hls, dash, concat ...), which
+# make FFmpeg open other files or network addresses.
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
 )
@@ -30,36 +30,36 @@ SUFFIXES = set(
     ".f4v .flac .flv .isma .ismv .m2a .m2t .m2ts .m4a .m4b .m4p .m4r .m4v .mac .mj2 .mk3d .mka .mkv .mov .mp1 "
     ".mp2 .mp3 .mp4 .mpa .mpeg .mpg .mpga .mts .oga .ogg .ogv .ogx .opus .psp .qt .rf64 .snd .spx .ts .tta .vob "
     ".w64 .wav .wave .weba .webm .wma .wmv .wv".split()
-)  # names of files in `FORMATS`, which are taken from folders; a file that is named is read whatever it is called
-BLOCK_SECONDS = 0.5  # resampled at once
-PRE_ROLL_SECONDS = 0.5  # decoded and thrown away before a wanted start
-PROBE_SECONDS, PROBE_RATE = 300.0, 8_000  # decoded of a track to see whether it is silent, in Hz
+)  # of files in `FORMATS`, by which folders are searched; a path given by the user is decoded whatever its suffix
+BLOCK_SECONDS = 0.5  # resampled in one call
+PRE_ROLL_SECONDS = 0.5  # decoded and discarded before a wanted start
+PROBE_SECONDS, PROBE_RATE = 300.0, 8_000  # s and Hz: decoded of a track to find out whether it is silent
 MAX_PROBED = 8  # tracks of a file
-MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; a second at 1 Hz would be blown up to tens of thousands of samples
-MAX_CHANNELS = 64  # as many as FFmpeg's resampler takes
-MAX_ALLOCATION = 2**28  # bytes at once; a short header can promise an index, or unpack to a header, of gigabytes
+MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; one sample at 1 Hz would be resampled to tens of thousands
+MAX_CHANNELS = 64  # limit of FFmpeg's resampler
+MAX_ALLOCATION = 2**28  # bytes a call; a short header can declare an index, or unpack to a header, of gigabytes
 
-with suppress(AttributeError):  # PyAV has no call for this limit, and Windows does not find it this way
+with suppress(AttributeError):  # PyAV has no call for this limit; on Windows the symbol is not exported
     ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
 
 
 def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None) -> "Tensor":
-    """Read a file whole.
+    """Decode a whole file.
 
     Args:
         path: a file of any container and codec in `FORMATS`.
         rate: wanted sample rate, in Hz.
         start: where to begin, in seconds.
-        seconds: how much to read at most; decoding stops there. None reads to the end.
+        seconds: maximum length, where decoding stops; None decodes to the end.
 
     Returns:
-        mono waveform, float32, shape (samples,): the mean of the channels, save where `genre.audio.mixdown` says
+        mono waveform, float32, shape (samples,): the mean of the channels, except where `genre.audio.mixdown` says
         otherwise.
 
     Raises:
-        AudioError: nothing in the file can be decoded, or nearly nothing; the message says why.
+        AudioError: nothing, or nearly nothing, of the file can be decoded; the message gives the reason.
     """
-    import torch  # here, since the processes of genre.audio.worker do without its hundreds of megabytes
+    import torch  # imported here, since it would take hundreds of megabytes in each process of genre.audio.worker
 
     return torch.from_numpy(np.concatenate(list(stream(path, rate, start=start, seconds=seconds))))
 
@@ -76,8 +76,14 @@ def stream(
     """As `decode`, but in pieces of about `piece_seconds`, so that a file of any length fits in memory.
 
     Args:
-        notes: gets a sentence, while the file is read, for everything about it that a person should know: which of
-            several tracks was used, how channels or levels were changed, how much could not be decoded.
+        notes: takes a sentence, during decoding, for each deviation that the user should know of: which of multiple
+            tracks was decoded, how channels or levels were changed, how much could not be decoded.
+
+    Yields:
+        mono pieces, float32, shape (samples,).
+
+    Raises:
+        AudioError: as `decode`, also after some pieces.
     """
     wanted = None if seconds is None else round(seconds * rate)
     sent, waiting, waiting_samples, full = 0, [], 0, False
@@ -109,9 +115,9 @@ def stream(
 
 @contextmanager
 def _open(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """The file, if it is there and not empty."""
+    """Open a file or raise AudioError, also where it is empty."""
     try:
-        file = Path(path).open("rb")  # noqa: SIM115 (what goes wrong inside the with has other reasons)
+        file = Path(path).open("rb")  # noqa: SIM115 (errors inside the with block have other reasons)
     except (OSError, ValueError) as error:
         raise AudioError(f"{Path(path).name!r} cannot be opened: {_reason(error)}.") from error
     with file:
@@ -131,19 +137,19 @@ def _reason(error: Exception) -> str:
 
 
 class _Source:
-    """The sound of an open file: of the track that is used, or of the parts of a chained file one after the other.
+    """The decoder of an open file: one of its tracks, or the parts of a chained file one after the other.
 
     Attributes:
-        tally: what became of its packets.
-        claimed: how long the file says that it is, in seconds, once it has been read; None where it does not say.
+        tally: counts of its packets.
+        declared: duration by the file's headers, in seconds, once it has been decoded; None where there is none.
     """
 
     def __init__(self, file: BinaryIO, notes: list[str]):
         self.parts, self.notes = ogg.parts(file), notes
-        self.tally, self.claimed = Tally(), None
+        self.tally, self.declared = Tally(), None
 
     def blocks(self, rate: int, start: float) -> Iterator[np.ndarray]:
-        """Sound from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
+        """Audio from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
         first, *others = self.parts
         number = _choose_track(first, self.notes)
         for part in self.parts:
@@ -152,7 +158,7 @@ class _Source:
             except AudioError:
                 if part is first:
                     raise
-                continue  # a damaged part of a chain
+                continue  # a damaged part is left out
             with container:
                 track = container.streams.audio[number] if part is first else container.streams.best("audio")
                 length = container.duration / av.time_base if container.duration else 0.0
@@ -162,18 +168,18 @@ class _Source:
                 yield from _blocks(container, track, rate, start, self.tally)
                 start = 0.0
                 if not others:
-                    self.claimed = claimed_seconds(container, track, self.tally.part < COMPLETE_PART)
+                    self.declared = declared_seconds(container, track, self.tally.decoded_fraction < COMPLETE_FRACTION)
 
     def expected(self, start: float, seconds: float | None) -> float | None:
-        """How much should be decoded from `start` on, at most `seconds`; None where the file does not say."""
-        if self.claimed is None:
+        """Seconds to be decoded from `start` on, at most `seconds`; None where no duration is declared."""
+        if self.declared is None:
             return None
-        rest = max(0.0, self.claimed - start)
+        rest = max(0.0, self.declared - start)
         return rest if seconds is None else min(rest, seconds)
 
 
 def _container(file: BinaryIO) -> av.container.InputContainer:
-    """The file as a container with a sound track. FFmpeg gets a file object, never a path or an address."""
+    """Open a container with an audio track or raise AudioError. FFmpeg gets a file object, never a path or a URL."""
     try:
         file.seek(0)
         container = av.open(file, options={"format_whitelist": FORMATS}, metadata_errors="replace")
@@ -186,9 +192,9 @@ def _container(file: BinaryIO) -> av.container.InputContainer:
 
 
 def _choose_track(file: BinaryIO, notes: list[str]) -> int:
-    """Which of a file's sound tracks is used, from 0: FFmpeg's choice, which is the default one, unless it is silent.
+    """Index of the audio track to decode: FFmpeg's choice, which is the default track, unless it is silent.
 
-    Then it is the first of the others that is not; where all are silent it stays the default one.
+    Then it is the first other track that is not silent; where all are silent it is the default track.
     """
     with _container(file) as container:
         tracks = container.streams.audio
@@ -197,14 +203,14 @@ def _choose_track(file: BinaryIO, notes: list[str]) -> int:
     if len(tracks) == 1:
         return 0
     order = [default, *(number for number in range(len(tracks)) if number != default)][:MAX_PROBED]
-    chosen = next((number for number in order if _sounds(file, number)), default)
+    chosen = next((number for number in order if _has_signal(file, number)), default)
     reason = "the default one" if chosen == default else f"since track {default + 1} is silent"
     notes.append(f"Track {chosen + 1} of {len(tracks)} was used, {reason}.")
     return chosen
 
 
-def _sounds(file: BinaryIO, number: int) -> bool:
-    """Whether a track, counted from 0, is more than silence in its first minutes."""
+def _has_signal(file: BinaryIO, number: int) -> bool:
+    """Whether the track with this index exceeds `SILENCE` in its first `PROBE_SECONDS`."""
     with _container(file) as container:
         seconds = 0.0
         try:
@@ -212,7 +218,7 @@ def _sounds(file: BinaryIO, number: int) -> bool:
                 seconds += len(block) / PROBE_RATE
                 if np.abs(block).max() >= SILENCE or seconds > PROBE_SECONDS:
                     return seconds <= PROBE_SECONDS
-        except AudioError:  # if there is no better track, it will be raised again
+        except AudioError:  # decoding raises it again, if no other track is chosen
             return False
     return False
 
@@ -220,18 +226,18 @@ def _sounds(file: BinaryIO, number: int) -> bool:
 def _blocks(
     container: av.container.InputContainer, track: av.AudioStream, rate: int, start: float, tally: Tally
 ) -> Iterator[np.ndarray]:
-    """Sound of a track from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
+    """Audio of a track from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
     origin = float((track.start_time or 0) * track.time_base)
     if start > 0:
-        # A little earlier, since the first frames after a jump lean on ones that were not read (mp3, aac, opus).
-        # Where a jump fails, or the file says it begins in a million years, all that is before the start is decoded.
+        # A little earlier, since the first frames after a seek depend on frames before them (mp3, aac, opus).
+        # Where seeking fails, or the time stamps overflow, everything before the start is decoded and discarded.
         with suppress(av.FFmpegError, OSError, OverflowError):
             container.seek(int((origin + max(0.0, start - PRE_ROLL_SECONDS)) * av.time_base), backward=True)
     decoded = frames(container, track, tally)
     first = next(decoded, None)
     if first is None:
         return
-    began = start if first.time is None else first.time - origin  # the first frame says where decoding really began
+    began = start if first.time is None else first.time - origin  # seeking may land elsewhere
     skip = max(0, round((start - began) * rate))
     for block in _resampled(itertools.chain([first], decoded), rate):
         if len(block) > skip:
@@ -240,11 +246,11 @@ def _blocks(
 
 
 def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
-    """Blocks at `rate`, larger than a decoder's frames, since what is done for each of those adds up."""
+    """Blocks at `rate`, shape (samples, channels), of `BLOCK_SECONDS`: fewer than frames, for less overhead."""
     resampler, made_for = None, None
     for frame in decoded:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if shape != made_for:  # at the first frame, and where a broadcast changes its format on the way
+        if shape != made_for:  # the first frame, or the format changes in the middle, as in broadcasts
             _check(frame)
             yield from map(_packed, resampler.resample(None) if resampler else ())
             resampler = av.AudioResampler(format="flt", rate=rate, frame_size=round(BLOCK_SECONDS * rate))
@@ -254,14 +260,14 @@ def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarr
 
 
 def _packed(frame: av.AudioFrame) -> np.ndarray:
-    """Shape (samples, channels). PyAV reads past the end of planar samples that have eight channels or more."""
+    """Shape (samples, channels). Not planar: PyAV reads past the end of planar frames of eight channels or more."""
     return frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
 
 
 def _check(frame: av.AudioFrame) -> None:
     if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
         raise AudioError(
-            f"This file claims {frame.sample_rate:,} samples a second; {MIN_RATE:,} to {MAX_RATE:,} can be heard."
+            f"This file declares {frame.sample_rate:,} samples a second; {MIN_RATE:,} to {MAX_RATE:,} can be decoded."
         )
     if frame.layout.nb_channels > MAX_CHANNELS:
-        raise AudioError(f"This file has {frame.layout.nb_channels} channels; at most {MAX_CHANNELS} can be heard.")
+        raise AudioError(f"This file has {frame.layout.nb_channels} channels; at most {MAX_CHANNELS} can be decoded.")

@@ -1,7 +1,6 @@
-"""Which files of a folder are decodable: one walk for the shell, the page and training.
+"""Find the decodable files of a folder, for the command line, the page and training.
 
-Names decide: `genre.audio.decode.SUFFIXES` are those of decodable files; what systems hide or put beside files is left
-out.
+Files are chosen by their names (`genre.audio.decode.SUFFIXES`); hidden and system files are left out.
 """
 
 import os
@@ -11,7 +10,7 @@ from pathlib import Path, PurePath
 
 from genre.audio.decode import SUFFIXES
 
-MAC_ATTRIBUTES = "__MACOSX"  # a folder of zip archives made on macOS; it repeats the name of every file
+MAC_ATTRIBUTES = "__MACOSX"  # a folder in zip archives made on macOS, with a file of attributes for every file
 
 
 @dataclass
@@ -19,7 +18,7 @@ class FoundFiles:
     """What `find_audio` found.
 
     Attributes:
-        files: decodable by their names, sorted. A link that leads nowhere is among them, so that reading it says so.
+        files: decodable by their names, sorted; with dangling links, so that decoding reports them.
         others: number of the other files.
         unreadable: why sub-folders, or the folder itself, could not be read, by path, sorted.
     """
@@ -30,7 +29,7 @@ class FoundFiles:
 
 
 def is_audio_name(name: str | PurePath) -> bool:
-    """Whether `find_audio` takes a file of this name; folders in front count, from the one that was handed in."""
+    """Whether `find_audio` includes a file of this relative path; no folder in it may be hidden either."""
     path = PurePath(name)
     return path.suffix.lower() in SUFFIXES and not any(is_left_out(part) for part in path.parts)
 
@@ -39,8 +38,8 @@ def find_audio(folder: Path) -> FoundFiles:
     """The decodable files in a folder and its sub-folders.
 
     Hidden files and folders (a dot in front, such as the `._song.mp3` of macOS) and `__MACOSX` are left out and not
-    counted. Symbolic links are followed. A folder that can be reached in several ways is walked once, as itself rather
-    than through a link where both are in `folder`, so that a link to a folder above it makes no loop. Pipes, sockets
+    counted. Symbolic links are followed. A folder that is reachable by multiple paths is walked once, by its
+    real path where that is in `folder`, so that a link to a parent folder makes no loop. Pipes, sockets
     and devices count as others, whatever their names.
     """
     found, visited = FoundFiles(), set()
@@ -67,7 +66,7 @@ def find_audio(folder: Path) -> FoundFiles:
                     found.files.append(path)
                 else:
                     found.others += 1
-            except OSError as error:  # a link into a folder that may not be read, or in a circle
+            except OSError as error:  # a link into an unreadable folder, or a circular link
                 found.unreadable[path] = _reason(error)
     found.files.sort()
     found.unreadable = dict(sorted(found.unreadable.items()))
@@ -75,7 +74,7 @@ def find_audio(folder: Path) -> FoundFiles:
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or made by a system beside the real one."""
+    """Whether a file or folder of this name is hidden or a system file."""
     return (name.startswith(".") and name != "..") or name == MAC_ATTRIBUTES
 
 

@@ -1,7 +1,7 @@
-"""Chained Ogg: files of several parts, each with headers of its own (RFC 3533, section 4), as radio and cat make them.
+"""Chained Ogg: files of multiple parts, each with its own headers (RFC 3533, section 4), as of web radio.
 
-FFmpeg reads the parts as one stream and stops, or goes on with the wrong tables, where their settings differ. So each
-part is handed to it as a file of its own.
+FFmpeg reads the parts as one stream and stops, or decodes with wrong tables, where their settings differ. Therefore
+each part is opened as a separate file.
 """
 
 import io
@@ -11,14 +11,14 @@ from typing import BinaryIO
 
 CAPTURE = b"OggS"
 FIRST_PAGE = re.compile(rb"OggS\0[\x02\x03\x06\x07]")  # flag 2: the page begins a logical stream
-FIRST_PAGE_BYTES = 6  # that the pattern takes
+FIRST_PAGE_BYTES = 6  # length of a match
 HEADER_BYTES = 27  # of a page, before the table of its segments
 CHUNK = 2**20  # bytes
 MAX_PARTS = 1000  # a day of radio; each costs about a millisecond to open
 
 
 class Part(io.RawIOBase):
-    """The bytes of a file from `begin` to `end`, as a file to be read."""
+    """A read-only file object over the bytes of a file from `begin` to `end`."""
 
     def __init__(self, file: BinaryIO, begin: int, end: int):
         self._file, self._begin, self._end, self._at = file, begin, end, begin
@@ -46,27 +46,27 @@ class Part(io.RawIOBase):
 
 
 def parts(file: BinaryIO) -> list[BinaryIO]:
-    """The parts of a chained Ogg file, at most `MAX_PARTS`; the file itself where it is none."""
+    """The parts of a chained Ogg file, at most `MAX_PARTS`; the file itself where it is not chained."""
     file.seek(0)
     if file.read(len(CAPTURE)) != CAPTURE:
         return [file]
     begins = _first_pages(file)
     ends = {begin + _page_bytes(file, begin) for begin in begins}
-    begins = [begin for begin in begins if begin not in ends]  # streams side by side begin in pages that touch
+    begins = [begin for begin in begins if begin not in ends]  # multiplexed streams begin in adjacent pages
     if len(begins) < 2:
         return [file]
     return [Part(file, *span) for span in zip(begins, [*begins[1:], file.seek(0, os.SEEK_END)], strict=True)]
 
 
 def _first_pages(file: BinaryIO) -> list[int]:
-    """Where pages that begin a logical stream are, in bytes; at most `MAX_PARTS` of them."""
-    found, origin, held = [], 0, b""
+    """Offsets, in bytes, of the pages that begin a logical stream; at most `MAX_PARTS` of them."""
+    found, origin, buffer = [], 0, b""
     file.seek(0)
     while len(found) < MAX_PARTS and (chunk := file.read(CHUNK)):
-        held += chunk
-        found += [origin + match.start() for match in FIRST_PAGE.finditer(held)]
-        kept = held[-(FIRST_PAGE_BYTES - 1) :]  # too short for a match, so that none is found twice
-        origin, held = origin + len(held) - len(kept), kept
+        buffer += chunk
+        found += [origin + match.start() for match in FIRST_PAGE.finditer(buffer)]
+        rest = buffer[-(FIRST_PAGE_BYTES - 1) :]  # shorter than a match, so that none is found twice
+        origin, buffer = origin + len(buffer) - len(rest), rest
     return found[:MAX_PARTS]
 
 

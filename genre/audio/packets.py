@@ -1,4 +1,4 @@
-"""Packets of a track to frames: what does not decode is skipped, and counted."""
+"""Decode the packets of a track to frames; damaged packets are skipped and counted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ import av
 
 from genre.errors import AudioError
 
-SPARE_PACKETS, MIN_PACKET_SECONDS = 20_000, 0.001  # an hour of packets of one sample, or of none, takes hours to decode
+SPARE_PACKETS, MIN_PACKET_SECONDS = 20_000, 0.001  # files of one sample, or none, a packet take hours to decode
 PROTECTED_TAGS = {"drms", "enca"}  # sample entries of FairPlay (QuickTime) and of Common Encryption (ISO/IEC 23001-7)
 PROTECTED_DATA = "encryption_info"  # side data of encrypted packets
-ESTIMATED = {"mp3", "aac"}  # formats without a table of contents: FFmpeg divides their size by a bit rate
-TOO_LONG = 1.1  # by how much a claim must pass what fits into the file, so that it is no estimate
-COMPLETE_PART = 0.9  # of a file that decodes from which nothing is said: durations in headers are seldom exact
-LEAST_PART = 0.1  # of the sound of a file: a verdict on less is one on what the damage sounds like
+ESTIMATED = {"mp3", "aac"}  # formats without an index: FFmpeg estimates their duration from size and bit rate
+TOO_LONG = 1.1  # ratio of declared and estimated duration from which the declared one is not that estimate
+COMPLETE_FRACTION = 0.9  # decoded, from which there is no note, since durations in headers are seldom exact
+MIN_FRACTION = 0.1  # decoded, below which a file is refused: the rest may be artefacts of the damage
 
 
 @dataclass
 class Tally:
-    """What became of the packets of a file.
+    """Counts of the packets of a file.
 
     Attributes:
-        packets: how many were read.
-        seconds: that were decoded.
-        decoded, lost: bytes of packets that were decoded, and that were not.
+        packets: number of packets read.
+        seconds: decoded.
+        decoded, lost: bytes of packets that were decoded, and that could not be.
     """
 
     packets: int = 0
@@ -32,16 +32,16 @@ class Tally:
     lost: int = 0
 
     @property
-    def part(self) -> float:
-        """Part of the bytes that were decoded."""
+    def decoded_fraction(self) -> float:
+        """Fraction of the bytes that were decoded, 0..1."""
         return self.decoded / (self.decoded + self.lost) if self.decoded + self.lost else 1.0
 
 
 def frames(container: av.container.InputContainer, track: av.AudioStream, tally: Tally) -> Iterator[av.AudioFrame]:
-    """Frames that decode. A damaged packet is skipped; a file that breaks off ends where it breaks off.
+    """Decoded frames. A damaged packet is skipped; a truncated file ends where it is cut.
 
     Raises:
-        AudioError: the track is copy-protected, or consists of far too many packets.
+        AudioError: the track is copy-protected, or consists of too many packets.
     """
     if track.codec_context is None:  # FFmpeg has no decoder for it
         return
@@ -72,11 +72,11 @@ def _protected() -> AudioError:
     return AudioError("This file is copy-protected.")
 
 
-def claimed_seconds(container: av.container.InputContainer, track: av.AudioStream, damaged: bool) -> float | None:
-    """How long a file says that a track is, in seconds; None where it does not say, or where that is an estimate.
+def declared_seconds(container: av.container.InputContainer, track: av.AudioStream, damaged: bool) -> float | None:
+    """Duration of a track by its headers, in seconds; None where there is none, or where it is FFmpeg's estimate.
 
     Args:
-        damaged: whether packets were lost; then an estimate says more than nothing.
+        damaged: whether packets were lost; then the estimate is returned too.
     """
     if track.codec_context is None:
         return None
@@ -86,28 +86,28 @@ def claimed_seconds(container: av.container.InputContainer, track: av.AudioStrea
         seconds = container.duration / av.time_base
     else:
         return None
-    room = container.size * 8 / track.bit_rate if track.bit_rate else seconds
-    estimated = container.format.name in ESTIMATED and seconds < TOO_LONG * room
+    by_size = container.size * 8 / track.bit_rate if track.bit_rate else seconds
+    estimated = container.format.name in ESTIMATED and seconds < TOO_LONG * by_size
     return None if estimated and not damaged else seconds
 
 
-def completeness(heard: float, expected: float | None, tally: Tally) -> str | None:
-    """A sentence on how much of a file was decoded, where that is not all.
+def completeness(decoded: float, expected: float | None, tally: Tally) -> str | None:
+    """A sentence on how much of a file was decoded; None where that is `COMPLETE_FRACTION` of it or more.
 
     Args:
-        heard: that were decoded of what was asked for, in seconds.
-        expected: that the file says to hold of it, in seconds; None where it does not say.
+        decoded: seconds decoded of the requested range.
+        expected: seconds of that range by the file's headers; None where they give no duration.
 
     Raises:
-        AudioError: nearly nothing was decoded of what the file holds.
+        AudioError: less than `MIN_FRACTION` of the bytes was decoded.
     """
-    expected = heard / max(tally.part, 1e-9) if expected is None else expected
-    if heard >= COMPLETE_PART * expected:
+    expected = decoded / max(tally.decoded_fraction, 1e-9) if expected is None else expected
+    if decoded >= COMPLETE_FRACTION * expected:
         return None
-    said = f"{_rounded(heard)} of {_rounded(expected)} s"
-    if tally.part < LEAST_PART:
-        raise AudioError(f"This file is damaged: only {said} could be decoded.")
-    return f"Only {said} could be decoded."
+    amount = f"{_rounded(decoded)} of {_rounded(expected)} s"
+    if tally.decoded_fraction < MIN_FRACTION:
+        raise AudioError(f"This file is damaged: only {amount} could be decoded.")
+    return f"Only {amount} could be decoded."
 
 
 def _rounded(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """Pipes as input: `python -m genre -`, `<(command)` and FIFOs.
 
-They are read into a temporary file first, since decoding goes back and forth in a file.
+They are copied to a temporary file first, since the decoder seeks.
 """
 
 import os
@@ -16,21 +16,21 @@ from tempfile import TemporaryDirectory
 from genre.errors import AudioError
 
 STDIN = ("-", "/dev/stdin")
-MAX_BYTES = 2**31  # of a pipe: three hours of sound as on a CD
-NO_WRITER_SECONDS = 3  # for somebody to open the other end of a FIFO
-PAUSE_SECONDS = 60  # for the next bytes, or the first ones
+MAX_BYTES = 2**31  # of a pipe: three hours of uncompressed CD audio
+NO_WRITER_SECONDS = 3  # timeout for a process to open a FIFO for writing
+PAUSE_SECONDS = 60  # timeout for the next bytes
 CHUNK_BYTES = 2**16
 
 
 @contextmanager
 def as_file(path: Path) -> Iterator[Path]:
-    """A file to decode: what came through a pipe, for as long as the context lasts, or `path` itself if it is none.
+    """A file to decode: a temporary copy of a pipe, deleted when the context ends, or `path` itself if it is no pipe.
 
     Raises:
-        AudioError: this is a device or the like; nothing comes through the pipe, or more than `MAX_BYTES`; or the
-            temporary folder has no room for it.
+        AudioError: the path is a device or the like; nothing comes through the pipe, or more than `MAX_BYTES`; or the
+            temporary file cannot be written.
     """
-    pipe, patience = (_stdin(), PAUSE_SECONDS) if str(path) in STDIN else (_fifo(path), NO_WRITER_SECONDS)
+    pipe, timeout = (_stdin(), PAUSE_SECONDS) if str(path) in STDIN else (_fifo(path), NO_WRITER_SECONDS)
     if pipe is None:
         yield path
         return
@@ -38,7 +38,7 @@ def as_file(path: Path) -> Iterator[Path]:
         try:
             copy = Path(stack.enter_context(TemporaryDirectory(prefix="genre-")), "pipe")
             with copy.open("wb") as file:
-                for chunk in _chunks(pipe, patience):
+                for chunk in _chunks(pipe, timeout):
                     file.write(chunk)
         except OSError as error:
             raise AudioError(f"This pipe cannot be read into a temporary file: {error.strerror}.") from error
@@ -46,7 +46,7 @@ def as_file(path: Path) -> Iterator[Path]:
 
 
 def _fifo(path: Path) -> FileIO | None:
-    """A pipe that does not block; None where this is a file, or nothing that can be opened, as the decoder will say."""
+    """The FIFO, opened without blocking; None for a file, or where it cannot be opened, which the decoder reports."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISFIFO(mode):
@@ -67,21 +67,21 @@ def _stdin() -> FileIO:
     return FileIO(sys.stdin.fileno(), closefd=False)
 
 
-def _chunks(pipe: FileIO, patience: float) -> Iterator[bytes]:
-    """What comes through a pipe, to its end.
+def _chunks(pipe: FileIO, timeout: float) -> Iterator[bytes]:
+    """The content of a pipe, to its end.
 
     Args:
-        patience: seconds to wait first; if that is less than `PAUSE_SECONDS`, the pipe must not block, which tells
-            whether there is a writer by then.
+        timeout: seconds to wait for the first bytes; if it is less than `PAUSE_SECONDS`, the pipe must be non-blocking,
+            so that reading it tells whether a writer has opened it.
     """
     total = 0
     while True:
-        ready = _ready(pipe, patience)
-        if not ready and patience == PAUSE_SECONDS:
+        ready = _ready(pipe, timeout)
+        if not ready and timeout == PAUSE_SECONDS:
             raise AudioError(f"Nothing came through this pipe for {PAUSE_SECONDS} seconds.")
-        patience = PAUSE_SECONDS
+        timeout = PAUSE_SECONDS
         chunk = pipe.read(CHUNK_BYTES)
-        if chunk is None:  # there is a writer, who has written nothing yet
+        if chunk is None:  # a writer has opened it and written nothing yet
             continue
         if not chunk and not ready:
             raise AudioError(f"Nobody has opened this pipe for writing for {NO_WRITER_SECONDS} seconds.")
@@ -96,8 +96,8 @@ def _chunks(pipe: FileIO, patience: float) -> Iterator[bytes]:
 
 
 def _ready(pipe: FileIO, seconds: float) -> bool:
-    """Wait for something to read, or for the end."""
+    """Wait for bytes or for the end of the pipe; False after the timeout, in seconds."""
     try:
         return bool(select.select([pipe], [], [], seconds)[0])
-    except OSError:  # Windows cannot tell; reading waits instead
+    except OSError:  # select on Windows takes sockets only; reading blocks instead
         return True

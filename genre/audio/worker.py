@@ -1,9 +1,8 @@
-"""Decoding in processes of their own, so that a file that crashes or hangs FFmpeg takes no server down.
+"""Decoding in separate processes, so that a file that crashes or hangs FFmpeg does not stop the server.
 
-A worker is started when it is first needed (a second or two), serves one file at a time and is kept for the next one.
-It takes tasks, a line of JSON each, from its standard input, and answers on its standard output, which every system
-has: messages of a kind and a size (`HEADER`) with so many bytes after it. That costs less than 10 ms for 30 seconds of
-sound at 44.1 kHz.
+A worker is started when it is first needed (a second or two), decodes one file at a time and is reused for the next
+one. It reads tasks as JSON lines from its standard input and writes messages to its standard output: a header with kind
+and size (`HEADER`), then as many bytes. That costs less than 10 ms for 30 seconds of audio at 44.1 kHz.
 """
 
 import json
@@ -22,11 +21,11 @@ import numpy as np
 from genre.audio import decode
 from genre.errors import AudioError
 
-PATIENCE_SECONDS = 30  # for a piece; an honest file takes a fraction of a second
+TIMEOUT_SECONDS = 30  # for a piece, which takes a fraction of a second in an ordinary file
 MAX_MEMORY = 2**30  # bytes of a worker, where the system can limit them
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.audio.worker import main; main()"
-HEADER = struct.Struct("<cQ")  # of a message: its kind, and how many bytes follow
-SOUND, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 samples; a note in UTF-8; nothing; an error in UTF-8
+HEADER = struct.Struct("<cQ")  # of a message: its kind, and the number of bytes that follow
+SAMPLES, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 samples; a note in UTF-8; empty; an error in UTF-8
 
 _idle: list["_Worker"] = []
 
@@ -52,7 +51,7 @@ def stream(
     finally:
         if worker.ready:
             _idle.append(worker)
-        else:  # it died, hangs, or goes on with a file that nobody listens to any more
+        else:  # it died, hangs, or is still decoding a file that the caller has closed
             worker.stop()
 
 
@@ -66,10 +65,10 @@ def _take() -> "_Worker":
 
 
 class _Worker:
-    """A process that decodes, and the pipes to it.
+    """A decoding process and the pipes to it.
 
     Attributes:
-        ready: whether it waits for a file.
+        ready: whether it waits for a task.
     """
 
     def __init__(self):
@@ -82,12 +81,13 @@ class _Worker:
         self.ready = True
 
     def pieces(self, task: dict, notes: list[str]) -> Iterator[np.ndarray]:
+        """The pieces of a file, float32 of shape (samples,); its notes are appended to `notes`."""
         self.ready = False
         try:
             self.process.stdin.write(json.dumps(task).encode() + b"\n")
             self.process.stdin.flush()
             kind, content = self._next()
-            while kind in (SOUND, NOTE):
+            while kind in (SAMPLES, NOTE):
                 if kind == NOTE:
                     notes.append(content.tobytes().decode())
                 else:
@@ -100,8 +100,8 @@ class _Worker:
             raise AudioError(content.tobytes().decode())
 
     def _next(self) -> tuple[bytes, np.ndarray]:
-        """Kind and bytes of the next message; a worker that takes too long is killed, which ends its output."""
-        watchdog = threading.Timer(PATIENCE_SECONDS, self.process.kill)
+        """Kind and bytes of the next message; after `TIMEOUT_SECONDS` the worker is killed, which ends its output."""
+        watchdog = threading.Timer(TIMEOUT_SECONDS, self.process.kill)
         watchdog.daemon = True
         watchdog.start()
         try:
@@ -117,27 +117,27 @@ class _Worker:
         return content
 
     def stop(self) -> None:
-        with suppress(OSError), self.process:  # which closes the pipes and waits for its end
+        with suppress(OSError), self.process:  # the context closes the pipes and waits for the process
             self.process.kill()
 
 
 def main() -> None:
-    """A worker's life: decode what is asked for on standard input until the server is gone."""
+    """Main loop of a worker: decode the tasks from standard input until the server closes it."""
     _limit()
     with suppress(BrokenPipeError, KeyboardInterrupt), os.fdopen(os.dup(1), "wb") as server:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not answer
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not be read as a message
         for task in sys.stdin.buffer:
             _serve(server, json.loads(task))
 
 
 def _limit() -> None:
-    """Bound this process's memory and have a crash leave no file, where the system knows how."""
+    """Limit this process's memory and write no core dumps, where the system supports it."""
     try:
         import resource
     except ImportError:  # Windows
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(ValueError):  # a lower limit stands already, or the system has none for this
+    with suppress(ValueError):  # a lower limit is set already, or the system has no such limit
         resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))
 
 
@@ -146,7 +146,7 @@ def _serve(server: BinaryIO, task: dict) -> None:
     try:
         for piece in decode.stream(task.pop("path"), notes=notes, **task):
             sent = _send_notes(server, notes, sent)
-            _send(server, SOUND, piece.data.cast("B"))
+            _send(server, SAMPLES, piece.data.cast("B"))
         _send_notes(server, notes, sent)
         _send(server, END)
     except AudioError as error:
@@ -154,7 +154,7 @@ def _serve(server: BinaryIO, task: dict) -> None:
 
 
 def _send_notes(server: BinaryIO, notes: list[str], sent: int) -> int:
-    """Send the notes that are new; returns how many were sent in all."""
+    """Send the notes after the first `sent`; returns how many were sent in all."""
     for note in notes[sent:]:
         _send(server, NOTE, note.encode())
     return len(notes)

@@ -1,14 +1,14 @@
-"""The log-mel archive: audio decoded once, in parallel, into the arrays of a data folder (see `genre.data.dataset`).
+"""The log-mel archive: audio decoded once, in parallel, to the arrays of a data folder (see `genre.data.dataset`).
 
-An archive also remembers what it was made of:
+An archive also stores the state of its input:
 
-    clips.json                  a key a clip: path, size and modification time of the file, start of the clip
+    clips.json                  a hash for each clip: path, size and modification time of the file, start of the clip
     <front end>.json            the front end's settings
-    <front end>.done.npy        a byte a clip: 0 to do, 1 there, 2 not readable
+    <front end>.done.npy        a byte for each clip: 0 missing, 1 stored, 2 not readable
     <front end>_augmented.done.npy  the same of the augmented copies, shape (clips, copies)
 
-It is filled clip by clip, so that an interrupted run goes on where it stopped. Clips whose file is new or has changed
-are decoded, those that are as they were are kept, and those that could not be read are tried again.
+It is filled clip by clip, so that an interrupted run can be resumed. Clips whose file is new, has changed or could not
+be read are decoded; the others are left as they are.
 """
 
 import csv
@@ -31,14 +31,14 @@ from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
 from genre.json_files import read_json, write_json
 
 UNREADABLE_NOTE = "clip is not readable"
-TO_DO, THERE, UNREADABLE = 0, 1, 2
+TO_DO, STORED, UNREADABLE = 0, 1, 2
 SAMPLE_RATE = 44_100  # Hz, of all front ends
 PLACES_PER_FLUSH = 200
 
 
 @dataclass(frozen=True)
 class _Store:
-    """One front end's features and which of them are there; the first axis of both is clips, a second one copies."""
+    """One front end's features and their state; the axes of both begin with clips and, if any, copies."""
 
     front_end: str
     features: np.ndarray
@@ -50,27 +50,27 @@ class _Store:
 
 
 def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, processes: int | None = None) -> None:
-    """Write, or go on writing, the arrays of a data folder and its index.csv.
+    """Write the arrays of a data folder and its index.csv, or complete those of an earlier run.
 
-    A file that cannot be decoded is named and left out.
+    A file that cannot be decoded is printed and left out.
 
     Args:
-        clips: one a row.
+        clips: one for each row.
         front_ends: names in `FRONT_ENDS`.
         folder: the archive.
-        processes: decoders to run side by side; one a core unless told.
+        processes: number of decoding processes; one for each core by default.
 
     Raises:
         DataError: the archive was made with other settings of a front end, or nothing could be read.
     """
     for front_end in front_ends:
         _check_settings(folder, front_end)
-    _keep_unchanged(clips, folder)
+    _move_unchanged(clips, folder)
     stores = [_open_store(folder, name, FORMATS[name].file, f"{name}.done.npy", (len(clips),)) for name in front_ends]
     for store in stores:
         store.done[store.done == UNREADABLE] = TO_DO
     _fill(stores, clips, [(row,) for row in range(len(clips))], f"{folder.name}: log-mels", processes)
-    readable = np.logical_and.reduce([store.done == THERE for store in stores])
+    readable = np.logical_and.reduce([store.done == STORED for store in stores])
     if not readable.any():
         raise DataError(f"None of the {len(clips)} clips could be read.")
     if not readable.all():
@@ -86,12 +86,12 @@ def augment_archive(
     folder: Path,
     processes: int | None = None,
 ) -> None:
-    """Give clips of an archive copies that are changed as audio (`genre.audio.augment`).
+    """Add copies of clips to an archive whose waveforms are augmented (`genre.audio.augment`).
 
     Args:
         clips: as for `build_archive`, which has been run.
-        rows: of the clips that get copies.
-        copies: of each of them.
+        rows: of the clips that get copies, shape (clips,).
+        copies: number of copies of each of them.
     """
     shape = (len(clips), copies)
     stores = [
@@ -103,7 +103,7 @@ def augment_archive(
 
 
 def clip_features(path: str | Path, start: float, front_ends: list[str], copy: int | None = None) -> list[np.ndarray]:
-    """The stored features of a clip, or of one of its augmented copies: a row of each front end's array.
+    """The features of a clip, or of one of its augmented copies: a row of each front end's array.
 
     Raises:
         AudioError: the file cannot be decoded, or is silent where the clip is.
@@ -112,9 +112,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
     if not waveform.any():
         raise AudioError("This clip is silent.")
     if copy is not None:
-        from genre.audio.augment import (
-            augment_audio,
-        )  # here, since training from arrays needs no such packages
+        from genre.audio.augment import augment_audio  # needed by this alone
 
         seed = hashlib.sha256(os.fsencode(f"{Path(path).name}@{start:g}#{copy}")).digest()
         generator = np.random.default_rng(int.from_bytes(seed[:4], "big"))
@@ -125,13 +123,13 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
 def _fill(
     stores: list[_Store], clips: list[AudioClip], places: list[tuple[int, ...]], title: str, processes: int | None
 ) -> None:
-    """Decode what is still to do at these places of the stores."""
+    """Decode the clips at those of these places whose state is `TO_DO` in a store."""
     to_do = [place for place in places if any(store.done[place] == TO_DO for store in stores)]
     if not to_do:
         return
     front_ends = [store.front_end for store in stores]
     tasks = [(str(clips[row].path), clips[row].start, front_ends, *copy) for row, *copy in to_do]
-    # Fresh processes: a fork of one that has run torch's threads can hang.
+    # Spawned processes: a fork of a process with torch's threads can hang.
     context = multiprocessing.get_context("spawn")
     bar = tqdm(total=len(places), initial=len(places) - len(to_do), desc=title, unit="clip", mininterval=1)
     with bar, ProcessPoolExecutor(processes, context, torch.set_num_threads, (1,)) as pool:
@@ -143,8 +141,8 @@ def _fill(
             for number, store in enumerate(stores):
                 if not isinstance(result, str):
                     store.features[place] = result[number]
-                # After the features: a run that dies between the two does them again.
-                store.done[place] = UNREADABLE if isinstance(result, str) else THERE
+                # Written after the features, so that a run that dies in between is repeated.
+                store.done[place] = UNREADABLE if isinstance(result, str) else STORED
                 if count % PLACES_PER_FLUSH == 0:
                     store.flush()
             bar.update()
@@ -160,7 +158,7 @@ def _features_or_reason(task: tuple) -> list[np.ndarray] | str:
 
 
 def _check_settings(folder: Path, front_end: str) -> None:
-    """Write the front end's settings, or compare them with those that the archive was made with."""
+    """Write the front end's settings, or compare them with those of the archive."""
     path, settings = folder / f"{front_end}.json", FRONT_ENDS[front_end].to_dict()
     if not path.is_file():
         write_json(path, settings)
@@ -170,8 +168,8 @@ def _check_settings(folder: Path, front_end: str) -> None:
         )
 
 
-def _keep_unchanged(clips: list[AudioClip], folder: Path) -> None:
-    """Where the clips are not those that the archive was made of: keep the rows of files that are as they were."""
+def _move_unchanged(clips: list[AudioClip], folder: Path) -> None:
+    """Where the clips differ from those of the archive: move the rows of unchanged files to their new places."""
     keys, path = [_key(clip) for clip in clips], folder / "clips.json"
     before = read_json(path)["keys"] if path.is_file() else []
     if before == keys:
@@ -180,7 +178,7 @@ def _keep_unchanged(clips: list[AudioClip], folder: Path) -> None:
     pairs = [(row, row_of[key]) for row, key in enumerate(keys) if key in row_of]
     if before:
         print(f"{folder.name}: the songs have changed; {len(pairs)} of {len(clips)} clips are as they were before")
-    path.unlink(missing_ok=True)  # whoever is interrupted from here on starts anew
+    path.unlink(missing_ok=True)  # a run that is interrupted from here on starts anew
     for array in sorted(folder.glob("*.npy")):
         old = np.load(array, mmap_mode="r")
         new = np.lib.format.open_memmap(array.with_suffix(".tmp"), "w+", old.dtype, (len(clips), *old.shape[1:]))
@@ -192,7 +190,7 @@ def _keep_unchanged(clips: list[AudioClip], folder: Path) -> None:
 
 
 def _key(clip: AudioClip) -> str:
-    """Changes when the file does."""
+    """A hash of a clip that changes with its file."""
     status = clip.path.stat() if clip.path.is_file() else None
     state = (status.st_size, status.st_mtime_ns) if status else ()
     return hashlib.sha256(repr((os.fsencode(os.path.realpath(clip.path)), *state, clip.start)).encode()).hexdigest()[
@@ -201,7 +199,7 @@ def _key(clip: AudioClip) -> str:
 
 
 def _open_store(folder: Path, front_end: str, features: str, done: str, shape: tuple[int, ...]) -> _Store:
-    """The arrays of zeros on the disk, or those that are there; where one is missing or of another shape, both anew."""
+    """Open the arrays of a front end; where one is missing or has another shape, both are created with zeros."""
     config, form = FRONT_ENDS[front_end], FORMATS[front_end]
     wanted = {
         folder / features: (form.dtype, (*shape, config.n_mfcc or config.n_mels, form.columns)),

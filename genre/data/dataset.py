@@ -1,15 +1,15 @@
-"""Training data: one or several sources of tracks with their genre and split.
+"""Training data: one or more sources of tracks with their genre and split.
 
-A source is a folder with `index.csv` and an array a front end, whose rows follow the index:
+A source is a folder with `index.csv` and an array for each front end, whose rows are in the order of the index:
 
     index.csv           track_id, genre; optional: artist, split (training, validation or test; where it is missing or
-                        empty, artists are split here), note. The columns `has_mel`, `has_mfcc` and `has_vggish`, where
-                        present, say which arrays hold a row ("True")
+                        empty, artists are split at random), note; `has_mel`, `has_mfcc` and `has_vggish` are "False"
+                        where an array has no such row
     logmel_30s.npy      *sparse* and *whole*, (tracks, 128, 128) uint8: dB = -80 + (v + 0.5) * 0.625
     mfcc_30s.npy        *smooth*, (tracks, 20, 1290) int16: coefficient = v / 4
     mfcc_first3s.npy    the same of the first window only, (tracks, 20, 130), read where there is no mfcc_30s.npy
     logmel_dense.npy    *dense*, (tracks, 128, 1292) uint8: dB = -80 + (v + 0.5) * 0.625
-    *_augmented.npy     optional: copies of the training tracks, changed as audio, (tracks, copies, bands, columns)
+    *_augmented.npy     optional: copies of training tracks, augmented as waveforms, (tracks, copies, bands, columns)
     vggish.npy          optional, (tracks, 128) float16: VGGish embedding, a distillation target while training
 
 `genre.data.archive` writes the same layout from audio files.
@@ -65,14 +65,14 @@ def read_data(
     held_out: HeldOut = HeldOut(),  # noqa: B008 (frozen)
     seed: int = 0,
 ) -> DataSet:
-    """Read sources and give their tracks splits, no artist in two of them over all sources.
+    """Read sources and assign splits to their tracks; no artist is in two splits over all sources.
 
-    Rows that the notes call unusable, or whose labels contradict, are left out.
+    Rows that are unusable by their notes, or are duplicates with different labels, are left out.
 
     Args:
         folders: of the sources, by name.
         shares: of each training batch, in the order of the sources; by default proportional to the square root of a
-            source's number of training tracks, so that a small source is seen more often than its size alone gives.
+            source's number of training tracks, so that a small source has a larger share than by its size.
         counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
         held_out: fractions of the artists of each genre, for sources without a split of their own.
         seed: of that split.
@@ -82,11 +82,11 @@ def read_data(
             training or validation.
     """
     tables = {name: _read_table(folder, counts_as or {}) for name, folder in folders.items()}
-    genres = sorted({line["genre"] for lines in tables.values() for line in lines if line["usable"]})
+    genres = sorted({row["genre"] for rows in tables.values() for row in rows if row["usable"]})
     if len(genres) < 2:
         raise DataError(f"Training needs at least two genres; here is {', '.join(genres) or 'none'}.")
     split_of: dict[str, str] = {}
-    order = sorted(tables, key=lambda name: not any(line["split"] for line in tables[name]))  # official splits first
+    order = sorted(tables, key=lambda name: not any(row["split"] for row in tables[name]))  # official splits first
     sources = {name: _source(name, folders[name], tables[name], genres, held_out, split_of, seed) for name in order}
     ordered = [sources[name] for name in folders]
     _check_splits(genres, ordered)
@@ -95,54 +95,54 @@ def read_data(
 
 
 def _read_table(folder: Path, counts_as: dict[str, str]) -> list[dict]:
-    """The lines of an index.csv with `usable`, and with `artist` and `split` where it has no such columns."""
+    """The rows of an index.csv with `usable`, and with `artist` and `split` where these columns are missing."""
     path = folder / "index.csv"
     if not path.is_file():
         raise DataError(f"{folder} is no data folder: it has no index.csv.")
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        lines = list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
     for column in ("track_id", "genre"):
-        if not lines or column not in lines[0]:
+        if not rows or column not in rows[0]:
             raise DataError(f"{path} has no column {column!r}, or no rows.")
-    genre_of = {line["track_id"]: line["genre"] for line in lines}
+    genre_of = {row["track_id"]: row["genre"] for row in rows}
     return [
-        line
+        row
         | {
-            "usable": _is_usable(line, genre_of),
-            "genre": counts_as.get(line["genre"], line["genre"]),
-            "artist": line.get("artist") or f"{folder.name}/{line['track_id']}",
-            "split": line.get("split") or "",
+            "usable": _is_usable(row, genre_of),
+            "genre": counts_as.get(row["genre"], row["genre"]),
+            "artist": row.get("artist") or f"{folder.name}/{row['track_id']}",
+            "split": row.get("split") or "",
         }
-        for line in lines
+        for row in rows
     ]
 
 
-def _is_usable(line: dict, genre_of: dict) -> bool:
-    note = line.get("note") or ""
-    if note.startswith(UNSOUND_NOTES) or "False" in (line.get("has_mel"), line.get("has_mfcc")):
+def _is_usable(row: dict, genre_of: dict) -> bool:
+    note = row.get("note") or ""
+    if note.startswith(UNSOUND_NOTES) or "False" in (row.get("has_mel"), row.get("has_mfcc")):
         return False
-    twin = note.removeprefix(DUPLICATE_NOTE) if note.startswith(DUPLICATE_NOTE) else line["track_id"]
-    return genre_of.get(twin, line["genre"]) == line["genre"]
+    original = note.removeprefix(DUPLICATE_NOTE) if note.startswith(DUPLICATE_NOTE) else row["track_id"]
+    return genre_of.get(original, row["genre"]) == row["genre"]
 
 
 def _source(
     name: str, folder: Path, table: list[dict], genres: list[str], held_out: HeldOut, split_of: dict, seed: int
 ) -> Source:
-    lines = [line for line in table if line["usable"]]
-    columns = [[line[column] for line in lines] for column in ("genre", "artist", "split")]
+    rows = [row for row in table if row["usable"]]
+    columns = [[row[column] for row in rows] for column in ("genre", "artist", "split")]
     return Source(
         name=name,
         folder=folder,
-        ids=[line["track_id"] for line in lines],
-        rows=np.flatnonzero([line["usable"] for line in table]),
-        labels=np.array([genres.index(line["genre"]) for line in lines], dtype=np.int64),
+        ids=[row["track_id"] for row in rows],
+        rows=np.flatnonzero([row["usable"] for row in table]),
+        labels=np.array([genres.index(row["genre"]) for row in rows], dtype=np.int64),
         splits=np.array(assign_splits(*columns, held_out, split_of, seed), dtype=str),
-        dropped=[line["track_id"] for line in table if not line["usable"]],
+        dropped=[row["track_id"] for row in table if not row["usable"]],
     )
 
 
 def _check_splits(genres: list[str], sources: list[Source]) -> None:
-    """Every genre needs readable tracks to learn from and to choose by."""
+    """Every genre needs usable tracks for training and for validation."""
     for split in ("training", "validation"):
         present = {genres[label] for source in sources for label in source.labels[source.of(split)]}
         if missing := [genre for genre in genres if genre not in present]:

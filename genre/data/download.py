@@ -1,4 +1,4 @@
-"""FMA-small from where it is published, fetched and unpacked into the layout that `genre.sources` reads."""
+"""Download FMA-small and unpack it to the layout that `genre.data.sources` reads."""
 
 import hashlib
 import shutil
@@ -16,22 +16,22 @@ from tqdm import tqdm
 from genre.errors import DataError
 
 FMA_URL = "https://os.unil.cloud.switch.ch/fma/"
-TIMEOUT = 30.0  # seconds without a byte
-ATTEMPTS = 6  # that bring nothing, before a download is given up
-WAIT_SECONDS = 2.0  # before the second of those, twice that before the third and so on
+TIMEOUT = 30.0  # seconds without a byte received
+ATTEMPTS = 6  # without a byte in a row, before a download fails
+WAIT_SECONDS = 2.0  # before the second of those, twice that before the third, and so on
 BLOCK = 2**20
 
 
 @dataclass(frozen=True)
 class Part:
-    """A zip file to fetch, its SHA-1, and what is unpacked of it: a file, or a folder with all that is in it."""
+    """A zip file to download, its SHA-1, and the file or folder that is unpacked from it."""
 
     name: str
     sha1: str
     result: str
 
 
-# Addresses and checksums are those of the README of https://github.com/mdeff/fma.
+# Names and checksums by the README of https://github.com/mdeff/fma.
 PARTS = (
     Part("fma_metadata.zip", "f0df49ffe5f2a6008d7dc83c6915b31835dfe733", "fma_metadata/tracks.csv"),
     Part("fma_small.zip", "ade154f733639d52e35e32f5593efe5be76c6d70", "fma_small"),
@@ -39,23 +39,23 @@ PARTS = (
 
 
 def fetch_fma_small(folder: Path, base_url: str = FMA_URL) -> None:
-    """Download FMA-small (7.5 GiB) and unpack it, or go on where an earlier call stopped.
+    """Download FMA-small (7.5 GiB) and unpack it, or resume where an earlier call stopped.
 
-    `fma_metadata/tracks.csv` and `fma_small/` appear in the folder only when they are whole; what is there already is
-    neither fetched nor unpacked again. The zips stay beside them and may be removed. A zip that was put into the folder
-    by hand is taken as it is.
+    `fma_metadata/tracks.csv` and `fma_small/` appear in the folder only when they are complete; existing ones are
+    neither downloaded nor unpacked again. The zips are not deleted, and may be. A zip that was copied to the folder by
+    hand is used without a check.
 
     Args:
-        folder: where to; made if it is not there.
-        base_url: the folder of the zips on a server.
+        folder: the destination, which is created where it is missing.
+        base_url: of the zips on a server.
 
     Raises:
-        DataError: the disk is too small, the server cannot be reached, or what it sent is not FMA-small.
+        DataError: the disk has too little room, the server cannot be reached, or the files are not FMA-small.
     """
     missing = [part for part in PARTS if not (folder / part.result).exists()]
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        # Parts of a zip are asked for by their bytes, which only an answer without compression has.
+        # Ranges of bytes are requested, which a compressed response would not preserve.
         identity = {"Accept-Encoding": "identity"}
         with httpx2.Client(base_url=base_url, headers=identity, timeout=TIMEOUT, follow_redirects=True) as client:
             _fetch(client, folder, missing)
@@ -65,7 +65,7 @@ def fetch_fma_small(folder: Path, base_url: str = FMA_URL) -> None:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Turn what network and disk raise into sentences."""
+    """Convert errors of network and disk to DataError."""
     try:
         yield
     except httpx2.HTTPStatusError as error:
@@ -86,10 +86,10 @@ def _explained(folder: Path) -> Iterator[None]:
 
 
 def _fetch(client: httpx2.Client, folder: Path, missing: list[Part]) -> None:
-    """Download the zips that are not there, if the disk has room for them and for what is in all of them."""
+    """Download the missing zips, if the disk has room for them and for the content of all."""
     sizes = {part: _size_on_server(client, part) for part in missing if not (folder / part.name).exists()}
     needed = sum(
-        # The content of a zip is taken to be as large as the zip: mp3 does not compress, most metadata is left out.
+        # The content of a zip is estimated by its size: mp3 does not compress, most metadata is not unpacked.
         2 * sizes[part] - _size(_partial(folder, part)) if part in sizes else _left_to_unpack(folder, part)
         for part in missing
     )
@@ -106,12 +106,12 @@ def _fetch(client: httpx2.Client, folder: Path, missing: list[Part]) -> None:
 def _size_on_server(client: httpx2.Client, part: Part) -> int:
     response = client.head(part.name).raise_for_status()
     if "Content-Length" not in response.headers:
-        raise DataError(f"{response.url} does not say how large it is, so it is not FMA's; try again later.")
+        raise DataError(f"{response.url} sends no Content-Length, so it is not FMA's; try again later.")
     return int(response.headers["Content-Length"])
 
 
 def _download(client: httpx2.Client, folder: Path, part: Part, size: int) -> None:
-    """Fetch one zip, in as many attempts as it takes while each brings something, and check it."""
+    """Download one zip, with retries, and check its SHA-1."""
     partial = _partial(folder, part)
     idle = 0
     with _bar(f"{part.name}: download", size, _size(partial)) as bar:
@@ -131,9 +131,9 @@ def _download(client: httpx2.Client, folder: Path, part: Part, size: int) -> Non
 
 
 def _fetch_rest(client: httpx2.Client, name: str, partial: Path, bar: tqdm) -> None:
-    """Add what is missing to a file, or write it anew where the server sends everything.
+    """Append the missing bytes to a file, or rewrite it where the server sends the whole file.
 
-    Nothing asks whether the file on the server is still the same one: its checksum is known beforehand.
+    No ETag is compared, since the checksum is known beforehand.
     """
     with client.stream("GET", name, headers={"Range": f"bytes={_size(partial)}-"}) as response:
         response.raise_for_status()
@@ -156,7 +156,7 @@ def _sha1(path: Path, description: str) -> str:
 
 
 def _unpack(folder: Path, part: Part) -> None:
-    """Unpack a zip beside its result, and move that into place when it is whole."""
+    """Unpack a zip to a staging folder, and move the result into place when it is complete."""
     staging = _staging(folder, part)
     with _opened(folder / part.name) as archive:
         members = _to_unpack(archive, part, folder)
@@ -171,14 +171,14 @@ def _unpack(folder: Path, part: Part) -> None:
 
 def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    half = target.with_name(target.name + ".part")  # so that the target itself is always whole
-    with archive.open(member) as source, half.open("wb") as file:
+    partial = target.with_name(target.name + ".part")  # so that the target itself is always complete
+    with archive.open(member) as source, partial.open("wb") as file:
         shutil.copyfileobj(source, file)
-    half.replace(target)
+    partial.replace(target)
 
 
 def _left_to_unpack(folder: Path, part: Part) -> int:
-    """How many bytes of a zip that is there are still to be unpacked."""
+    """Bytes of an existing zip that are still to be unpacked."""
     with _opened(folder / part.name) as archive:
         return sum(member.file_size for member in _to_unpack(archive, part, folder))
 
@@ -188,7 +188,7 @@ def _to_unpack(archive: zipfile.ZipFile, part: Part, folder: Path) -> list[zipfi
     staging = _staging(folder, part).resolve()
     for name in archive.namelist():
         if not (staging / name).resolve().is_relative_to(staging):
-            raise DataError(f"{folder / part.name} holds {name}, which would leave the folder; remove it, try again.")
+            raise DataError(f"{folder / part.name} holds {name}, a path outside of the folder; remove it, try again.")
     files = [
         member
         for member in archive.infolist()
@@ -201,16 +201,16 @@ def _to_unpack(archive: zipfile.ZipFile, part: Part, folder: Path) -> list[zipfi
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip file to read.
+    """Open a zip file.
 
     Raises:
-        DataError: it is none, or shows itself damaged while it is read.
+        DataError: it is not a zip file, or is damaged, also while it is read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is not a sound zip file; remove it and try again.") from error
+        raise DataError(f"{path} is not an intact zip file; remove it and try again.") from error
 
 
 def _partial(folder: Path, part: Part) -> Path:

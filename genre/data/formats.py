@@ -1,4 +1,4 @@
-"""How features are stored in the arrays of a data folder, see `genre.data.dataset`."""
+"""Storage formats of features in the arrays of a data folder, see `genre.data.dataset`."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,12 @@ from genre.features.log_mel import FRONT_ENDS, LogMelConfig
 
 @dataclass(frozen=True)
 class ArrayFormat:
-    """How one front end's features of a clip are stored: value = stored * step + offset.
+    """Storage of one front end's features of a clip as integers: value = stored * step + offset.
 
     Attributes:
         file: name of the array of whole clips, shape (tracks, bands or coefficients, columns).
         first_window_file: name of an array that holds the first window of each clip only; None where there is none.
+        dtype, step, offset: of the stored integers.
         columns: of a whole clip.
     """
 
@@ -33,10 +34,11 @@ class ArrayFormat:
         return self.file.replace(".npy", "_augmented.npy")
 
     def restore(self, stored: np.ndarray) -> Tensor:
+        """Stored integers to features, float32 of the same shape."""
         return torch.from_numpy(stored.astype(np.float32) * np.float32(self.step) + np.float32(self.offset))
 
     def store(self, values: Tensor) -> np.ndarray:
-        """Quantised features, cut to `columns`, or repeated where a clip is shorter than that."""
+        """Quantise features (rows, columns of the clip) and cut them, or repeat those of short clips, to `columns`."""
         info = np.iinfo(self.dtype)
         highest = 127 if self.dtype == "uint8" else info.max
         stored = np.round((values.numpy() - self.offset) / self.step).clip(max(info.min, -highest), highest)
@@ -53,17 +55,17 @@ FORMATS["whole"] = FORMATS["sparse"]
 
 
 def front_end_name(config: LogMelConfig) -> str:
-    """Which front end these settings are.
+    """Name of the front end with these settings.
 
     Raises:
-        DataError: none that arrays are kept of.
+        DataError: there is none in `FRONT_ENDS`.
     """
     for name, known in FRONT_ENDS.items():
         if known == config:
             return name
-    raise DataError("This checkpoint's front end is none that data can be prepared for here.")
+    raise DataError("Data cannot be prepared for this checkpoint: its front end has other settings.")
 
 
 def stored_as(front_end: str) -> str:
-    """The front end under whose name an archive keeps the array: *whole* reads that of *sparse*."""
+    """The front end under whose name an archive stores the array: *whole* reads that of *sparse*."""
     return next(name for name, form in FORMATS.items() if form.file == FORMATS[front_end].file)

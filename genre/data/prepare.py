@@ -1,4 +1,4 @@
-"""From the folders that a person names to a `DataSet`: downloads, archives of audio, augmented copies, splits."""
+"""Prepare a `DataSet` from folders: download, archives of audio, augmented copies, splits."""
 
 import hashlib
 import os
@@ -13,19 +13,19 @@ from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_small
 from genre.data.splits import HeldOut
 from genre.errors import DataError
 
-SOURCE_NAMES = {"fma_small": "FMA-small"}  # of folders, as people write them
+SOURCE_NAMES = {"fma_small": "FMA-small"}  # names of sources by names of folders
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is prepared.
+    """Settings of `prepare`.
 
     Attributes:
-        folders: one a source: genre folders, FMA-small, or prepared arrays.
+        folders: of the sources: genre folders, FMA-small, or prepared arrays.
         archives: folder of the archives of audio.
-        front_ends: that features are needed of, names in `FRONT_ENDS`.
+        front_ends: whose features are computed, names in `FRONT_ENDS`.
         shares, counts_as, held_out: see `read_data`.
-        augmented_copies: of each training clip of genre folders, changed as audio.
+        augmented_copies: of each training clip of genre folders, with augmented waveforms.
     """
 
     folders: list[Path]
@@ -38,15 +38,15 @@ class Preparation:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder holds arrays already."""
+    """Whether a folder holds prepared arrays."""
     return (folder / "index.csv").is_file()
 
 
 def prepare(preparation: Preparation) -> DataSet:
-    """Download and decode what is not there yet, and read all sources.
+    """Download and decode what is missing, and read all sources.
 
     Raises:
-        DataError: a folder is missing, or holds nothing that can be used.
+        DataError: a folder is missing, or holds no usable track.
     """
     names = _names(preparation.folders)
     front_ends = sorted({stored_as(name) for name in preparation.front_ends})
@@ -76,13 +76,13 @@ def _clips(folder: Path) -> list[AudioClip]:
 
 
 def _archive_folder(preparation: Preparation, folder: Path) -> Path:
-    """Of its own for every folder, also where two have the same name."""
+    """The archive of a folder; different for folders of the same name."""
     path = folder.resolve()
     return preparation.archives / f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def _names(folders: list[Path]) -> dict[str, Path]:
-    """Sources by the names of their folders; a number tells those of one name apart."""
+    """Folders by the names of their sources; a number is appended to names that repeat."""
     names: dict[str, Path] = {}
     for folder in folders:
         base = folder.resolve().name

@@ -1,6 +1,6 @@
-"""Where training audio comes from: a folder of genre folders, or FMA-small as it is distributed.
+"""Sources of training audio: a folder of genre folders, or FMA-small as it is distributed.
 
-Both become a list of `AudioClip`, which `genre.data.archive` turns into log-mel arrays.
+Both are read to a list of `AudioClip`, which `genre.data.archive` converts to log-mel arrays.
 """
 
 import csv
@@ -16,10 +16,10 @@ from genre.audio.folders import FoundFiles, find_audio, is_left_out
 from genre.errors import DataError
 from genre.features.log_mel import CLIP_SECONDS
 
-CLIPS_PER_SONG = 8  # of a long song, evenly spaced, so that long songs do not outnumber short ones
-CLIP_HOP_SECONDS = 15.0  # clips of a song overlap by half of their length at most
+CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
+CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length
 ARTIST_TAGS = ("artist", "album_artist", "albumartist", "album artist", "author", "performer", "composer")
-# FMA-small's own defects: three clips without audio, three of about a second, one nearly silent
+# Defective tracks of FMA-small: three clips without audio, three of about a second, one nearly silent
 FMA_BROKEN = {99134, 108925, 133297, 98565, 98567, 98569, 72059}
 
 
@@ -29,11 +29,11 @@ class AudioClip:
 
     Attributes:
         path: of the file.
-        start: where the clip starts in it, in seconds; it is at most `CLIP_SECONDS` long.
+        start: of the clip in the file, in seconds; its length is at most `CLIP_SECONDS`.
         track_id: unique in its source.
         genre: label.
-        artist: as the tags name it, in lower case; the path where they name none.
-        split: where the source has an official one, otherwise empty.
+        artist: by the tags, in lower case; the path where they have none.
+        split: the official one of the source; empty where it has none.
     """
 
     path: Path
@@ -53,7 +53,7 @@ def fma_small(folder: Path) -> list[AudioClip]:
     """FMA-small with its official split.
 
     Args:
-        folder: holds `fma_metadata/tracks.csv` and `fma_small/000/000002.mp3` and so on, as the two zips unpack.
+        folder: holds `fma_metadata/tracks.csv` and `fma_small/000/000002.mp3` and so on, as unpacked from the two zips.
 
     Raises:
         DataError: tracks.csv is not FMA's.
@@ -87,7 +87,7 @@ def fma_small(folder: Path) -> list[AudioClip]:
 
 
 def genre_folders(folder: Path) -> list[AudioClip]:
-    """Every song of a folder with one sub-folder a genre, cut into clips.
+    """The clips of all songs of a folder with a sub-folder for each genre.
 
     Raises:
         DataError: no sub-folder holds a song.
@@ -99,7 +99,7 @@ def genre_folders(folder: Path) -> list[AudioClip]:
     }
     songs = {genre: one.files for genre, one in found.items() if one.files}
     if not songs:
-        raise DataError(f"{folder} needs sub-folders with songs, one a genre.")
+        raise DataError(f"{folder} needs sub-folders with songs, one for each genre.")
     _report_left_out(found)
     tags = {path: _tags(path) for paths in songs.values() for path in paths}
     _report_tags(folder, len(songs), tags)
@@ -118,7 +118,7 @@ def genre_folders(folder: Path) -> list[AudioClip]:
 
 
 def clip_starts(seconds: float) -> list[float]:
-    """Where the clips of a song start, in seconds: evenly spaced, the first at 0, the last ends with the song."""
+    """Starts of the clips of a song, in seconds: evenly spaced, the first at 0, the last ends with the song."""
     room = max(0.0, seconds - CLIP_SECONDS)
     clips = min(CLIPS_PER_SONG, int(room / CLIP_HOP_SECONDS + 0.01) + 1)
     return [round(room * i / max(1, clips - 1), 3) for i in range(clips)]
@@ -126,13 +126,13 @@ def clip_starts(seconds: float) -> list[float]:
 
 @dataclass(frozen=True)
 class _Tags:
-    artist: str  # empty where no tag names one
+    artist: str  # empty where there is no such tag
     tag: str  # the name of the tag
-    seconds: float  # 0 where the file does not say
+    seconds: float  # 0 where the file declares no duration
 
 
 def _tags(path: Path) -> _Tags:
-    """Ogg keeps its tags on the stream, other containers on the container."""
+    """Read the tags of a file, in Ogg those of the stream, otherwise those of the container."""
     try:
         with av.open(str(path), options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
             tags = {}
@@ -141,7 +141,7 @@ def _tags(path: Path) -> _Tags:
             tag = next((name for name in ARTIST_TAGS if tags.get(name)), "")
             return _Tags(tags.get(tag, ""), tag, (container.duration or 0) / av.time_base)
     except (av.FFmpegError, OSError, ValueError):
-        return _Tags("", "", 0.0)  # decoding will name it
+        return _Tags("", "", 0.0)  # decoding reports the error
 
 
 def _report_left_out(found: dict[str, FoundFiles]) -> None:

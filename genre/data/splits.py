@@ -1,4 +1,4 @@
-"""Splits by artist: no artist is in two of training, validation and test, over all sources together."""
+"""Splits by artist: no artist is in two of training, validation and test, over all sources."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ SPLITS = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Fractions of a genre's tracks that are held out of training, by whole artists, at least one artist each."""
+    """Fractions of a genre's tracks for validation and test, by whole artists, at least one artist each."""
 
     validation: float = 0.1
     test: float = 0.1
@@ -19,15 +19,18 @@ class HeldOut:
 def assign_splits(
     genres: list[str], artists: list[str], official: list[str], held_out: HeldOut, split_of: dict[str, str], seed: int
 ) -> list[str]:
-    """Splits of one source's tracks.
+    """Assign splits to one source's tracks.
 
-    Tracks with an official split keep it. For the others artists are drawn genre by genre, until their tracks are about
-    the held-out fractions. An artist with a split already keeps it.
+    Official splits are not changed. Other artists are drawn genre by genre, until their tracks are about the held-out
+    fractions. Artists in `split_of` are not drawn again.
 
     Args:
-        genres, artists, official: of each track; an empty string in `official` where the source has no split.
-        split_of: split of the artists that have one; artists of this source are added.
-        seed: of the draw, which depends on nothing else than it and the names.
+        genres, artists, official: of each track; an empty string in `official` where a track has no official split.
+        split_of: splits of artists; those of this source are added.
+        seed: of the draw, which otherwise depends on the names alone.
+
+    Returns:
+        the split of each track.
     """
     for artist, split in zip(artists, official, strict=True):
         if split:
@@ -41,7 +44,7 @@ def assign_splits(
 def _assign_genre(
     tracks: Counter[str], split_of: dict[str, str], held_out: HeldOut, random: np.random.Generator
 ) -> None:
-    """Give the artists of a genre, with their numbers of tracks, a split."""
+    """Assign splits to the artists of a genre, given their numbers of tracks."""
     names = sorted(tracks)
     free = [names[i] for i in random.permutation(len(names)) if names[i] not in split_of]
     for split in ("test", "validation"):
@@ -49,7 +52,7 @@ def _assign_genre(
         missing = getattr(held_out, split) * tracks.total() - sum(tracks[artist] for artist in placed)
         taken = []
         for artist in free:
-            if tracks[artist] / 2 < missing:  # nearer to the fraction with this artist than without
+            if tracks[artist] / 2 < missing:  # closer to the fraction with this artist than without
                 taken.append(artist)
                 missing -= tracks[artist]
         if not placed and not taken and free:

@@ -1,4 +1,4 @@
-"""Log-mel windows of tracks, read from stored arrays: of one source and split, or of several sources in a mixture."""
+"""Log-mel windows of tracks, read from stored arrays: of one source and split, or of multiple sources in a mixture."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +13,8 @@ from genre.errors import DataError
 from genre.features.log_mel import FRONT_ENDS, LogMel, window_starts
 
 TEACHER_FILE = "vggish.npy"
-THERE = 1  # in the arrays that say which copies there are, see `genre.data.archive`
-MIN_STEPS = 30  # of an epoch: where tracks are few, an epoch passes over them several times
+STORED = 1  # in the arrays with the state of copies, see `genre.data.archive`
+MIN_STEPS = 30  # of an epoch; with few tracks, an epoch is more than one pass over them
 
 
 class Windows:
@@ -51,7 +51,7 @@ class Windows:
         return self.array.shape[2] - self.config.columns
 
     def random(self, tracks: np.ndarray, generator: np.random.Generator) -> Tensor:
-        """One window of each track, anywhere in it or in one of its augmented copies.
+        """One window of each track, at a random position of it or of one of its augmented copies.
 
         Args:
             tracks: positions, shape (batch,).
@@ -69,7 +69,7 @@ class Windows:
         return self._cut(clips, starts)
 
     def all(self, tracks: np.ndarray) -> Tensor:
-        """The windows that cover each track, in dB, shape (tracks, windows, bands, columns)."""
+        """The windows that cover each track in order, in dB, shape (tracks, windows, bands, columns)."""
         windows = [self._read(self.rows[tracks], np.full(len(tracks), start)) for start in self.starts]
         return torch.stack(windows, dim=1)
 
@@ -82,9 +82,9 @@ class Windows:
 
 
 class Mixture:
-    """Training windows of several sources, each with its share of every batch.
+    """Training windows of multiple sources, each with its share of every batch.
 
-    Tracks are numbered through, source after source.
+    Tracks are numbered consecutively, source after source.
 
     Attributes:
         labels: genre of each track, shape (tracks,) int64.
@@ -94,9 +94,9 @@ class Mixture:
 
     def __init__(self, data: DataSet, front_end: str):
         pairs = zip(data.sources, data.shares, strict=True)
-        kept = [(source, share) for source, share in pairs if len(source.of("training")) and share]
-        self.sources = [Windows(source, "training", front_end) for source, _ in kept]
-        self.shares = np.array([share for _, share in kept]) / sum(share for _, share in kept)
+        used = [(source, share) for source, share in pairs if len(source.of("training")) and share]
+        self.sources = [Windows(source, "training", front_end) for source, _ in used]
+        self.shares = np.array([share for _, share in used]) / sum(share for _, share in used)
         self.first = np.cumsum([0, *(len(windows) for windows in self.sources)])
         self.labels = torch.cat([windows.labels for windows in self.sources])
         self.teacher = self._teachers()
@@ -105,12 +105,12 @@ class Mixture:
         return int(self.first[-1])
 
     def steps(self, batch_size: int, windows_per_track: int) -> int:
-        """Batches of an epoch, which passes over the tracks of no source less than `windows_per_track` times."""
+        """Batches of an epoch, in which the tracks of every source occur at least `windows_per_track` times."""
         lengths = [len(w) * windows_per_track / share for w, share in zip(self.sources, self.shares, strict=True)]
         return max(MIN_STEPS, int(max(lengths)) // batch_size)
 
     def batches(self, steps: int, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-        """The tracks of each batch, shape (batch_size,); a source's tracks all come once before one comes again."""
+        """The tracks of each batch, shape (batch_size,); those of a source are drawn without replacement."""
         wanted = self.shares[:, None] * batch_size * np.arange(steps + 1)
         counts = np.diff(np.floor(wanted).astype(int), axis=1)  # (sources, steps)
         largest = self.shares.argmax()
@@ -126,7 +126,7 @@ class Mixture:
             position += number
 
     def random(self, tracks: np.ndarray, generator: np.random.Generator) -> Tensor:
-        """As `Windows.random`, of tracks of all sources."""
+        """As `Windows.random`, for tracks of all sources."""
         source_of = np.searchsorted(self.first, tracks, side="right") - 1
         windows: list[Tensor | None] = [None] * len(tracks)
         for number, source in enumerate(self.sources):
@@ -138,7 +138,7 @@ class Mixture:
         return torch.stack(windows)
 
     def statistics(self, tracks: int = 512) -> tuple[float, float]:
-        """Mean and standard deviation in dB over evenly chosen tracks of every source, weighted by shares."""
+        """Mean and standard deviation in dB over evenly spaced tracks of every source, weighted by shares."""
         mean = square = 0.0
         for windows, share in zip(self.sources, self.shares, strict=True):
             chosen = np.linspace(0, len(windows) - 1, min(tracks, len(windows))).astype(int)
@@ -165,9 +165,9 @@ def _array_file(folder: Path, form: ArrayFormat, front_end: str) -> Path:
 
 
 def _augmented(folder: Path, front_end: str, rows: np.ndarray) -> np.ndarray | None:
-    """The augmented copies of a source's clips, where all of these rows have theirs."""
+    """The array of augmented copies; None where it is not complete for these rows."""
     array, done = folder / FORMATS[front_end].augmented_file, folder / f"{stored_as(front_end)}_augmented.done.npy"
-    if not (array.is_file() and done.is_file() and (np.load(done, mmap_mode="r")[rows] == THERE).all()):
+    if not (array.is_file() and done.is_file() and (np.load(done, mmap_mode="r")[rows] == STORED).all()):
         return None
     return np.load(array, mmap_mode="r")
 

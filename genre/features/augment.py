@@ -1,7 +1,7 @@
 """Augmentation of log-mel windows in batches, on whatever device the batch is.
 
 Besides mixup and SpecAugment (Park et al., 2019), it varies what differs between masters of a song and not between
-genres: level, dynamic range, spectral tilt and bandwidth; and what a phone across a room does to a song.
+genres: level, dynamic range, spectral tilt and bandwidth. It also simulates recordings made by a phone across a room.
 """
 
 import math
@@ -12,31 +12,32 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchaudio.functional import mask_along_axis_iid
 
-SHORTEST_EXCERPT = 13  # columns: 3 s of the *sparse* kind
-EQUALISER_KNOTS = 7
-PHONE_NOISE = (20.0, 60.0)  # dB below the loudest cell at the lowest band, and PINK dB lower at the highest
-PINK = 18.0
-PHONE_EDGES = (0.15, 0.6)  # a phone begins to hear below the first part of the bands and stops above the second
-NEPERS = math.log(10) / 10  # a dB, so that powers are added without leaving the scale
-PHONE_SLOPE = (1.5, 20.0)  # dB a band beyond an edge, of 128
+SHORTEST_EXCERPT = 13  # columns: 3 s of the *sparse* front end
+EQUALISER_KNOTS = 7  # over the mel axis, interpolated linearly
+# Simulated phone recordings: a band-pass with random edges and slopes, and noise.
+PASS_BAND = (0.15, 0.6)  # fractions of the mel axis: upper limit of the low cutoff, lower limit of the high cutoff
+STOP_BAND_SLOPE = (1.5, 20.0)  # dB a band beyond a cutoff, at 128 bands
+NOISE_BELOW = (20.0, 60.0)  # dB of the noise below the loudest cell, at the lowest band
+NOISE_TILT = 18.0  # dB by which the noise falls from the lowest to the highest band
+NEPERS = math.log(10) / 10  # natural logarithm of a power ratio of 1 dB, for logaddexp of levels in dB
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths; zero switches a kind off.
+    """Strengths and probabilities of the augmentations; zero switches one off.
 
     Attributes:
         mixup: alpha of the Beta distribution that the mixing weight is drawn from.
         band_mask: bands masked at most, of 128 (scaled to the bands there are); two masks.
-        column_mask: part of the columns masked at most; two masks.
+        column_mask: fraction of the columns masked at most; two masks.
         gain: level change, in dB, at most either way.
         tilt: level change between the lowest and the highest band, in dB, at most either way.
         dynamic_range: factor on the distance in dB from the loudest cell, from 1 - this to 1 + this.
-        low_pass: part of the windows that lose everything above a random band in the upper half.
+        low_pass: fraction of the windows whose bands above a random one in the upper half are set to the floor.
         equaliser: standard deviation of a random curve over the bands, in dB.
-        phone: part of the windows that lose both ends of the spectrum and drown in noise.
-        roll: part of the columns that each window is rotated by in time, at most either way.
-        excerpt: part of the windows that become a shorter stretch of themselves, repeated as short recordings are.
+        phone: fraction of the windows that get the band-pass and noise of a phone recording.
+        roll: fraction of the columns that each window is rotated by in time, at most either way.
+        excerpt: fraction of the windows that are replaced by a shorter excerpt, repeated as short recordings are.
     """
 
     mixup: float = 0.3
@@ -52,11 +53,11 @@ class Augmentation:
     excerpt: float = 0.0
 
     def __call__(self, windows: Tensor) -> Tensor:
-        """Everything but mixup: windows in dB, shape (batch, bands, columns), to the same shape."""
-        return self._mask(self._rearrange(self._remaster(self._phone(self._equalise(windows)))))
+        """All augmentations but mixup: windows in dB, shape (batch, bands, columns), to the same shape."""
+        return self._mask(self._rearrange(self._remaster(self._simulate_phone(self._equalise(windows)))))
 
     def _rearrange(self, windows: Tensor) -> Tensor:
-        """Roll and excerpt: the column that each column is taken from."""
+        """Roll in time, and repeat excerpts, by an index of source columns."""
         if not self.roll and not self.excerpt:
             return windows
         batch, bands, columns = windows.shape
@@ -76,25 +77,25 @@ class Augmentation:
         floor = windows.amin(dim=(1, 2), keepdim=True)
         return torch.maximum(windows + curve.mT, floor)
 
-    def _phone(self, windows: Tensor) -> Tensor:
-        """The level of the loudest cell stays, as it does where recordings are raised to the level of masters."""
+    def _simulate_phone(self, windows: Tensor) -> Tensor:
+        """Band-pass and noise. The level of the loudest cell is preserved, as by the gain of `Clip.raised`."""
         if not self.phone:
             return windows
         batch, bands, _ = windows.shape
         loudest = windows.amax(dim=(1, 2), keepdim=True)
         low, high, slope, noise = windows.new_empty(4, batch, 1, 1).uniform_(0, 1)
-        low = low * PHONE_EDGES[0]
-        high = PHONE_EDGES[1] + high * (1 - PHONE_EDGES[1])
-        slope = PHONE_SLOPE[0] * (PHONE_SLOPE[1] / PHONE_SLOPE[0]) ** slope
+        low = low * PASS_BAND[0]
+        high = PASS_BAND[1] + high * (1 - PASS_BAND[1])
+        slope = STOP_BAND_SLOPE[0] * (STOP_BAND_SLOPE[1] / STOP_BAND_SLOPE[0]) ** slope
         band = torch.linspace(0, 1, bands, device=windows.device)[:, None]
-        beyond = torch.maximum(low - band, band - high).clamp(min=0) * 128
-        heard = windows - slope * beyond
-        hiss = torch.randn_like(windows) * 3 + heard.amax(dim=(1, 2), keepdim=True)
-        hiss = hiss - (PHONE_NOISE[0] + noise * (PHONE_NOISE[1] - PHONE_NOISE[0])) - PINK * band - slope * beyond
-        heard = torch.logaddexp(heard * NEPERS, hiss * NEPERS) / NEPERS
-        heard = heard - heard.amax(dim=(1, 2), keepdim=True) + loudest
-        heard = torch.maximum(heard, windows.amin(dim=(1, 2), keepdim=True))
-        return torch.where(torch.rand(batch, 1, 1, device=windows.device) < self.phone, heard, windows)
+        attenuation = slope * (torch.maximum(low - band, band - high).clamp(min=0) * 128)
+        recorded = windows - attenuation
+        level = torch.randn_like(windows) * 3 + recorded.amax(dim=(1, 2), keepdim=True)
+        level = level - (NOISE_BELOW[0] + noise * (NOISE_BELOW[1] - NOISE_BELOW[0])) - NOISE_TILT * band - attenuation
+        recorded = torch.logaddexp(recorded * NEPERS, level * NEPERS) / NEPERS  # power of signal and noise
+        recorded = recorded - recorded.amax(dim=(1, 2), keepdim=True) + loudest
+        recorded = torch.maximum(recorded, windows.amin(dim=(1, 2), keepdim=True))
+        return torch.where(torch.rand(batch, 1, 1, device=windows.device) < self.phone, recorded, windows)
 
     def _remaster(self, windows: Tensor) -> Tensor:
         batch, bands, _ = windows.shape
@@ -111,19 +112,27 @@ class Augmentation:
 
     def _mask(self, windows: Tensor) -> Tensor:
         bands, columns = windows.shape[1:]
-        pictures, fill = windows[:, None], windows.mean().item()
+        images, fill = windows[:, None], windows.mean().item()
         for _ in range(2):
-            pictures = mask_along_axis_iid(pictures, int(self.band_mask * bands / 128), fill, axis=2)
-            pictures = mask_along_axis_iid(pictures, int(self.column_mask * columns), fill, axis=3)
-        return pictures[:, 0]
+            images = mask_along_axis_iid(images, int(self.band_mask * bands / 128), fill, axis=2)
+            images = mask_along_axis_iid(images, int(self.column_mask * columns), fill, axis=3)
+        return images[:, 0]
 
     def mix(self, windows: Tensor, *targets: Tensor) -> tuple[Tensor, ...]:
-        """Mixup (Zhang et al., 2018): every window and its targets blended with another of the batch."""
+        """Mixup (Zhang et al., 2018): blend every window, and its targets, with another one of the batch.
+
+        Args:
+            windows: in dB, shape (batch, bands, columns).
+            targets: shape (batch, size) each.
+
+        Returns:
+            the blended windows and targets, shapes as given.
+        """
         if not self.mixup:
             return windows, *targets
         batch = len(windows)
         weight = torch.distributions.Beta(self.mixup, self.mixup).sample((batch,)).to(windows.device)
-        weight = torch.maximum(weight, 1 - weight)  # the first partner leads, so that pairs are not counted twice
+        weight = torch.maximum(weight, 1 - weight)  # the first window dominates its blend
         other = torch.randperm(batch, device=windows.device)
         return tuple(
             tensor * (w := weight.view(-1, *[1] * (tensor.dim() - 1))) + tensor[other] * (1 - w)

@@ -1,4 +1,4 @@
-"""Sound that arrives in pieces, cut into clips of 30 s like those of training."""
+"""Cut a stream of samples into clips of 30 s like those of training."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from torch import Tensor
 from genre.errors import AudioError
 from genre.features.log_mel import CLIP_SECONDS, TAIL_SECONDS, window_starts
 
-MIN_LEVEL = 0.1  # root mean square of a clip, -20 dB of full scale; most masters are louder
+MIN_LEVEL = 0.1  # root mean square, -20 dB of full scale: clips below are amplified to it; most masters are above
 
 
 @dataclass(frozen=True)
 class Clip:
-    """At most 30 s of a recording and the windows in it that are judged together; a long one is a row of clips.
+    """At most 30 s of a recording and the windows in it that are classified together.
 
     Attributes:
-        waveform: mono, shape (samples,), padded by repetition to one window at least.
+        waveform: mono, shape (samples,), repeated to fill at least one window.
         start: of the waveform in the recording, in seconds.
         window_starts: in the recording, in seconds.
-        end: how much of the recording has been read when this clip is handed over, in seconds.
+        end: length of the recording that was read when this clip was cut, in seconds.
     """
 
     waveform: Tensor
@@ -31,48 +31,56 @@ class Clip:
 
     @property
     def raised(self) -> Tensor:
-        """The waveform as members hear it: not below `MIN_LEVEL`, since they know masters and visitors have phones."""
+        """The input of members: the waveform, amplified to `MIN_LEVEL` where it is below, as phone recordings are."""
         level = self.waveform.square().mean().sqrt()
         return self.waveform * (MIN_LEVEL / level).clamp(min=1) if level > 0 else self.waveform
 
 
 def cut_clips(pieces: Iterable[np.ndarray], rate: int, window_seconds: float, hop_seconds: float) -> Iterator[Clip]:
-    """Cut sound that arrives in pieces into clips like those of training.
+    """Cut a stream of samples into clips like those of training.
 
-    A clip is 30 s long and its windows are judged against its own loudest moment. The last one ends with the
-    recording and reaches back over the one before, so that it has its 30 s too. Every window lies in its clip, and
-    together they cover all but a remainder of `TAIL_SECONDS`.
+    A clip is 30 s long, and the levels of its windows are relative to its loudest cell. The last clip ends with the
+    recording and overlaps the one before, so that it is 30 s long too. Every window lies in its clip, and together they
+    cover all but a remainder of `TAIL_SECONDS`.
+
+    Args:
+        pieces: mono, float32, shape (samples,) each.
+        rate: sample rate, in Hz.
+        window_seconds, hop_seconds: length of a window, and distance of the starts of two, in seconds.
+
+    Raises:
+        AudioError: the stream holds no samples.
     """
     clip_samples = round(CLIP_SECONDS * rate)
     windows_per_clip = int((CLIP_SECONDS - window_seconds) / hop_seconds + 1e-6) + 1
-    held, origin, next_start = np.zeros(0, np.float32), 0, 0.0  # samples at hand, where they begin, next window (s)
+    buffer, origin, next_start = np.zeros(0, np.float32), 0, 0.0  # its first sample, start of the next window (s)
     for piece in pieces:
-        held = np.concatenate([held, piece])
-        while origin + len(held) >= (first := round(next_start * rate)) + clip_samples:
+        buffer = np.concatenate([buffer, piece])
+        while origin + len(buffer) >= (first := round(next_start * rate)) + clip_samples:
             starts = [next_start + i * hop_seconds for i in range(windows_per_clip)]
-            waveform = torch.from_numpy(held[first - origin : first - origin + clip_samples])
+            waveform = torch.from_numpy(buffer[first - origin : first - origin + clip_samples])
             yield Clip(waveform, next_start, starts, next_start + CLIP_SECONDS)
             next_start += windows_per_clip * hop_seconds
             spent = max(0, round(next_start * rate) - clip_samples - origin)
-            held, origin = held[spent:], origin + spent
-    total = (origin + len(held)) / rate
+            buffer, origin = buffer[spent:], origin + spent
+    total = (origin + len(buffer)) / rate
     if total == 0:
         raise AudioError("This recording holds no sound.")
     starts = _remaining_starts(total, next_start, window_seconds, hop_seconds)
     if starts:
-        waveform = torch.from_numpy(held[-clip_samples:])
+        waveform = torch.from_numpy(buffer[-clip_samples:])
         start = total - len(waveform) / rate
         yield Clip(_repeat(waveform, round(window_seconds * rate)), start, starts, total)
 
 
 def _repeat(waveform: Tensor, samples: int) -> Tensor:
-    """A waveform of at least so many samples: repeated rather than padded with silence, which training never saw."""
+    """Repeat a waveform to at least so many samples; silence as padding does not occur in training."""
     times = -(-samples // len(waveform))
     return waveform if times <= 1 else waveform.repeat(times)[:samples]
 
 
 def _remaining_starts(total: float, next_start: float, window_seconds: float, hop_seconds: float) -> list[float]:
-    """Where windows start, from `next_start` to the end of a recording, in seconds; the last one ends with it."""
+    """Starts of windows from `next_start` to the end of a recording, in seconds; the last one ends with it."""
     if next_start == 0 or total - next_start >= window_seconds:
         return [next_start + at for at in window_starts(total - next_start, window_seconds, hop_seconds)]
     covered = next_start - hop_seconds + window_seconds

@@ -1,4 +1,4 @@
-"""The spectrogram that people look at: mel bands in dB, as a picture."""
+"""The spectrogram for display: mel bands in dB as an image."""
 
 import base64
 import io
@@ -10,18 +10,18 @@ from PIL import Image
 from genre.features.clips import Clip
 from genre.features.log_mel import MIN_POWER, MelPower
 
-FRAME_SECONDS = 0.093  # long enough to part neighbouring notes, short enough to show a beat
+FRAME_SECONDS = 0.093  # resolves neighbouring notes and beats
 HOPS_PER_FRAME = 4
 BANDS = 128
 HIGHEST_HZ = 11025
 RANGE_DB = 70  # shown below the loudest cell
-MAX_COLUMNS = 1600  # wider pictures are averaged down to about this
-# Dark to light over purple and orange: lightness rises steadily, so it reads without colour too.
+MAX_COLUMNS = 1600  # wider images are averaged down to about this
+# Dark to light over purple and orange; lightness is monotonic, so that it is readable without colour too.
 COLOURS = ["#0b0a1e", "#2a1152", "#5b1a76", "#8f2a7c", "#c43c6e", "#ee6350", "#fb9d4b", "#fdd57a", "#fdf6d3"]
 
 
 class Spectrogram:
-    """Grows clip by clip while a recording is heard.
+    """A spectrogram that is extended clip by clip while a recording is classified.
 
     Args:
         rate: sample rate of the clips, in Hz.
@@ -30,13 +30,13 @@ class Spectrogram:
     def __init__(self, rate: int):
         self.rate = rate
         self.highest_hz = min(HIGHEST_HZ, rate / 2)
-        n_fft = 2 ** round(math.log2(FRAME_SECONDS * rate))  # other lengths take several times as long
+        n_fft = 2 ** round(math.log2(FRAME_SECONDS * rate))  # other lengths are slower by a multiple
         self.mel = MelPower(rate, n_fft, n_fft // HOPS_PER_FRAME, BANDS, self.highest_hz)
         self.seconds = 0.0
         self._columns: list[np.ndarray] = []  # dB as float16, (bands, frames) a clip
 
     def add(self, clip: Clip) -> None:
-        """Append what a clip holds beyond the sound that was added before."""
+        """Append the columns of a clip after `seconds`, the end of what was added before."""
         first = round((self.seconds - clip.start) * self.rate)
         last = round((clip.end - clip.start) * self.rate)
         power = self.mel(clip.waveform[max(0, first) : last])
@@ -44,7 +44,7 @@ class Spectrogram:
         self.seconds = clip.end
 
     def image(self) -> Image.Image:
-        """Time runs right, pitch runs up."""
+        """An RGB image, time from left to right, frequency from bottom to top."""
         decibels = np.concatenate(self._columns, axis=1).astype(np.float32)
         step = -(-decibels.shape[1] // MAX_COLUMNS)
         if step > 1:
@@ -54,18 +54,19 @@ class Spectrogram:
         return Image.fromarray(_palette()[(shade[::-1] * 255).astype(np.uint8)])
 
     def data_uri(self) -> str:
-        return data_uri(self.picture())
+        """The image as a data URI."""
+        return data_uri(self.image())
 
 
-def data_uri(picture: Image.Image) -> str:
-    """A picture as an address that holds it."""
+def data_uri(image: Image.Image) -> str:
+    """A WebP image as a data URI."""
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=82)
+    image.save(buffer, "WEBP", quality=82)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def mel_position(hz: float, highest_hz: float) -> float:
-    """Where a frequency lies on the picture's axis, 0 at the bottom to 1 at `highest_hz`."""
+    """Position of a frequency on the image's axis, from 0 at the bottom to 1 at `highest_hz`."""
     return _mel(hz) / _mel(highest_hz)
 
 

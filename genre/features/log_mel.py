@@ -1,20 +1,20 @@
-"""Waveform to log-mel spectrogram, the one front end of training and inference.
+"""Waveform to log-mel spectrogram: the front ends of training and inference.
 
-A *clip* is at most 30 s of sound and is what levels are measured against, as in FMA-small, whose tracks are 30 s clips.
-A *window* is what a network looks at: 3 s, or with *whole* the clip. Four settings of the same code:
+A *clip* is at most 30 s of audio, to whose loudest cell levels are relative, as in FMA-small, whose tracks are 30 s
+clips. A *window* is the input of a network: 3 s, or with *whole* the clip. There are four settings of the same code:
 
 sparse  The recipe of FMA-small's 30 s log-mel images: one exact STFT frame about every 234 ms, in dB below the loudest
-        cell of the clip. Harmonics are complete, rhythm is thin.
-smooth  20 MFCCs of 22,050 Hz sound at hop 512, turned back to a 64-band log-mel. Rhythm and timbre are complete, pitch
-        is gone. Levels are absolute, floored 80 dB under the loudest cell of the clip.
-whole   The sparse columns of a whole clip as one picture: how a song goes on, for the verdict on the recording.
+        cell of the clip. Fine in frequency, coarse in time.
+smooth  20 MFCCs of 22,050 Hz audio at hop 512, inverted to a 64-band log-mel: fine in time, only the envelope in
+        frequency. Levels are absolute, floored 80 dB under the loudest cell of the clip.
+whole   The sparse columns of a whole clip as one image, for the prediction of the recording.
 dense   An ordinary log-mel, 43 frames a second up to 11 kHz, for training from audio.
 
-All take sound at 44,100 Hz, the rate of nearly all music. What others compute at 22,050 Hz with frames of 2,048 samples
-is computed here with frames twice as long, which comes to the same below 11 kHz and spares a resampler.
+All take audio at 44,100 Hz, the rate of nearly all music. Features defined at 22,050 Hz with frames of 2,048 samples
+are computed with frames twice as long, which is equivalent below 11 kHz and needs no resampling.
 
 The mel scale, its normalisation and the decibel conventions are librosa's defaults (Slaney, power, top_db 80), so that
-features made by librosa and features made here are the same features.
+features equal those computed by librosa.
 """
 
 from dataclasses import asdict, dataclass
@@ -24,29 +24,29 @@ import torchaudio
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-CLIP_SECONDS = 30.0  # levels are relative to this much sound, see above
-TAIL_SECONDS = 0.1  # a rest no longer than this, such as an encoder's padding, gets no window of its own
-MIN_POWER = 1e-10  # the smallest mel power told from silence, librosa's `amin`
+CLIP_SECONDS = 30.0  # levels are relative to this much audio, see above
+TAIL_SECONDS = 0.1  # a remainder up to this length, such as an encoder's padding, gets no window
+MIN_POWER = 1e-10  # lower limit of mel power, librosa's `amin`
 
 
 @dataclass(frozen=True)
 class LogMelConfig:
-    """Everything that decides what a network sees; travels in each member's config.json.
+    """All settings of a front end; stored in each member's config.json.
 
     Attributes:
         sample_rate: of the waveform, in Hz.
         n_fft: STFT frame and FFT length, in samples (Hann window, centred, zero-padded ends).
         hop_length: STFT hop, in samples.
         n_mels: mel bands computed.
-        f_max: where the mel axis ends, in Hz; None for half the sample rate.
-        roll_off: where a low-pass filter begins that is shut at `f_max`, in Hz, as a resampler's; None for no filter.
+        f_max: upper end of the mel axis, in Hz; None for half the sample rate.
+        roll_off: start of the transition band of a low-pass filter, in Hz, that ends at `f_max`; None for no filter.
         power_scale: factor on the STFT's power.
-        columns: frames of a window, as the network gets them.
-        column_seconds: time from one kept frame to the next; None keeps every STFT frame.
+        columns: frames of a window, in the input of the network.
+        column_seconds: time from one selected frame to the next; None selects every STFT frame.
         reference: 0 dB is the loudest cell of the clip ("max") or a power of one ("one").
-        top_db: range in dB kept below the loudest cell of the clip.
-        n_mfcc: cepstral coefficients kept (orthonormal DCT-II over the bands); None keeps the bands themselves.
-        bands: rows of a window as the network gets them: `n_mels`, or the bands rebuilt from the coefficients.
+        top_db: range in dB below the loudest cell of the clip.
+        n_mfcc: number of cepstral coefficients (orthonormal DCT-II over the bands); None for the bands themselves.
+        bands: rows of a window in the input of the network: `n_mels`, or the bands rebuilt from the coefficients.
         window_seconds: length of a window, in seconds.
     """
 
@@ -77,7 +77,7 @@ class LogMelConfig:
 
     @property
     def frames_per_column(self) -> float:
-        """STFT frames from one kept column to the next; 1.0 where every frame is kept."""
+        """STFT frames from one column to the next; 1.0 where every frame is a column."""
         return self.column_seconds * self.frames_per_second if self.column_seconds else 1.0
 
     @property
@@ -99,8 +99,8 @@ FRONT_ENDS = {
         n_fft=4096,
         hop_length=1024,
         f_max=11025,
-        roll_off=10067,  # with a raised cosine from here the MFCCs are closest to those made behind soxr's filter
-        power_scale=0.25,  # a frame of 2,048 samples holds half the sum
+        roll_off=10067,  # a raised cosine from here approximates the filter of soxr best, by the MFCCs
+        power_scale=0.25,  # a frame of 2,048 samples has half the amplitude
         reference="one",
         n_mfcc=20,
         bands=64,
@@ -110,9 +110,9 @@ FRONT_ENDS = {
 
 
 def window_starts(seconds: float, window_seconds: float, hop_seconds: float) -> list[float]:
-    """Where the windows that cover a recording start, in seconds: every hop, and one more that ends with the sound.
+    """Starts of the windows that cover a recording, in seconds: every hop, and one more that ends with the recording.
 
-    A rest of `TAIL_SECONDS` is let go. A recording shorter than a window has one window, which starts at 0.
+    A remainder of up to `TAIL_SECONDS` is not covered. A recording shorter than a window has one window, at 0.
     """
     last = max(0.0, seconds - window_seconds)
     starts = [i * hop_seconds for i in range(int(last / hop_seconds + 1e-6) + 1)]
@@ -124,13 +124,13 @@ def window_starts(seconds: float, window_seconds: float, hop_seconds: float) -> 
 class MelPower(nn.Module):
     """A waveform, shape (samples,), to its power in mel bands, shape (n_mels, frames).
 
-    What torchaudio's MelSpectrogram gives with Slaney's bands, in half the time: that one takes the root of every
-    cell's power before it squares it again, and multiplies with what is above `f_max` (None: half the sample rate).
+    Equal to torchaudio's MelSpectrogram with Slaney's bands in half the time: that one takes the root of every cell's
+    power and squares it again, and multiplies with the bins above `f_max` (None: half the sample rate) too.
     """
 
     def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_max: float | None):
         super().__init__()
-        # Beyond the ends is silence: mirrored ones would need more sound than a very short recording has.
+        # Zero-padded ends: reflected ones would need more samples than a very short recording has.
         self.stft = torchaudio.transforms.Spectrogram(n_fft, hop_length=hop_length, power=None, pad_mode="constant")
         f_max = f_max or sample_rate / 2
         scale = {"norm": "slaney", "mel_scale": "slaney"}
@@ -157,11 +157,11 @@ class LogMel(nn.Module):
         self.mel.filters *= config.power_scale
         if config.roll_off:
             hertz = torch.arange(self.mel.filters.shape[1]) * (config.sample_rate / config.n_fft)
-            part = ((hertz - config.roll_off) / (config.f_max - config.roll_off)).clamp(0, 1)
-            self.mel.filters *= (0.5 + 0.5 * torch.cos(torch.pi * part)).square()
+            position = ((hertz - config.roll_off) / (config.f_max - config.roll_off)).clamp(0, 1)
+            self.mel.filters *= (0.5 + 0.5 * torch.cos(torch.pi * position)).square()
         if config.n_mfcc:
             to_cepstrum = torchaudio.functional.create_dct(config.n_mfcc, config.n_mels, norm="ortho")
-            # Reading fewer bands off the same cosines rescales them, since an orthonormal basis depends on its length.
+            # The scale corrects for fewer bands, since the factors of an orthonormal DCT depend on its length.
             from_cepstrum = torchaudio.functional.create_dct(config.n_mfcc, config.bands, norm="ortho")
             self.register_buffer("to_cepstrum", to_cepstrum.T.contiguous(), persistent=False)
             self.register_buffer(
@@ -169,11 +169,11 @@ class LogMel(nn.Module):
             )
 
     def forward(self, clip: Tensor, starts: Tensor) -> Tensor:
-        """Windows of a clip, ready for a network.
+        """Windows of a clip, the input of a network.
 
         Args:
             clip: mono waveform at `config.sample_rate`, shape (samples,), at most `CLIP_SECONDS` long.
-            starts: where each window starts, in seconds from the start of the clip, shape (windows,).
+            starts: of the windows, in seconds from the start of the clip, shape (windows,).
 
         Returns:
             log-mel in dB, shape (windows, bands, columns).
@@ -189,12 +189,12 @@ class LogMel(nn.Module):
         config, last = self.config, spectrum.shape[-1] - 1
         steps = (torch.arange(config.columns, dtype=torch.float64) + 0.5) * config.frames_per_column
         frames = (starts.double()[:, None] * config.frames_per_second + steps).floor().long()
-        # A window that ends with the clip may pass its last frame by rounding.
+        # By rounding, a window that ends with the clip may exceed its last frame.
         frames = frames.clamp(max=last) if last >= steps[-1] - 1 else frames % (last + 1)
         return self.to_bands(self.to_stored(spectrum[:, frames.to(spectrum.device)].movedim(0, 1)))
 
     def clip_features(self, clip: Tensor) -> Tensor:
-        """What an archive keeps of a whole clip: evenly spaced columns of dB, or of cepstral coefficients.
+        """The features of a whole clip that archives store: evenly spaced columns in dB, or of cepstral coefficients.
 
         Args:
             clip: mono waveform at `config.sample_rate`, shape (samples,).
@@ -205,8 +205,8 @@ class LogMel(nn.Module):
         decibels = self.spectrum(clip)
         frames = decibels.shape[-1]
         columns = max(1, round(frames / self.config.frames_per_column))
-        kept = ((torch.arange(columns, dtype=torch.float64) + 0.5) * frames / columns).floor().long()
-        return self.to_stored(decibels[:, kept])
+        chosen = ((torch.arange(columns, dtype=torch.float64) + 0.5) * frames / columns).floor().long()
+        return self.to_stored(decibels[:, chosen])
 
     def decibels(self, power: Tensor) -> Tensor:
         """Mel power of a clip (n_mels, frames) to dB, floored `top_db` below its loudest cell."""
@@ -217,9 +217,9 @@ class LogMel(nn.Module):
         return decibels - 10 * loudest.log10() if self.config.reference == "max" else decibels
 
     def to_stored(self, decibels: Tensor) -> Tensor:
-        """dB (..., n_mels, columns) to what archives keep: the same, or coefficients (..., n_mfcc, columns)."""
+        """dB (..., n_mels, columns) to what archives store: the same, or coefficients (..., n_mfcc, columns)."""
         return self.to_cepstrum @ decibels if self.config.n_mfcc else decibels
 
     def to_bands(self, stored: Tensor) -> Tensor:
-        """The reverse of `to_stored`, shape (..., bands, columns): what the network sees."""
+        """The inverse of `to_stored`: the input of the network in dB, shape (..., bands, columns)."""
         return self.from_cepstrum @ stored if self.config.n_mfcc else stored

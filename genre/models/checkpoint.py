@@ -1,16 +1,16 @@
-"""Checkpoints: a folder with everything a verdict depends on.
+"""Checkpoints: folders with everything that a prediction depends on.
 
     config.json     name, labels, window_seconds, members [{folder, weight {window, track}, sha256}], temperature
                     {window, track}, limits {confident_from, prediction_set_from}, music (SHA-256 of the next one)
-    music.safetensors  optional: tells music from other sound, see `genre.models.music`
+    music.safetensors  optional: detects music, see `genre.models.music`
     README.md       model card
-    metrics.json    how it was trained and what it scores, see `genre.models.metrics`
+    metrics.json    training settings and evaluation, see `genre.models.metrics`
     <member>/       one folder a member in timm's Hub layout, see `genre.models.member`
 
-Weights that are not the ones that were saved never load: their hashes are in config.json.
+Weights whose hash differs from the one in config.json are not loaded.
 
-One member is the ordinary case. Where there are several, their log-probabilities are added with weights, the same way
-for a window and for a track. A member that sees whole clips at once has no weight for a window.
+One member is the ordinary case. The log-probabilities of multiple members are added with weights, for a window and
+for a track alike. A member whose input is a whole clip has no weight for a window.
 """
 
 import hashlib
@@ -36,16 +36,16 @@ from genre.models.music import MUSIC_FILE, MusicDetector, load_music_detector, s
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
 DEFAULT = "fma-small"
 HUB_PREFIX = "hf-hub:"
-HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # what is fetched from there: nothing that could be run
-HUB_FILE_BYTES = 2**20  # that a file counts for at least, since each costs a request
-MEMBER_NAME = re.compile(r"\w[\w.-]*")  # a stranger's config.json must not lead out of its folder
+HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # downloaded from the Hub: no executable code
+HUB_FILE_BYTES = 2**20  # minimum size that counts for a file, since each costs a request
+MEMBER_NAME = re.compile(r"\w[\w.-]*")  # a config.json from the Hub must not name paths outside of its folder
 LEVELS = ("window", "track")
-MIN_PROBABILITY = 1e-12  # so that its logarithm is a number
+MIN_PROBABILITY = 1e-12  # lower limit, so that the logarithm is finite
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """How members become one opinion: weights that sum to 1 and a temperature, both fitted on validation."""
+    """Weights of the members, which sum to 1, and a temperature, both fitted on validation."""
 
     weights: Tensor  # (members,)
     temperature: float
@@ -57,11 +57,11 @@ class Fusion:
 
 @dataclass(frozen=True)
 class ConfidenceLimits:
-    """What a recording's probabilities allow to say; both limits are chosen on validation.
+    """Limits for the probabilities of a recording; both are chosen on validation.
 
     Attributes:
-        confident_from: confidence from which the likeliest genre is named alone.
-        prediction_set_from: probability from which a genre belongs to the conformal set.
+        confident_from: confidence from which the most probable genre is shown alone.
+        prediction_set_from: probability from which a genre is in the conformal prediction set.
     """
 
     confident_from: float
@@ -72,8 +72,9 @@ class ConfidenceLimits:
 class Checkpoint:
     """Trained members and how they are fused.
 
-    `window` fuses the members that see 3 seconds, for a verdict on those; `track` fuses all, for a whole recording.
-    `card` is the model card in Markdown and `metrics` what metrics.json holds; both are empty where there is none.
+    `window` fuses the members whose windows have 3 seconds, for the prediction of a window; `track` fuses all members,
+    for the prediction of a recording. `card` is the model card in Markdown and `metrics` the content of metrics.json;
+    both are empty where there is none.
     """
 
     name: str
@@ -88,7 +89,7 @@ class Checkpoint:
 
     @property
     def sample_rate(self) -> int:
-        """Of the sound that all members take, in Hz."""
+        """Of the input of all members, in Hz."""
         return next(iter(self.members.values())).log_mel.config.sample_rate
 
     @property
@@ -102,27 +103,31 @@ class Checkpoint:
     def track_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
         """Members' (..., windows, labels) log-probabilities to the recording's probabilities (..., labels).
 
-        A member's opinion of a recording is the mean of its windows' probabilities; then the members are fused.
-        Their numbers of windows may differ.
+        Each member's probabilities are averaged over its windows; then the members are fused. Their numbers of windows
+        may differ.
         """
         return self.track(torch.stack([average_windows(log_probabilities[name]) for name in self.members]))
 
 
 def shortest_window(members: dict[str, Member]) -> float:
-    """Length of the windows that are judged one by one, in seconds."""
+    """Length of the windows that are classified one by one, in seconds."""
     return min(member.log_mel.config.window_seconds for member in members.values())
 
 
 def window_members(members: dict[str, Member]) -> list[str]:
-    """Names of the members that see those windows; the others see more at once."""
+    """Names of the members that classify windows of that length; the others have longer ones."""
     seconds = shortest_window(members)
     return [name for name, member in members.items() if member.log_mel.config.window_seconds == seconds]
 
 
 def average_windows(log_probabilities: Tensor) -> Tensor:
-    """A member's opinion of a recording: the mean of its windows' probabilities.
+    """A member's log-probabilities of a recording: the logarithm of the mean of its windows' probabilities.
 
-    Takes and returns log-probabilities, shape (..., windows, labels) to (..., labels).
+    Args:
+        log_probabilities: shape (..., windows, labels).
+
+    Returns:
+        shape (..., labels).
     """
     return log_probabilities.exp().mean(-2).clamp(min=MIN_PROBABILITY).log()
 
@@ -135,7 +140,7 @@ def save_checkpoint(
     track: Fusion,
     limits: ConfidenceLimits,
 ) -> None:
-    """Write a checkpoint's folder, without its metrics and card; a music detector of former members goes."""
+    """Write a checkpoint's folder, without its metrics and card; deletes the music detector of an earlier one."""
     weights = {name: {"track": weight} for name, weight in zip(members, track.weights.tolist(), strict=True)}
     for name, weight in zip(window_members(members), window.weights.tolist(), strict=True):
         weights[name]["window"] = weight
@@ -157,21 +162,21 @@ def save_checkpoint(
 
 
 def add_music_detector(folder: Path, detector: MusicDetector) -> None:
-    """Give a checkpoint that was saved a music detector."""
+    """Add a music detector to a saved checkpoint."""
     save_music_detector(detector, folder)
     write_json(folder / "config.json", read_json(folder / "config.json") | {"music": _digest(folder / MUSIC_FILE)})
 
 
 def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf) -> Checkpoint:
-    """Read a checkpoint.
+    """Load a checkpoint.
 
     Args:
-        name: None for the shipped one, the name of a folder in `checkpoints/`, a path, or
+        name: None for the default one, the name of a folder in `checkpoints/`, a path, or
             "hf-hub:user/repo@revision".
-        max_bytes: what is fetched from the Hub at most.
+        max_bytes: maximum size of a download from the Hub.
 
     Raises:
-        CheckpointError: there is none of that name, it is too large, or it is incomplete or damaged.
+        CheckpointError: there is no checkpoint of that name, it is too large, or it is incomplete or damaged.
     """
     folder = _find(str(name or DEFAULT), max_bytes)
     try:
@@ -185,7 +190,7 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
         if len(weights["window"]) != len(window_members(members)) or len(weights["track"]) != len(members):
             raise CheckpointError(f"The fusion weights of checkpoint {name or DEFAULT} do not fit its members.")
         if len({member.log_mel.config.sample_rate for member in members.values()}) != 1:
-            raise CheckpointError(f"The members of checkpoint {name or DEFAULT} want sound at different rates.")
+            raise CheckpointError(f"The members of checkpoint {name or DEFAULT} take audio at different sample rates.")
         if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
             raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
         limits = _read_limits(config)
@@ -196,7 +201,7 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
 
 
 def _read_limits(config: dict) -> ConfidenceLimits:
-    """The limits of a config.json; earlier ones name them otherwise."""
+    """The limits of a config.json, also by the keys of earlier versions."""
     if "limits" in config:
         return ConfidenceLimits(**config["limits"])
     earlier = config["certainty"]
@@ -204,7 +209,7 @@ def _read_limits(config: dict) -> ConfidenceLimits:
 
 
 def _digests(folder: Path, config: dict) -> dict[Path, str | None]:
-    """Files of weights and the hashes that config.json holds of them; None where it does not know a file."""
+    """Files of weights and their hashes in config.json; None where it has none of a file."""
     if not all(MEMBER_NAME.fullmatch(entry["folder"]) for entry in config["members"]):
         raise ValueError("a member lies outside of the checkpoint")
     digests = {folder / entry["folder"] / WEIGHTS_FILE: entry["sha256"] for entry in config["members"]}
@@ -214,12 +219,12 @@ def _digests(folder: Path, config: dict) -> dict[Path, str | None]:
 
 
 def available() -> list[str]:
-    """Names of the checkpoints that lie in `checkpoints/`."""
+    """Names of the checkpoints in `checkpoints/`, sorted."""
     return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
 
 
 def _read_card(folder: Path) -> str:
-    """The card without the front matter that is meant for the Hub."""
+    """The model card without the front matter for the Hub."""
     path = folder / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
@@ -240,7 +245,7 @@ def _find(name: str, max_bytes: float) -> Path:
 def _download(repository: str, max_bytes: float) -> Path:
     repo, _, revision = repository.partition("@")
     try:
-        with suppress(TransportError, OfflineModeIsEnabled, HfHubHTTPError):  # what was fetched before needs no Hub
+        with suppress(TransportError, OfflineModeIsEnabled, HfHubHTTPError):  # a cached checkpoint needs no Hub
             if _size_on_hub(repo, revision or None) > max_bytes:
                 raise CheckpointError(
                     f"{HUB_PREFIX}{repository} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched."
@@ -248,15 +253,15 @@ def _download(repository: str, max_bytes: float) -> Path:
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"{HUB_PREFIX}{repository} could not be had from the Hugging Face Hub: is the name right, is it public, "
-            "and is there a network?"
+            f"{HUB_PREFIX}{repository} could not be downloaded from the Hugging Face Hub: is the name right, is it "
+            "public, and is there a network?"
         ) from error
 
 
 def _size_on_hub(repo: str, revision: str | None) -> int:
-    """Bytes of a repository that would be fetched."""
+    """Bytes of a repository that would be downloaded."""
     hub = HfApi()
-    commit = hub.model_info(repo, revision=revision).sha  # without a network this fails at once, a listing only in time
+    commit = hub.model_info(repo, revision=revision).sha  # fails at once without a network, a listing after retries
     entries = hub.list_repo_tree(repo, recursive=True, revision=commit)
     files = (entry for entry in entries if isinstance(entry, RepoFile))
     wanted = filter_repo_objects(files, allow_patterns=HUB_FILES, key=lambda file: file.path)

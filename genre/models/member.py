@@ -1,7 +1,7 @@
-"""Members: a timm backbone on one front end. Made from ImageNet weights, saved and loaded in timm's Hub layout.
+"""Ensemble members: a timm backbone with its front end, created from ImageNet weights, stored in timm's Hub layout.
 
 A member's folder holds `model.safetensors` and `config.json`, which `timm.create_model("local-dir:FOLDER",
-pretrained=True)` opens by itself; the keys `front_end` and `normalisation` at its root say what the network is fed.
+pretrained=True)` loads without this package; its keys `front_end` and `normalisation` define the input of the network.
 """
 
 import copy
@@ -18,18 +18,18 @@ from genre.features.log_mel import LogMel, LogMelConfig
 from genre.json_files import read_json
 
 WEIGHTS_FILE = "model.safetensors"
-LFS_POINTER = b"version https://git-lfs"  # how a file begins that Git LFS leaves where the weights were not fetched
-RANDOM = "random"  # for `weights`: start from random numbers, to measure what pre-training is worth
+LFS_POINTER = b"version https://git-lfs"  # first bytes of the file that Git LFS leaves in place of weights
+RANDOM = "random"  # value of `weights` for random initialisation, to measure the effect of pre-training
 
 
 class Member(nn.Module):
-    """One backbone with the front end it was trained on.
+    """A backbone with the front end that it was trained on.
 
     Args:
         backbone: timm classifier with one input channel.
-        front_end: what makes its windows from sound.
-        mean, std: of training windows in dB, for normalisation.
-        input_size: height and width of the picture the backbone gets; windows are resized to it.
+        front_end: settings that compute its windows from a waveform.
+        mean, std: of the training windows in dB, for normalisation.
+        input_size: height and width of the input image of the backbone, to which windows are resized.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class Member(nn.Module):
         self.mean, self.std, self.input_size = mean, std, tuple(input_size)
 
     def image(self, windows: Tensor) -> Tensor:
-        """Windows in dB (batch, bands, columns) to normalised pictures (batch, 1, height, width)."""
-        pictures = ((windows - self.mean) / self.std)[:, None]
-        if pictures.shape[-2:] != self.input_size:
-            pictures = nn.functional.interpolate(pictures, self.input_size, mode="bilinear", align_corners=False)
-        return pictures.contiguous(memory_format=torch.channels_last)
+        """Windows in dB (batch, bands, columns) to normalised images (batch, 1, height, width)."""
+        images = ((windows - self.mean) / self.std)[:, None]
+        if images.shape[-2:] != self.input_size:
+            images = nn.functional.interpolate(images, self.input_size, mode="bilinear", align_corners=False)
+        return images.contiguous(memory_format=torch.channels_last)
 
     def embed(self, windows: Tensor) -> Tensor:
         """Pooled features of windows, shape (batch, features)."""
@@ -69,13 +69,13 @@ def create_backbone(
     Args:
         name: a timm image model, e.g. "tf_efficientnet_lite0".
         labels: number of outputs.
-        weights: None downloads timm's ImageNet weights from the Hub; a file is read instead (any layout of the same
-            network, matched by order where names differ); `RANDOM` starts from nothing.
-        input_size: height and width of the pictures it is for; the size of its ImageNet training unless told.
+        weights: None downloads timm's ImageNet weights from the Hub; a path reads a file (of the same network, in any
+            layout, matched by order where names differ); `RANDOM` initialises randomly.
+        input_size: height and width of the input images; None for the size of its ImageNet training.
 
     Raises:
-        CheckpointError: timm does not know the name, the network does not take pictures of this size or has no single
-            linear head, or the weights cannot be had.
+        CheckpointError: timm has no model of that name, the network does not take images of this size or has no single
+            linear head, or the weights cannot be downloaded or read.
     """
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:8]) or "see timm.list_models()"
@@ -86,28 +86,28 @@ def create_backbone(
             backbone = _build(name, labels, input_size, pretrained=True)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
-                f"The ImageNet weights of {name} could not be had from the Hub; pass --weights FILE where there is no "
-                "network, or --from-scratch where there are none."
+                f"The ImageNet weights of {name} could not be downloaded from the Hub; pass --weights FILE where "
+                "there is no network, or --from-scratch where there are none."
             ) from error
     elif weights != RANDOM:
         state = _read_weights(name, Path(weights))
         backbone = _build(name, labels, input_size, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
-        del backbone.pretrained_cfg["state_dict"]  # timm keeps it; every copy of the backbone would hold it again
+        del backbone.pretrained_cfg["state_dict"]  # otherwise every copy of the backbone would store it again
     return _with_fresh_head(backbone, labels)
 
 
 def _checked_backbone(name: str, labels: int, input_size: tuple[int, int] | None) -> nn.Module:
-    """A backbone with random weights, after one picture went through it in the two steps of `Member`."""
+    """A backbone with random weights that passed a test of both steps of `Member.forward` on one image."""
     own_size = timm.get_pretrained_cfg(name).input_size[1:]
     height, width = input_size or own_size
-    picture = torch.linspace(-1, 1, height * width).view(1, 1, height, width)
+    image = torch.linspace(-1, 1, height * width).view(1, 1, height, width)
     try:
         backbone = _build(name, labels, input_size).eval()
         with torch.no_grad():
-            features, logits = backbone.forward_features(picture), backbone(picture)
-    except Exception as error:  # each architecture raises another error for a size that it does not take
+            features, logits = backbone.forward_features(image), backbone(image)
+    except Exception as error:  # architectures raise different errors for a size that they do not take
         raise CheckpointError(
-            f"{name} does not take pictures of {height} x {width}; it is made for {' x '.join(map(str, own_size))}."
+            f"{name} does not take images of {height} x {width}; it is made for {' x '.join(map(str, own_size))}."
         ) from error
     try:
         with torch.no_grad():
@@ -124,13 +124,13 @@ def _checked_backbone(name: str, labels: int, input_size: tuple[int, int] | None
 def _build(name: str, labels: int, input_size: tuple[int, int] | None, **options) -> nn.Module:
     options |= {"in_chans": 1, "num_classes": labels}
     if input_size is not None:
-        with suppress(TypeError):  # of networks that take any size, and so no argument for it
+        with suppress(TypeError):  # networks that take any size have no such argument
             return timm.create_model(name, img_size=tuple(input_size), **options)
     return timm.create_model(name, **options)
 
 
 def _read_weights(name: str, path: Path) -> dict[str, Tensor]:
-    """What a file holds, under timm's names, for three channels and the labels of ImageNet."""
+    """The state of a file by timm's names, for three input channels and the labels of ImageNet."""
     try:
         with path.open("rb") as file:
             pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
@@ -140,7 +140,7 @@ def _read_weights(name: str, path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path.name!r} is a Git LFS pointer in place of the weights; `git lfs pull` gets them.")
     try:
         state = timm.models.load_state_dict(str(path))
-    except Exception as error:  # unpickling what is no pickle raises anything
+    except Exception as error:  # unpickling other files raises any error
         raise CheckpointError(f"{path.name!r} holds no weights that PyTorch or safetensors can read.") from error
     source = timm.create_model(name)
     try:
@@ -152,20 +152,24 @@ def _read_weights(name: str, path: Path) -> dict[str, Tensor]:
 
 
 def replace_head(member: Member, labels: int) -> Member:
-    """A trained member for other labels: everything it learned but the head, which starts anew."""
+    """A copy of a trained member with a newly initialised head for other labels."""
     backbone = _with_fresh_head(copy.deepcopy(member.backbone), labels)
     return Member(backbone, member.log_mel.config, member.mean, member.std, member.input_size)
 
 
 def average_weights(members: list[Member], shares: list[float] | None = None) -> Member:
-    """The member whose weights are the mean of others', which were trained from one start or one from the other.
+    """Weight averaging and interpolation of members that were trained from one start, or one from the other.
 
-    The mean of several trainings errs like their ensemble at the price of one network (Wortsman et al., 2022, "Model
-    soups"). Between a trained network and what it became by fine-tuning on other data lie some that are good at both
-    (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
+    The average of runs approximates their ensemble at the cost of one network (Wortsman et al., 2022, "Model soups").
+    Interpolation between a trained network and its fine-tuned version can be accurate on the data of both (Wortsman et
+    al., 2022, "Robust fine-tuning of zero-shot models").
 
     Args:
-        shares: of each member, in all 1; equal by default.
+        members: with equal architectures.
+        shares: weight of each member, with a sum of 1; equal by default.
+
+    Returns:
+        a new member with the weighted mean of all floating-point tensors, and the last member's other ones.
     """
     shares = shares or [1 / len(members)] * len(members)
     states = [member.state_dict() for member in members]
@@ -184,13 +188,13 @@ def average_weights(members: list[Member], shares: list[float] | None = None) ->
 def _with_fresh_head(backbone: nn.Module, labels: int) -> nn.Module:
     backbone.reset_classifier(labels)
     head = backbone.get_classifier()
-    nn.init.normal_(head.weight, std=0.01)  # timm's own start is wide: a first loss of 5 instead of ln(labels)
+    nn.init.normal_(head.weight, std=0.01)  # with timm's wider one the initial loss is 5, not ln(labels)
     nn.init.zeros_(head.bias)
     return backbone.to(memory_format=torch.channels_last)
 
 
 def save_member(member: Member, folder: Path, labels: list[str]) -> None:
-    """Write a member's folder, weights as float16: half the bytes, and every figure is measured on the stored ones."""
+    """Write a member's folder, with weights as float16, on which all evaluations are made."""
     timm.models.save_for_hf(
         copy.deepcopy(member.backbone).half().to(memory_format=torch.contiguous_format),
         folder,

@@ -1,9 +1,9 @@
-"""metrics.json: how a checkpoint was trained and what it scores.
+"""metrics.json: how a checkpoint was trained, and its evaluation.
 
 training    command, start, genres, sources {name: {share, training, validation, test}}, members {name: recipe}
 validation  figures of `genre.training.evaluate` by source
 test        the same, where the test splits were read
-notes       sentences that benchmarks measured, by their command
+notes       sentences with figures of benchmarks, by their command
 """
 
 from pathlib import Path
@@ -15,9 +15,9 @@ SPLITS = ("validation", "test")
 
 
 def read_metrics(folder: Path) -> dict:
-    """What a checkpoint's metrics.json holds; empty where there is none.
+    """Content of a checkpoint's metrics.json; empty where there is none.
 
-    Files that were written before a training could have several sources are read as if they named their only one.
+    Files of earlier versions, with a single source, are converted to the present layout.
     """
     path = folder / FILE
     metrics = read_json(path) if path.is_file() else {}
@@ -26,9 +26,9 @@ def read_metrics(folder: Path) -> dict:
         return metrics
     name = training["data"].rpartition(", ")[0]
     sources = {name: {"share": 1.0, **training["tracks"]}}
-    kept = {key: value for key, value in training.items() if key not in ("data", "tracks")}
+    rest = {key: value for key, value in training.items() if key not in ("data", "tracks")}
     figures = {split: {name: _with_limits(metrics[split])} for split in SPLITS if split in metrics}
-    return metrics | {"training": kept | {"sources": sources}} | figures
+    return metrics | {"training": rest | {"sources": sources}} | figures
 
 
 def _with_limits(figures: dict) -> dict:
@@ -37,7 +37,7 @@ def _with_limits(figures: dict) -> dict:
 
 
 def best_split(metrics: dict) -> str:
-    """Where a checkpoint's figures are to be read: on test, if that was read."""
+    """The split whose figures count: test, where there are figures of it."""
     return "test" if "test" in metrics else "validation"
 
 

@@ -1,8 +1,8 @@
-"""Is it music at all? A logistic regression on a member's pooled features of each window.
+"""Music detector: a logistic regression on a member's pooled features of each window.
 
-Silence, speech, noise and pure tones get a genre like everything else, since the members know nothing but genres. Their
-features tell them from music all the same. A checkpoint's folder may hold a detector as `music.safetensors`: the
-tensors `weight` and `bias`, and `member` and `threshold` in the metadata. `genre.training.detector` fits it.
+The members classify speech, noise and pure tones as one of their genres, but their features separate them from music. A
+checkpoint's folder may have a detector as `music.safetensors`: the tensors `weight` and `bias`, and `member` and
+`threshold` in the metadata. `genre.training.detector` fits it.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ MUSIC_FILE = "music.safetensors"
 
 @dataclass(frozen=True)
 class MusicDetector:
-    """Tells music from other sound by a member's pooled features (`Member.embed`).
+    """Detects music by a member's pooled features (`Member.embed`).
 
     Attributes:
-        member: whose features.
+        member: name of the member that computes the features.
         weight: of the features, shape (features,).
         bias: added to the weighted sum.
-        threshold: a recording whose probability of music is below is not music.
+        threshold: probability from which a recording counts as music.
     """
 
     member: str
@@ -41,7 +41,8 @@ class MusicDetector:
     def recording(self, embeddings: Tensor) -> float:
         """Probability that a recording is music, from the features of its windows, shape (windows, features).
 
-        Only the half of the windows that is most like music is heard: a song with a spoken introduction is a song.
+        The mean is over the half of the windows with the highest logits, so that a song with a spoken introduction
+        counts as music.
         """
         logits = self.logits(embeddings)
         return logits.topk((len(logits) + 1) // 2).values.mean().sigmoid().item()
@@ -51,19 +52,19 @@ class MusicDetector:
         return self.recording(embeddings) >= self.threshold
 
     def logits(self, embeddings: Tensor) -> Tensor:
-        """As calling it, before the logistic function."""
+        """Features of windows, shape (..., features), to the logit that each is music, shape (...)."""
         return embeddings.float() @ self.weight + self.bias
 
 
 def save_music_detector(detector: MusicDetector, folder: Path) -> None:
-    """Write a detector into a checkpoint's folder."""
+    """Write a detector to a checkpoint's folder."""
     tensors = {"weight": detector.weight.contiguous(), "bias": torch.tensor(detector.bias)}
     metadata = {"member": detector.member, "threshold": repr(detector.threshold)}
     save_file(tensors, folder / MUSIC_FILE, metadata)
 
 
 def load_music_detector(folder: Path) -> MusicDetector | None:
-    """Read the detector of a checkpoint's folder; None where there is none.
+    """Load the detector of a checkpoint's folder; None where there is none.
 
     Raises:
         CheckpointError: the file is damaged.

@@ -1,1 +1,1 @@
-"""From training windows to trained members: recipes, the loop, calibration, evaluation, the music detector."""
+"""Training of members: recipes, the training loop, calibration, evaluation, the music detector."""

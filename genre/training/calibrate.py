@@ -1,4 +1,4 @@
-"""Fitted on validation once the members are trained: fusion weights, temperature, and the limits of confidence."""
+"""Calibration of trained members on validation: fusion weights, temperature, confidence limits."""
 
 from dataclasses import dataclass, replace
 
@@ -14,15 +14,15 @@ from genre.models.checkpoint import ConfidenceLimits, Fusion, average_windows, w
 from genre.models.member import Member
 from genre.training.loop import track_log_probabilities
 
-COVERAGE = 0.9  # of the conformal set: how often it holds the true genre
-CONFIDENT_ACCURACY = 2 / 3  # how often a genre is right where it is named alone
-MIN_TRACKS = 30  # of a source, to choose a limit by it alone
-BY_PHONE = replace(NO_CHANGE, phone=1.0)
+COVERAGE = 0.9  # of the prediction set: how often it contains the true genre
+CONFIDENT_ACCURACY = 2 / 3  # of the most probable genre where it is shown alone
+MIN_TRACKS = 30  # of a source, for which accuracy is estimated separately
+BY_PHONE = replace(NO_CHANGE, phone=1.0)  # simulated phone recordings of all tracks
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Tracks of all sources with a weight each: a source's tracks have its share together, in all 1.
+    """Tracks of all sources with weights: those of a source sum to its share, all to 1.
 
     Attributes:
         log_probabilities: of each member, shape (members, tracks, labels).
@@ -36,14 +36,14 @@ class Samples:
 
 
 class ChangedWindows(Windows):
-    """Windows of a split as they are after an augmentation, the same every time."""
+    """Windows of a split after a deterministic augmentation."""
 
     def __init__(self, source: Source, split: str, front_end: str, change: Augmentation):
         super().__init__(source, split, front_end)
         self.change = change
 
     def all(self, tracks: np.ndarray) -> Tensor:
-        """A track is changed in one way, all of its windows alike."""
+        """As `Windows.all`; all windows of a track are augmented by the same random numbers."""
         torch.manual_seed(int(tracks[0]))
         windows = super().all(tracks).movedim(1, 2)  # bands first
         return self.change(windows.flatten(2)).unflatten(2, windows.shape[2:]).movedim(1, 2)
@@ -54,7 +54,7 @@ def member_log_probabilities(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,).
 
-    With a change, those of the tracks as they are after it.
+    With `change`, the windows are augmented by it first.
     """
     results = {}
     for name, member in members.items():
@@ -65,11 +65,11 @@ def member_log_probabilities(
 
 
 def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion, ConfidenceLimits]:
-    """Fusion of the members for a window, by the first one of each track, and for a track; and what may be named alone.
+    """Fit the fusion of windows, on the first one of each track, that of tracks, and the confidence limits.
 
     Everything is fitted on the validation tracks of all sources. Fusion weights are fitted on the tracks as they are
-    and as a phone records them (`BY_PHONE`), since people play songs to their phones; the temperature on the tracks as
-    they are.
+    and on simulated phone recordings of them (`BY_PHONE`), a common input of the page; the temperature and the limits
+    on the tracks as they are.
     """
     used = [(s, share) for s, share in zip(data.sources, data.shares, strict=True) if len(s.of("validation"))]
     plain = [member_log_probabilities(members, source, "validation") for source, _ in used]
@@ -85,7 +85,7 @@ def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion
 
 def fit_fusion(samples: Samples) -> Fusion:
     """Weights and temperature with the lowest weighted cross-entropy, by L-BFGS."""
-    raw = torch.zeros(len(samples.log_probabilities), requires_grad=True)  # softplus keeps the weights positive
+    raw = torch.zeros(len(samples.log_probabilities), requires_grad=True)  # softplus makes the weights positive
     optimizer = torch.optim.LBFGS([raw], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -101,20 +101,21 @@ def fit_fusion(samples: Samples) -> Fusion:
 
 
 def fit_limits(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: list[int]) -> ConfidenceLimits:
-    """From which confidence on a genre may be named alone, and which genres are in the prediction set.
+    """The confidence from which a genre is shown alone, and the probability from which one is in the prediction set.
 
-    A genre named alone is right in `CONFIDENT_ACCURACY` of the cases in every source of at least `MIN_TRACKS` tracks. The
-    prediction set is split conformal with the true genre's probability as its score (Sadinle et al., 2019): on
-    recordings like those of validation it holds the true genre for `COVERAGE` of them, sources weighted by their shares.
+    A genre shown alone is right in `CONFIDENT_ACCURACY` of the cases in every source of at least `MIN_TRACKS` tracks.
+    The prediction set is split conformal with the true genre's probability as its score (Sadinle et al., 2019): it
+    contains the true genre of `COVERAGE` of the recordings, sources weighted by their shares, where recordings are
+    exchangeable with those of validation.
 
     Args:
         probabilities: of recordings that were not trained on, shape (tracks, labels).
         labels: true ones, shape (tracks,).
-        weights: of the tracks, shape (tracks,), in all 1.
+        weights: of the tracks, shape (tracks,), with a sum of 1.
         lengths: number of tracks of each source, in order.
     """
     of_truth, order = probabilities.gather(1, labels[:, None])[:, 0].sort()
-    missed = weights[order].cumsum(0) <= 1 - COVERAGE  # these may fall below
+    missed = weights[order].cumsum(0) <= 1 - COVERAGE  # tracks whose true genre may be outside of the set
     by_source = zip(probabilities.split(lengths), labels.split(lengths), strict=True)
     limits = [_confident_from(p, truth) for p, truth in by_source if len(truth) >= min(MIN_TRACKS, max(lengths))]
     return ConfidenceLimits(
@@ -123,12 +124,12 @@ def fit_limits(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: 
 
 
 def _confident_from(probabilities: Tensor, labels: Tensor) -> float:
-    """The lowest confidence from which on the likeliest genre is right in `CONFIDENT_ACCURACY` of cases; 1 for none."""
+    """The lowest confidence above which accuracy is `CONFIDENT_ACCURACY`; 1 where there is none."""
     confidence, order = probabilities.amax(-1).sort(descending=True)
     correct = (probabilities.argmax(-1) == labels)[order].double()
-    right_so_far = correct.cumsum(0) / torch.arange(1, len(labels) + 1)
-    last_of_its_kind = torch.cat([confidence.diff() != 0, torch.tensor([True])])
-    enough = confidence[(right_so_far >= CONFIDENT_ACCURACY) & last_of_its_kind]
+    accuracy = correct.cumsum(0) / torch.arange(1, len(labels) + 1)
+    last_of_equal = torch.cat([confidence.diff() != 0, torch.tensor([True])])
+    enough = confidence[(accuracy >= CONFIDENT_ACCURACY) & last_of_equal]
     return enough.min().item() if len(enough) else 1.0
 
 
@@ -136,17 +137,17 @@ def _samples(
     sources: list[tuple[dict[str, Tensor], Tensor]], shares: list[float], names: list[str], first_window: bool = False
 ) -> Samples:
     """Log-probabilities of these members, of each track's first window or averaged over its windows."""
-    parts = [
+    members = [
         torch.stack([one[name][:, 0] if first_window else average_windows(one[name]) for name in names])
         for one, _ in sources
     ]
     labels = [truth for _, truth in sources]
     weights = [torch.full((len(t),), share / sum(shares) / len(t)) for t, share in zip(labels, shares, strict=True)]
-    return Samples(torch.cat(parts, dim=1), torch.cat(labels), torch.cat(weights))
+    return Samples(torch.cat(members, dim=1), torch.cat(labels), torch.cat(weights))
 
 
 def fit_on_both(plain: Samples, phone: Samples) -> Fusion:
-    """Weights for both, temperature for the first."""
+    """Fit the weights on both sets of tracks, the temperature on the first."""
     both = Samples(
         torch.cat([plain.log_probabilities, phone.log_probabilities], dim=1),
         torch.cat([plain.labels, phone.labels]),

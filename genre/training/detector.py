@@ -1,4 +1,4 @@
-"""Fits a checkpoint's music detector (`genre.models.music`) on music of the sources and on other recordings."""
+"""Fit a checkpoint's music detector (`genre.models.music`) on tracks of the sources and recordings without music."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,20 +19,20 @@ from genre.models.member import Member
 from genre.models.music import MusicDetector
 
 TRACKS, WINDOWS_PER_TRACK = 1600, 4  # of the training split of each source at most
-VALIDATION_EVERY = 5  # one file in five of the material chooses the penalty
+VALIDATION_EVERY = 5  # one recording without music in five chooses the penalty
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-FALSE_ALARMS = 0.02  # fraction of the validation tracks that are called not music
+FALSE_ALARMS = 0.02  # fraction of the validation tracks that are not detected as music
 BATCH = 64
-MUFFLED = replace(NO_CHANGE, low_pass=1.0)
+LOW_PASSED = replace(NO_CHANGE, low_pass=1.0)
 
 
 def fit_music_detector(music: Tensor, not_music: Tensor, member: str, penalty: float = 1e-3) -> MusicDetector:
-    """A detector that tells two sets of windows apart; both count the same, however many there are of each.
+    """Fit a detector on two sets of windows, which have the same weight whatever their sizes.
 
     Args:
         music, not_music: features of windows, shape (windows, features) each.
-        member: whose features.
-        penalty: on the squared weights of the standardised features.
+        member: name of the member whose features these are.
+        penalty: factor of the squared weights of the standardised features in the loss.
     """
     features = torch.cat([music, not_music]).float()
     mean, std = features.mean(0), features.std(0) + 1e-3
@@ -56,13 +56,13 @@ def fit_music_detector(music: Tensor, not_music: Tensor, member: str, penalty: f
 
 @dataclass(frozen=True)
 class Examples:
-    """What a detector is fitted on: features of a member.
+    """Features of a member on which a detector is fitted.
 
     Attributes:
         member: its name.
         music: of windows of training tracks, shape (windows, features).
         validation: of the windows of each validation track, shape (windows, features) each, by source.
-        other: of the windows of each recording that is not music, shape (windows, features) each.
+        other: of the windows of each recording without music, shape (windows, features) each.
     """
 
     member: str
@@ -76,15 +76,15 @@ class Examples:
 
 
 def gather(member: Member, name: str, data: DataSet, material: Path) -> Examples:
-    """Compute the features that a detector is fitted on.
+    """Compute the features on which a detector is fitted.
 
-    A fifth of the music has nothing above a random band, so that dull sound alone is no sign of speech.
+    A fifth of the windows of music is low-passed, so that a lack of high frequencies does not count as speech.
 
     Args:
-        member: whose features.
+        member: computes the features.
         name: of the member.
         data: sources with training and validation tracks.
-        material: folder of folders of recordings that are not music; at most 30 s of each are used.
+        material: folder of folders of recordings without music; the first 30 s of each are used.
 
     Raises:
         DataError: the material is missing, or the data has no array for the member.
@@ -92,7 +92,7 @@ def gather(member: Member, name: str, data: DataSet, material: Path) -> Examples
     """
     paths = sorted(material.glob("*/*"))
     if len(paths) < VALIDATION_EVERY:
-        raise DataError(f"{material} has too few recordings, in folders, of what is not music.")
+        raise DataError(f"{material} has too few recordings without music in its folders.")
     front_end = front_end_name(member.log_mel.config)
     training = [Windows(source, "training", front_end) for source in data.sources if len(source.of("training"))]
     validation = {source.name: Windows(source, "validation", front_end) for source in data.sources}
@@ -105,17 +105,18 @@ def gather(member: Member, name: str, data: DataSet, material: Path) -> Examples
 
 
 def fit_examples(examples: Examples) -> MusicDetector:
-    """Choose the penalty and the threshold on validation.
+    """Fit a detector with penalty and threshold chosen on validation.
 
-    The penalty is the one that tells the windows of the validation tracks and of a part of the recordings apart best.
-    Then all recordings are learned, and the threshold lets `FALSE_ALARMS` of the validation tracks fall below it.
+    The penalty has the lowest loss on the windows of the validation tracks and of a fifth of the recordings without
+    music. Then the detector is fitted with all of these recordings, and `FALSE_ALARMS` of the validation tracks are
+    below the threshold.
     """
-    held = torch.cat(examples.other[::VALIDATION_EVERY])
+    held_out = torch.cat(examples.other[::VALIDATION_EVERY])
     rest = torch.cat([one for i, one in enumerate(examples.other) if i % VALIDATION_EVERY])
 
     def validation_loss(penalty: float) -> float:
         detector = fit_music_detector(examples.music, rest, examples.member, penalty)
-        return log_loss(detector, torch.cat(examples.validation_tracks), held)
+        return log_loss(detector, torch.cat(examples.validation_tracks), held_out)
 
     penalty = min(PENALTIES, key=validation_loss)
     detector = fit_music_detector(examples.music, torch.cat(examples.other), examples.member, penalty)
@@ -124,20 +125,20 @@ def fit_examples(examples: Examples) -> MusicDetector:
 
 
 def log_loss(detector: MusicDetector, music: Tensor, not_music: Tensor) -> float:
-    """Mean negative log-likelihood of two sets of windows that count the same, shape (windows, features) each."""
-    right = detector.logits(music), -detector.logits(not_music)
-    return -sum(torch.nn.functional.logsigmoid(logits).mean() for logits in right).item() / 2
+    """Mean negative log-likelihood of two sets of windows of equal weight, shape (windows, features) each."""
+    sides = detector.logits(music), -detector.logits(not_music)
+    return -sum(torch.nn.functional.logsigmoid(logits).mean() for logits in sides).item() / 2
 
 
 def embed_training(member: Member, windows: Windows) -> Tensor:
-    """Features of a few random windows of tracks of all genres and of one muffled window each (windows, features)."""
+    """Features of random windows of evenly spaced tracks and of a low-passed one each, shape (windows, features)."""
     generator = np.random.default_rng(0)
     tracks = np.linspace(0, len(windows) - 1, min(TRACKS, len(windows))).astype(int)
     drawn = torch.cat([windows.random(tracks, generator) for _ in range(WINDOWS_PER_TRACK)])
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        muffled = MUFFLED(windows.random(tracks, generator))
-    return embed(member, torch.cat([drawn, muffled]))
+        low_passed = LOW_PASSED(windows.random(tracks, generator))
+    return embed(member, torch.cat([drawn, low_passed]))
 
 
 def embed_validation(member: Member, windows: Windows) -> list[Tensor]:

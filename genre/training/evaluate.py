@@ -1,4 +1,4 @@
-"""What a checkpoint scores on a split: accuracy with its interval, calibration, recall a genre, confusion."""
+"""Evaluation of a checkpoint on a split: accuracy with its interval, calibration, recall by genre, confusion."""
 
 import csv
 import math
@@ -18,7 +18,7 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
     """Figures of a checkpoint on one split of a source, and each track's probabilities, shape (tracks, labels).
 
     `first_window` fuses the members on each track's first window. `track` is the prediction for the whole track, every
-    member over the windows that its array holds. `members` has each member's own figures, by its mean probability.
+    member over the windows in its array. `members` has the figures of each member by its mean probabilities.
     """
     log_probabilities, labels = member_log_probabilities(checkpoint.members, source, split)
     first = checkpoint.window_probabilities({name: one[:, 0] for name, one in log_probabilities.items()})
@@ -44,7 +44,7 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
 
 
 def write_predictions(file: Path, source: Source, genres: list[str], split: str, probabilities: Tensor) -> None:
-    """Each track's id, true genre and probabilities as CSV, for `read_predictions` and whoever checks the figures."""
+    """Write each track's id, true genre and probabilities, shape (tracks, labels), as CSV for `read_predictions`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     tracks = source.of(split)
     with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
@@ -55,9 +55,9 @@ def write_predictions(file: Path, source: Source, genres: list[str], split: str,
 
 
 def read_predictions(file: Path) -> tuple[list[str], Tensor, Tensor]:
-    """What `write_predictions` wrote: track ids, probabilities (tracks, labels) and true labels (tracks,)."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+    """Read a CSV of `write_predictions`: track ids, probabilities (tracks, labels) and true labels (tracks,)."""
+    with file.open(newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
     genres = list(rows[0])[2:]
     probabilities = torch.tensor([[float(row[genre]) for genre in genres] for row in rows])
     return [row["track_id"] for row in rows], probabilities, torch.tensor([genres.index(row["genre"]) for row in rows])
@@ -66,27 +66,27 @@ def read_predictions(file: Path) -> tuple[list[str], Tensor, Tensor]:
 def _figures(probabilities: Tensor, labels: Tensor) -> dict:
     confidence, predicted = probabilities.max(-1)
     correct = predicted == labels
-    surest = confidence.argsort(descending=True)[: len(labels) // 2]
+    most_confident = confidence.argsort(descending=True)[: len(labels) // 2]
     return {
         "top1": _round(correct),
         "top1_interval_95": wilson_interval(int(correct.sum()), len(labels)),
         "top3": _top(probabilities, labels, 3),
-        "top1_of_surest_half": _round(correct[surest]),
+        "top1_of_surest_half": _round(correct[most_confident]),
         "calibration_error": round(calibration_error(confidence, correct), 4),
         "negative_log_likelihood": _loss(probabilities.log(), labels),
     }
 
 
 def _limits(probabilities: Tensor, labels: Tensor, limits: ConfidenceLimits) -> dict:
-    """How often a genre is named alone and right then, and how the conformal set fares."""
+    """Fraction and accuracy of confident predictions; coverage and size of the prediction set."""
     confidence, predicted = probabilities.max(-1)
-    sure = confidence >= limits.confident_from
-    plausible = probabilities >= limits.prediction_set_from
+    confident = confidence >= limits.confident_from
+    prediction_set = probabilities >= limits.prediction_set_from
     return {
-        "named_alone": _round(sure),
-        "top1_where_named_alone": _round((predicted == labels)[sure]) if sure.any() else None,
-        "conformal_coverage": _round(plausible.gather(1, labels[:, None])),
-        "conformal_size": round(plausible.sum(1).float().mean().item(), 2),
+        "named_alone": _round(confident),
+        "top1_where_named_alone": _round((predicted == labels)[confident]) if confident.any() else None,
+        "conformal_coverage": _round(prediction_set.gather(1, labels[:, None])),
+        "conformal_size": round(prediction_set.sum(1).float().mean().item(), 2),
     }
 
 
@@ -102,7 +102,7 @@ def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
-    """95 % interval of a proportion (Wilson, 1927)."""
+    """Score interval of a proportion (Wilson, 1927), of 95 % by default."""
     p = correct / total
     centre = p + z * z / (2 * total)
     spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
@@ -110,7 +110,12 @@ def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error (Guo et al., 2017): mean gap between confidence and accuracy over equal bins."""
+    """Expected calibration error (Guo et al., 2017): mean gap between confidence and accuracy over equal bins.
+
+    Args:
+        confidence: of predictions, shape (predictions,).
+        correct: whether they are right, bool of shape (predictions,).
+    """
     which = (confidence * bins).long().clamp(max=bins - 1)
     gaps = [
         (confidence[which == b].mean() - correct[which == b].float().mean()).abs().item() * (which == b).sum().item()

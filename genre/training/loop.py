@@ -1,4 +1,4 @@
-"""The training loop: one stage of a member's training, which keeps its best epoch by validation."""
+"""The training loop: one stage of a member's training, with the best epoch chosen by validation."""
 
 import math
 import time
@@ -25,7 +25,7 @@ from genre.training.recipe import Recipe, Stage
 
 @dataclass(frozen=True)
 class ValidationFigures:
-    """Loss and accuracy of tracks, by source, and the loss that epochs are chosen by."""
+    """Loss and accuracy of tracks by source, and the weighted loss by which epochs are chosen."""
 
     loss: float
     losses: dict[str, float]
@@ -89,12 +89,12 @@ def train_stage(
     state_file: Path,
     resume: bool = False,
 ) -> float:
-    """Fine-tune a member in place; it ends with the weights of its best epoch, on the CPU.
+    """Fine-tune a member in place; its final weights are those of its best epoch, on the CPU.
 
-    The best epoch is the one with the lowest validation loss (`Validation`). After every epoch all that is needed to go
-    on lies in `state_file`; with `resume` the run goes on from there and, on a CPU, ends with the same weights as an
-    undisturbed one (every epoch draws its random numbers from the seed and its own number). Under `accelerate launch`
-    every process takes its share of each batch.
+    The best epoch is the one with the lowest validation loss (`Validation`). After every epoch the state is written to
+    `state_file`; with `resume` training continues from it and, on a CPU, ends with the same weights as without an
+    interruption (random numbers of an epoch depend on the seed and its number). Under `accelerate launch` every process
+    takes its share of each batch.
 
     Returns:
         the validation loss of the best epoch.
@@ -123,7 +123,7 @@ def train_stage(
 
 
 class _Student(nn.Module):
-    """A member and, where there is a teacher, the layer that predicts the teacher's embedding from its features."""
+    """A member and, for distillation, a linear layer that predicts the teacher's embedding from its features."""
 
     def __init__(self, member: Member, teacher_size: int, dropout: float):
         super().__init__()
@@ -140,7 +140,7 @@ class _Student(nn.Module):
 
 
 class _Run:
-    """What changes while training: network, optimiser, average, best epoch."""
+    """The state of training: network, optimiser, schedule, moving average of the weights, best epoch."""
 
     def __init__(self, accelerator: Accelerator, member: Member, training: Mixture, recipe: Recipe, stage: Stage):
         torch.manual_seed(recipe.seed)
@@ -185,9 +185,9 @@ class _Run:
         return float(np.mean(losses))
 
     def _batches(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Tracks and windows of every step; the next ones are read while the network works on these.
+        """Tracks and windows of every step; a thread reads the next ones meanwhile.
 
-        Every process shuffles alike and takes its share of each batch.
+        All processes shuffle alike and take their share of each batch.
         """
         accelerator, steps = self.accelerator, self.steps_per_epoch
         batches = self.training.batches(steps, self.recipe.batch_size, generator)
@@ -197,15 +197,16 @@ class _Run:
             windows = self.training.random(tracks, generator)
             return tracks, windows.pin_memory() if accelerator.device.type == "cuda" else windows
 
-        with ThreadPoolExecutor(1) as reader:  # one thread, so that windows are drawn in order
-            coming = reader.submit(read)
+        with ThreadPoolExecutor(1) as reader:  # one thread, so that random numbers are drawn in order
+            pending = reader.submit(read)
             for step in range(1, steps + 1):
-                ready = coming.result()
+                ready = pending.result()
                 if step < steps:
-                    coming = reader.submit(read)
+                    pending = reader.submit(read)
                 yield ready
 
     def train_step(self, windows: Tensor, tracks: np.ndarray) -> float:
+        """One optimiser step on windows (batch, bands, columns) of these tracks (batch,); returns the loss."""
         recipe, device = self.recipe, self.accelerator.device
         labels = self.targets[tracks]
         teacher = labels if self.training.teacher is None else self.training.teacher[tracks]
@@ -226,48 +227,49 @@ class _Run:
         return value
 
     def validate(self, validation: Validation) -> ValidationFigures:
-        """Figures of the averaged weights, which are kept if they are the best so far."""
+        """Figures of the averaged weights, which are stored if they are the best so far."""
         figures = validation(self.average.module)
         if figures.loss <= self.best_loss:
             self.best_loss, self.best = figures.loss, _cpu_state(self.average.module)
         return figures
 
     def save(self, path: Path) -> None:
-        """Write the state beside its place and move it there, so that a kill leaves the old one or the new one."""
+        """Write the state to a temporary file and rename it, so that an interruption leaves the old or the new one."""
         path.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "settings": self._settings(),
             "epoch": self.epoch,
             "best_loss": self.best_loss,
             "best": self.best,
-            **{name: part.state_dict() for name, part in self._parts().items()},
+            **{name: module.state_dict() for name, module in self._stateful().items()},
         }
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
     def restore(self, path: Path) -> None:
+        """Load a state; raises GenreError if it was written with other settings."""
         state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
         if state.get("settings") != self._settings():
             raise GenreError(f"{path} was made with other settings; repeat those, or start again without --resume.")
         self.epoch, self.best_loss, self.best = state["epoch"], state["best_loss"], state["best"]
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        for name, module in self._stateful().items():
+            module.load_state_dict(state[name])
 
     def _settings(self) -> dict:
-        """What a state must have been made with to go on from it: recipe, stage and how much there is to train on."""
+        """Settings that a state must match to be resumed: recipe, stage and numbers of training tracks."""
         training = [
             (len(windows), share)
             for windows, share in zip(self.training.sources, self.training.shares.tolist(), strict=True)
         ]
         return asdict(self.recipe) | {"stage": asdict(self.stage), "training": training}
 
-    def _parts(self) -> dict:
+    def _stateful(self) -> dict:
         student = self.accelerator.unwrap_model(self.student)
         return {"student": student, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
 
 
 def _distillation_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared error over the tracks with a teacher embedding; those without have NaN."""
+    """Mean squared error over the tracks with a teacher embedding; that of the others is NaN."""
     known = teacher.isfinite().all(-1)
     if not known.any():
         return embeddings.sum() * 0.0

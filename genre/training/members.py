@@ -1,4 +1,4 @@
-"""From a recipe to a trained member: where it starts, its two stages, the average of several runs."""
+"""Training of a member by its recipe: initial weights, two stages, weight averaging over runs, interpolation."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -16,18 +16,18 @@ from genre.models.member import RANDOM, Member, average_weights, create_backbone
 from genre.training.loop import Validation, train_stage
 from genre.training.recipe import Recipe, Stage
 
-FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # of the way from a trained member to the fine-tuned one
-RUN_SEEDS = 100  # between the seeds of the runs of a stage
+FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # of the fine-tuned weights in the interpolation with those before
+RUN_SEEDS = 100  # difference of the seeds of two runs of a stage
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where members start.
+    """Initial weights of members.
 
     Attributes:
-        checkpoint: a trained one; only the second stage follows, with a new head where the genres are others.
-        weights: file of ImageNet weights; None fetches timm's own from the Hub.
-        random: start from random weights, to measure what pre-training is worth.
+        checkpoint: a trained one, for the second stage only; with a new head where the genres differ.
+        weights: file of ImageNet weights; None downloads timm's from the Hub.
+        random: random weights instead, to measure the effect of pre-training.
     """
 
     checkpoint: Checkpoint | None = None
@@ -53,8 +53,8 @@ def train_member(
 
     Args:
         name: of the member, for messages and files.
-        runs_folder: takes the state after each epoch (`<name>-<stage>-<run>.pt`) and TensorBoard's logs.
-        resume: go on from those states.
+        runs_folder: for the state after each epoch (`<name>-<stage>-<run>.pt`) and TensorBoard's logs.
+        resume: continue from those states.
     """
     training, validation = Mixture(data, recipe.front_end), Validation(data, recipe.front_end)
     torch.manual_seed(recipe.seed)
@@ -62,7 +62,7 @@ def train_member(
     stages = {"fine_tuning": recipe.fine_tuning} if start.checkpoint else {"pretrained": recipe.pretrained}
     if not start.checkpoint and recipe.fine_tuning.epochs:
         stages["fine_tuning"] = recipe.fine_tuning
-    known = start.checkpoint is not None and start.checkpoint.labels == data.genres
+    same_genres = start.checkpoint is not None and start.checkpoint.labels == data.genres
     for stage_name, stage in stages.items():
         ends = []
         for run in range(stage.runs):
@@ -81,21 +81,21 @@ def train_member(
         end = average_weights(ends)
         if stage.runs > 1:
             accelerator.print(f"{name}, {stage_name}, weights averaged: validation {validation(end)}")
-        member = _interpolate(accelerator, name, member, end, validation) if known else end
+        member = _interpolate(accelerator, name, member, end, validation) if same_genres else end
     return member
 
 
 def _interpolate(accelerator: Accelerator, name: str, start: Member, end: Member, validation: Validation) -> Member:
-    """What a trained member became on more data, or a network on the way there if its validation loss is lower."""
+    """Interpolate the weights before and after fine-tuning, by the fraction with the lowest validation loss."""
     candidates = {fraction: average_weights([start, end], [1 - fraction, fraction]) for fraction in FRACTIONS}
     figures = {fraction: validation(candidate) for fraction, candidate in candidates.items()}
     for fraction, one in figures.items():
-        accelerator.print(f"{name}, {fraction:.0%} of the way from its start: validation {one}")
+        accelerator.print(f"{name}, weights interpolated, {fraction:.0%} fine-tuned: validation {one}")
     return candidates[min(figures, key=lambda fraction: figures[fraction].loss)]
 
 
 def recipe_from(recipe: Recipe, name: str, start: Start) -> Recipe:
-    """The recipe with the network that the member goes on from.
+    """The recipe with the network of the checkpoint's member.
 
     Raises:
         CheckpointError: the checkpoint has no such member.
@@ -111,7 +111,7 @@ def recipe_from(recipe: Recipe, name: str, start: Start) -> Recipe:
 
 
 def change_stage(recipe: Recipe, start: Start, **changes: float) -> Recipe:
-    """The recipe with other epochs or another learning rate in the stage that the training begins with."""
+    """The recipe with other fields of `Stage` in the stage that training begins with."""
     field = "fine_tuning" if start.checkpoint else "pretrained"
     stage: Stage = getattr(recipe, field)
     return replace(recipe, **{field: replace(stage, **changes)})

@@ -1,4 +1,4 @@
-"""How a member is trained: the recipes that the shipped checkpoint was made with, and the defaults of `train.py`."""
+"""Hyperparameters of members: the recipes of the default checkpoint, which are the defaults of `train.py`."""
 
 from dataclasses import dataclass, field
 
@@ -11,8 +11,8 @@ class Stage:
 
     Attributes:
         epochs: passes over the training tracks.
-        learning_rate: highest one of the cosine schedule.
-        runs: trainings from the same start with different seeds, whose final weights are averaged.
+        learning_rate: maximum of the cosine schedule.
+        runs: number of runs from the same weights with different seeds, whose final weights are averaged.
     """
 
     epochs: int
@@ -22,22 +22,22 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a member is trained: from ImageNet weights through both stages, from a checkpoint through the second alone.
+    """Hyperparameters of a member: from ImageNet weights both stages are run, from a checkpoint the second alone.
 
     Attributes:
         front_end: a name in `FRONT_ENDS`.
         backbone: timm model name.
-        input_size: height and width of the image that the network gets, in pixels.
+        input_size: height and width of the input image of the network, in pixels.
         pretrained: the first stage, from ImageNet weights.
-        fine_tuning: the second stage, from the result of the first one or from a trained checkpoint; several runs are
-            averaged into one network. From a checkpoint for the same genres, the member ends where the validation loss
-            is lowest between its start and that network (`genre.models.member.average_weights`).
+        fine_tuning: the second stage, from the result of the first one or from a trained checkpoint, with weight
+            averaging over its runs. From a checkpoint for the same genres, the weights before and after it are
+            interpolated (`genre.models.member.average_weights`).
         windows_per_track: random windows of each track in an epoch.
         batch_size: windows of an optimiser step.
         weight_decay: of AdamW; the schedule is a cosine after `warmup_epochs`.
         label_smoothing: probability spread over all labels.
         dropout: of the head.
-        ema_decay: of the moving average of the weights, which is what is validated and kept.
+        ema_decay: of the moving average of the weights, which are validated and saved.
         distillation_weight: of the second loss, the mean squared error to the track's standardised VGGish embedding,
             over the tracks that have one.
         augmentation: see `Augmentation`.

@@ -29,7 +29,7 @@ def generator(seed: int = 0) -> np.random.Generator:
 
 
 def decibels(changed: np.ndarray, waveform: np.ndarray) -> float:
-    """Energy of one over that of the other."""
+    """Ratio of the energies, in dB."""
     return float(20 * np.log10(np.linalg.norm(changed) / np.linalg.norm(waveform)))
 
 
@@ -39,7 +39,7 @@ def strongest_hz(waveform: np.ndarray) -> float:
 
 
 def lag(changed: np.ndarray, waveform: np.ndarray) -> float:
-    """How much later one is than the other, in seconds, by cross-correlation."""
+    """Delay of `changed`, in seconds, by cross-correlation."""
     length = 2 * len(waveform)
     correlation = np.fft.irfft(np.fft.rfft(changed, length) * np.fft.rfft(waveform, length).conj())
     samples = int(correlation.argmax())
@@ -47,7 +47,7 @@ def lag(changed: np.ndarray, waveform: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("encoder", CODECS)
-def test_a_codec_loses_something_but_no_time(encoder):
+def test_a_codec_changes_samples_without_delay(encoder):
     waveform = music(4)
     _, bit_rates = CODECS[encoder]
     errors = []
@@ -61,13 +61,13 @@ def test_a_codec_loses_something_but_no_time(encoder):
     assert -60 < high < low < 0  # fewer bits, more error
 
 
-def test_a_room_goes_on_after_the_sound():
+def test_reverberation_decays_after_the_signal():
     waveform = np.zeros(2 * RATE, np.float32)
     waveform[: RATE // 2] = tone(0.5)
     changed = add_room(waveform, RATE, 0.5, 3.0, generator())
     tail = changed[RATE // 2 :]
-    parts = [np.linalg.norm(tail[start : start + 4410]) for start in (0, 11_025, 22_050)]
-    assert parts[0] > 5 * parts[1] > 25 * parts[2]  # 60 dB in half a second, 30 in a quarter
+    levels = [np.linalg.norm(tail[start : start + 4410]) for start in (0, 11_025, 22_050)]
+    assert levels[0] > 5 * levels[1] > 25 * levels[2]  # 60 dB in half a second, 30 in a quarter
     click = np.zeros(RATE, np.float32)
     click[100] = 1
     response = add_room(click, RATE, 0.5, 3.0, generator())
@@ -77,7 +77,7 @@ def test_a_room_goes_on_after_the_sound():
 
 
 @pytest.mark.parametrize("slope", [0.0, 3.0, 6.0])
-def test_noise_comes_at_its_level_and_slope(slope):
+def test_noise_has_its_level_and_slope(slope):
     waveform = tone(5)
     noise = add_noise(waveform, 20.0, slope, generator()) - waveform
     assert decibels(waveform, noise) == pytest.approx(20, abs=0.1)
@@ -86,7 +86,7 @@ def test_noise_comes_at_its_level_and_slope(slope):
     assert 10 * np.log10(low / high) == pytest.approx(3 * slope, abs=1.5)
 
 
-def test_a_phone_takes_both_ends():
+def test_a_simulated_phone_is_a_band_pass():
     low, middle, high = (limit_band(wave, RATE, 300, 4000)[RATE:] for wave in (tone(2, 75), tone(2), tone(2, 14_000)))
     assert decibels(middle, tone(1)) == pytest.approx(0, abs=3)
     assert decibels(low, tone(1)) < -40
@@ -109,7 +109,7 @@ def test_an_equaliser_changes_its_band(kind, hz):
 
 
 @pytest.mark.parametrize("gain", [-12.0, -3.0, 6.0, 12.0])
-def test_level_changes_by_as_much_as_it_says(gain):
+def test_level_changes_by_the_gain(gain):
     quiet = tone(2, level=0.1)
     assert decibels(change_level(quiet, RATE, gain), quiet) == pytest.approx(gain, abs=0.01)
 
@@ -141,11 +141,11 @@ def test_speed_and_pitch_are_independent(tempo, semitones):
     assert changed.shape == waveform.shape
     assert strongest_hz(changed[: 2 * RATE]) == pytest.approx(440 * 2 ** (semitones / 12), abs=1)
     around = [strongest_hz(changed[int((3 / tempo + shift) * RATE) :][: RATE // 20]) for shift in (-0.08, 0.03)]
-    assert around == pytest.approx([440, 880], rel=0.1)  # the change comes at its new time
+    assert around == pytest.approx([440, 880], rel=0.1)  # the change of pitch is at its new time
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.0005])
-def test_what_is_put_in_front_is_silent_or_faint(noise):
+def test_a_lead_in_is_silent_or_faint(noise):
     waveform = music(3)
     changed = add_lead_in(waveform, RATE, 1.0, noise, generator())
     assert np.sqrt(np.mean(changed[:RATE] ** 2)) == pytest.approx(noise, rel=0.05)
@@ -155,18 +155,18 @@ def test_what_is_put_in_front_is_silent_or_faint(noise):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_changes_a_clip_and_follows_the_generator(kind):
     change, waveform = replace(NOTHING, **{kind: 1.0}), music(6)
-    kept = waveform.copy()
+    original = waveform.copy()
     np.random.seed(0)
     first = change(waveform, RATE, generator(1))
     np.random.seed(1)
     assert np.array_equal(first, change(waveform, RATE, generator(1)))
     assert not np.array_equal(first, change(waveform, RATE, generator(2)))
-    assert np.array_equal(waveform, kept)
+    assert np.array_equal(waveform, original)
     assert first.shape == waveform.shape and first.dtype == np.float32
     assert np.isfinite(first).all() and not np.array_equal(first, waveform)
 
 
-def test_several_come_together_with_their_probabilities():
+def test_augmentations_combine_by_their_probabilities():
     waveform = music(0.5)
     assert np.array_equal(NOTHING(waveform, RATE, generator()), waveform)
     same = generator(3)
@@ -180,7 +180,7 @@ def test_several_come_together_with_their_probabilities():
 
 
 @pytest.mark.parametrize("samples", [0, 1, 10, 1000, 20_000])
-def test_short_silent_and_faint_clips(samples):
+def test_short_silent_and_faint_clips_are_augmented(samples):
     everything = AudioAugmentation(**dict.fromkeys(KINDS, 1.0))
     noise = generator().normal(size=samples).astype(np.float32)
     late = np.zeros(samples, np.float32)

@@ -4,10 +4,10 @@ import av
 import numpy as np
 import pytest
 
-from genre.audio.decode import decode, mixdown, packets
+from genre.audio import decode, mixdown, packets
 from genre.errors import AudioError
 from tests.conftest import RATE, music, tone, write_audio
-from tests.fuzz.lies import promised_index
+from tests.fuzz.hostile import declared_index
 from tests.fuzz.seeds import wav
 
 FORMATS = {
@@ -45,17 +45,17 @@ def test_every_format_becomes_the_mean_of_its_channels(tmp_path, name):
     assert np.sqrt(2) * middle.std() == pytest.approx(0.25, rel=0.06)  # half of 0.5: the other channel is silent
 
 
-def test_start_and_seconds_cut_the_right_part(tmp_path):
+def test_start_and_seconds_select_a_range(tmp_path):
     path = write_audio(tmp_path / "music.flac", [music(20)], "flac")
     whole = decode.decode(path, RATE).numpy()
-    part = decode.decode(path, RATE, start=7.25, seconds=3).numpy()
-    np.testing.assert_allclose(part, whole[round(7.25 * RATE) :][: 3 * RATE], atol=1e-4)
+    excerpt = decode.decode(path, RATE, start=7.25, seconds=3).numpy()
+    np.testing.assert_allclose(excerpt, whole[round(7.25 * RATE) :][: 3 * RATE], atol=1e-4)
 
 
 def test_start_is_exact_in_a_real_mp3(fma_clips):
     whole = decode.decode(fma_clips[2], RATE).numpy()
-    part = decode.decode(fma_clips[2], RATE, start=11, seconds=2).numpy()
-    assert np.corrcoef(part, whole[11 * RATE : 13 * RATE])[0, 1] > 0.999
+    excerpt = decode.decode(fma_clips[2], RATE, start=11, seconds=2).numpy()
+    assert np.corrcoef(excerpt, whole[11 * RATE : 13 * RATE])[0, 1] > 0.999
 
 
 def test_a_limit_stops_decoding_early(tmp_path, monkeypatch):
@@ -67,14 +67,14 @@ def test_a_limit_stops_decoding_early(tmp_path, monkeypatch):
     assert sum(decoded) < 6 * RATE
 
 
-def test_pieces_make_the_whole(tmp_path):
+def test_pieces_concatenate_to_the_whole_waveform(tmp_path):
     path = write_audio(tmp_path / "music.wav", [music(7)], "pcm_s16le")
     pieces = list(decode.stream(path, 22050, piece_seconds=2))
     assert len(pieces) == 4
     np.testing.assert_array_equal(np.concatenate(pieces), decode.decode(path, 22050).numpy())
 
 
-def test_a_damaged_file_gives_what_can_be_heard(tmp_path):
+def test_the_intact_packets_of_a_damaged_file_are_decoded(tmp_path):
     path = write_audio(tmp_path / "music.mp3", [music(10)], "mp3")
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
@@ -82,7 +82,7 @@ def test_a_damaged_file_gives_what_can_be_heard(tmp_path):
     assert 5 < len(decode.decode(path, RATE)) / RATE < 8.5
 
 
-def test_samples_that_are_no_numbers_are_silenced(tmp_path):
+def test_samples_that_are_not_finite_are_replaced(tmp_path):
     sound = tone(1)
     sound[100:200], sound[300], sound[400] = np.nan, np.inf, 1e30
     waveform = decode.decode(write_audio(tmp_path / "nan.wav", [sound], "pcm_f32le"), RATE)
@@ -91,7 +91,7 @@ def test_samples_that_are_no_numbers_are_silenced(tmp_path):
 
 
 def no_sound(folder, name):
-    """Files in which nothing can be heard."""
+    """Files without decodable audio."""
     path = folder / name
     if name == "text.mp3":
         path.write_text("This is a shopping list.\n" * 100)
@@ -148,7 +148,7 @@ def _copy_video_only(source, target):
         ("nul\0byte.mp3", "not valid"),
     ],
 )
-def test_what_cannot_be_heard_is_said_in_one_sentence(tmp_path, name, sentence):
+def test_a_file_without_decodable_audio_raises_one_sentence(tmp_path, name, sentence):
     with pytest.raises(AudioError) as caught:
         decode.decode(no_sound(tmp_path, name), RATE)
     assert sentence in str(caught.value)
@@ -156,7 +156,7 @@ def test_what_cannot_be_heard_is_said_in_one_sentence(tmp_path, name, sentence):
     assert str(caught.value).endswith(".")
 
 
-def test_a_start_past_the_end_says_so(tmp_path):
+def test_a_start_past_the_end_raises(tmp_path):
     path = write_audio(tmp_path / "short.wav", [tone(1)], "pcm_s16le")
     with pytest.raises(AudioError, match="ends before 5 s"):
         decode.decode(path, RATE, start=5)
@@ -174,28 +174,28 @@ def test_any_number_of_channels_becomes_their_mean(tmp_path, channels):
 
 @pytest.mark.parametrize(
     ("header", "sentence"),
-    [({"channels": 65}, "has 65 channels"), ({"rate": 7}, "claims 7 samples"), ({"rate": 10**6}, "claims 1,000,000")],
+    [({"channels": 65}, "65 channels"), ({"rate": 7}, "declares 7 samples"), ({"rate": 10**6}, "declares 1,000,000")],
 )
-def test_a_header_beyond_reason_is_refused(tmp_path, header, sentence):
+def test_a_header_beyond_the_limits_is_refused(tmp_path, header, sentence):
     path = tmp_path / "absurd.wav"
     path.write_bytes(wav(bytes(65 * 2 * 100), **header))
     with pytest.raises(AudioError, match=sentence):
         decode.decode(path, RATE)
 
 
-def test_a_start_in_a_file_that_cannot_jump(tmp_path):
+def test_a_start_in_a_file_without_seeking(tmp_path):
     path = write_audio(tmp_path / "tiny.flac", [tone(0.01)], "flac")
     with pytest.raises(AudioError, match="ends before 1 s"):
         decode.decode(path, RATE, start=1)
 
 
 def test_sound_in_packets_of_one_sample_is_refused(tmp_path, monkeypatch):
-    """Each would take as long as a thousand samples in one packet."""
+    """Each packet takes as long as one of a thousand samples."""
     monkeypatch.setattr(packets, "SPARE_PACKETS", 1000)
     data = bytearray(write_audio(tmp_path / "whole.caf", [tone(2)], "pcm_s16be").read_bytes())
     struct.pack_into(
         ">I", data, data.index(b"desc") + 32, 7
-    )  # frames in a packet, of which FFmpeg then reads one a time
+    )  # frames in a packet, of which FFmpeg then reads one at a time
     path = tmp_path / "splinters.caf"
     path.write_bytes(data)
     with pytest.raises(AudioError, match="chopped too finely"):
@@ -203,9 +203,9 @@ def test_sound_in_packets_of_one_sample_is_refused(tmp_path, monkeypatch):
 
 
 def test_an_index_that_would_take_gigabytes_is_not_built(tmp_path):
-    """5 kB that say to hold 60 million samples, for each of which FFmpeg would keep 24 bytes."""
+    """5 kB that declare 60 million samples, for each of which FFmpeg would allocate 24 bytes."""
     path = tmp_path / "bomb.m4a"
-    path.write_bytes(promised_index(60_000_000, 1, b"mp4a"))
+    path.write_bytes(declared_index(60_000_000, 1, b"mp4a"))
     before = _peak_memory()
     with pytest.raises(AudioError):
         decode.decode(path, RATE)
@@ -218,8 +218,8 @@ def _peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def several_tracks(path, tones, default=None):
-    """A file with tones of 2 s of these pitches, 0 for silence, one a track."""
+def tracks_file(path, tones, default=None):
+    """A file with a tone of 2 s in each track, of these frequencies in Hz, 0 for silence."""
     with av.open(str(path), "w") as container:
         tracks = [container.add_stream("aac", rate=RATE, layout="mono") for _ in tones]
         if default is not None:
@@ -243,17 +243,17 @@ def several_tracks(path, tones, default=None):
     ],
 )
 def test_the_default_track_is_used_unless_it_is_silent(tmp_path, name, tones, default, hz, note):
-    notes, path = [], several_tracks(tmp_path / name, tones, default)
+    notes, path = [], tracks_file(tmp_path / name, tones, default)
     sound = np.concatenate(list(decode.stream(path, RATE, notes=notes)))[RATE // 2 : RATE * 3 // 2]
     assert np.abs(np.fft.rfft(sound)).argmax() == pytest.approx(hz, abs=2)
     assert notes == [note]
 
 
-def test_one_track_needs_no_note(tmp_path):
+def test_a_single_track_gives_no_note(tmp_path):
     notes = []
     list(decode.stream(write_audio(tmp_path / "tone.m4a", [tone(1)], "aac"), RATE, notes=notes))
     assert notes == []
 
 
-def test_a_file_whose_tracks_are_all_silent_is_silence(tmp_path):
-    assert decode.decode(several_tracks(tmp_path / "film.mkv", [0, 0]), RATE).abs().max() < 1e-4
+def test_a_file_with_only_silent_tracks_is_silent(tmp_path):
+    assert decode.decode(tracks_file(tmp_path / "film.mkv", [0, 0]), RATE).abs().max() < 1e-4

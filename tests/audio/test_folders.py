@@ -10,7 +10,7 @@ from tests.conftest import RATE, music, write_audio
 
 # Muxers of the formats that are decoded, where FFmpeg has them under other names
 MUXERS = "adts mp2 opus oga ogv spx ipod mp4 3gp 3g2 psp ismv f4v vob webm".split()
-WITHOUT_SOUND = {"apl", "avif", "heic", "heif", "ism", "mks"}  # indices, pictures and subtitles
+WITHOUT_SOUND = {"apl", "avif", "heic", "heif", "ism", "mks"}  # indices, images and subtitles
 WRITTEN = {
     ".3g2": ("3g2", "aac"),
     ".3gp": ("3gp", "aac"),
@@ -68,7 +68,7 @@ def test_a_file_of_every_suffix_is_found_and_decoded(tmp_path, suffix):
     assert len(decode(found, RATE)) == pytest.approx(2 * RATE, rel=0.05)
 
 
-def test_order_and_the_number_of_other_files(tmp_path):
+def test_files_are_sorted_and_others_counted(tmp_path):
     touch(*(tmp_path / name for name in ("b/2.MP3", "b/1.caf", "a.mp3", "b.mp3", "cover.jpg", "b/list.m3u", "b/song")))
     found = find_audio(tmp_path)
     assert names(found, tmp_path) == ["a.mp3", "b/1.caf", "b/2.MP3", "b.mp3"]
@@ -76,25 +76,25 @@ def test_order_and_the_number_of_other_files(tmp_path):
     assert found.files == sorted(found.files)
 
 
-def test_what_is_hidden_is_left_out_and_not_counted(tmp_path):
+def test_hidden_files_are_left_out_and_not_counted(tmp_path):
     hidden = ["._song.mp3", ".song.mp3", ".DS_Store", ".git/a.mp3", "__MACOSX/a.mp3", "a/__MACOSX/b/._a.mp3"]
     touch(*(tmp_path / name for name in [*hidden, "song.mp3", "a/..and then.mp3", "a/b..mp3"]))
     assert find_audio(tmp_path) == FoundFiles([tmp_path / "a" / "b..mp3", tmp_path / "song.mp3"])
     assert not any(is_audio_name(name) for name in hidden)
 
 
-def test_a_folder_that_is_named_is_walked_whatever_it_is_called(tmp_path):
+def test_a_hidden_folder_is_walked_where_it_is_the_root(tmp_path):
     touch(tmp_path / ".music" / "a.mp3")
     assert names(find_audio(tmp_path / ".music"), tmp_path) == [".music/a.mp3"]
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "album/a.M4R", "../a.wave", "./a.ts"])
-def test_names_of_audio(name):
+def test_audio_names_are_accepted(name):
     assert is_audio_name(name)
 
 
 @pytest.mark.parametrize("name", ["a", "mp3", "a.jpg", "a.mp3.part", ".mp3", "album/._a.mp3", ".album/a.mp3"])
-def test_other_names(name):
+def test_other_names_are_rejected(name):
     assert not is_audio_name(name)
 
 
@@ -104,13 +104,13 @@ def test_links_are_followed(tmp_path):
     library.mkdir()
     (library / "album").symlink_to(tmp_path / "disk" / "album")
     (library / "b.mp3").symlink_to(tmp_path / "disk" / "b.mp3")
-    (library / "gone.mp3").symlink_to(tmp_path / "disk" / "gone.mp3")  # reading it says so
+    (library / "gone.mp3").symlink_to(tmp_path / "disk" / "gone.mp3")  # decoding reports it
     assert names(find_audio(library), library) == ["album/a.mp3", "b.mp3", "gone.mp3"]
     (tmp_path / "link").symlink_to(library)
     assert names(find_audio(tmp_path / "link"), tmp_path) == ["link/album/a.mp3", "link/b.mp3", "link/gone.mp3"]
 
 
-def test_a_folder_is_walked_once_and_as_itself(tmp_path):
+def test_a_folder_is_walked_once_by_its_real_path(tmp_path):
     touch(tmp_path / "library" / "z" / "song.mp3", tmp_path / "other" / "song.mp3")
     for link, target in {
         "a": "z",
@@ -124,7 +124,7 @@ def test_a_folder_is_walked_once_and_as_itself(tmp_path):
     assert names(find_audio(tmp_path / "library"), tmp_path / "library") == ["1/song.mp3", "z/song.mp3"]
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_unreadable_paths_are_reported(tmp_path):
     touch(tmp_path / "a.mp3")
     (tmp_path / "circle").symlink_to("circle")
     found = find_audio(tmp_path)

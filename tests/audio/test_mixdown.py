@@ -9,7 +9,7 @@ BLOCK = RATE // 2
 
 
 def mix(*channels):
-    """What becomes of channels, shape (samples,) each, and the notes on it."""
+    """Mix channels, shape (samples,) each, to mono and notes."""
     notes, sound = [], np.stack(channels, axis=1).astype(np.float32)
     blocks = [sound[at : at + BLOCK] for at in range(0, len(sound), BLOCK)]
     return np.concatenate(list(mixed(blocks, notes))), notes
@@ -20,20 +20,20 @@ def noise(seconds, seed=0):
 
 
 @pytest.mark.parametrize("other", [-1.0, -0.8])
-def test_of_channels_that_cancel_one_is_taken(other):
+def test_one_of_cancelling_channels_is_used(other):
     sound = music(12)
     mono, notes = mix(sound, other * sound)
     np.testing.assert_allclose(mono, sound, atol=1e-6)
     assert notes == ["The channels cancel each other, so one of them was used."]
 
 
-def test_the_channel_with_the_most_energy_is_taken():
+def test_the_channel_with_the_most_energy_is_used():
     sound = music(6)
     mono, _ = mix(0.8 * sound, -sound)
     np.testing.assert_allclose(mono, -sound, atol=1e-6)
 
 
-def test_what_a_lossy_coder_leaves_of_the_sum_is_not_taken_for_the_sound(tmp_path):
+def test_cancelling_channels_are_detected_after_lossy_coding(tmp_path):
     sound = music(8)
     path = write_audio(tmp_path / "inverted.m4a", [sound, -sound], "aac")
     mono = decode.decode(path, RATE).numpy()[: len(sound)]
@@ -41,7 +41,7 @@ def test_what_a_lossy_coder_leaves_of_the_sum_is_not_taken_for_the_sound(tmp_pat
 
 
 @pytest.mark.parametrize("case", ["wide", "one side", "pauses", "silent"])
-def test_stereo_that_does_not_cancel_stays_the_mean(case):
+def test_other_stereo_becomes_the_mean(case):
     left, right = {
         "wide": (noise(12), noise(12, 1) - 0.6 * noise(12)),
         "one side": (noise(12), 0 * noise(12)),
@@ -53,8 +53,7 @@ def test_stereo_that_does_not_cancel_stays_the_mean(case):
     assert notes == []
 
 
-def test_cancelling_is_not_taken_back():
-    """Or the sound would change to and fro."""
+def test_the_choice_of_a_channel_holds_to_the_end():
     same, opposite = noise(5), noise(15, 1)
     left = np.concatenate([same, opposite, same])
     right = np.concatenate([same, -opposite, same])
@@ -89,6 +88,6 @@ def test_a_few_damaged_samples_are_clipped():
     assert notes == []
 
 
-def test_a_change_of_channels_on_the_way():
+def test_the_number_of_channels_may_change():
     notes, one, two = [], tone(1)[:, None], np.stack([tone(1), 0 * tone(1)], axis=1)
     assert [block.std() for block in mixed([one, two], notes)] == pytest.approx([one.std(), one.std() / 2], rel=1e-5)

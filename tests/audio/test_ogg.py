@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from genre.audio.decode import decode, ogg
+from genre.audio import decode, ogg
 from genre.errors import AudioError
 from tests.conftest import RATE, tone, write_audio
 
@@ -11,7 +11,7 @@ LOW, HIGH = 440, 1320  # Hz, of the first and the second part
 
 
 def chained(folder, first, second):
-    """A tone of 3 s and a higher one of 4 s, coded as (codec, rate, channels) say, one after the other in a file."""
+    """A tone of 3 s and a higher one of 4 s, encoded by (codec, rate, channels), concatenated in a file."""
     path = folder / "chained.ogg"
     data = b""
     for (codec, rate, channels), seconds, hz in zip((first, second), (3, 4), (LOW, HIGH), strict=True):
@@ -46,14 +46,14 @@ def test_every_part_of_a_chained_file_is_decoded(tmp_path, first, second):
 def test_a_start_counts_from_the_first_part(tmp_path, start, hz):
     path = chained(tmp_path, ("libopus", 48000, 1), ("libopus", 48000, 2))
     whole = decode.decode(path, RATE).numpy()
-    part = decode.decode(path, RATE, start=start, seconds=1).numpy()
-    assert len(part) == RATE
-    assert pitch(part) == pytest.approx(hz, abs=3)
+    excerpt = decode.decode(path, RATE, start=start, seconds=1).numpy()
+    assert len(excerpt) == RATE
+    assert pitch(excerpt) == pytest.approx(hz, abs=3)
     rest = decode.decode(path, RATE, start=start).numpy()
     assert len(rest) / RATE == pytest.approx(len(whole) / RATE - start, abs=0.05)
 
 
-def test_a_start_past_all_parts_says_so(tmp_path):
+def test_a_start_past_all_parts_raises(tmp_path):
     path = chained(tmp_path, ("libopus", 48000, 1), ("libopus", 48000, 2))
     with pytest.raises(AudioError, match="ends before 9 s"):
         decode.decode(path, RATE, start=9)
@@ -68,20 +68,20 @@ def test_a_damaged_part_is_left_out(tmp_path):
     assert len(decode.decode(path, RATE)) / RATE == pytest.approx(3, abs=0.1)
 
 
-def test_other_files_are_one_part(tmp_path):
+def test_files_that_are_not_chained_are_one_part(tmp_path):
     film = write_audio(tmp_path / "film.ogg", [tone(1)] * 2, "vorbis")
     for path in (film, write_audio(tmp_path / "tone.flac", [tone(1)], "flac")):
         with path.open("rb") as file:
             assert ogg.parts(file) == [file]
 
 
-def test_streams_side_by_side_are_one_part():
+def test_multiplexed_streams_are_one_part():
     page = b"OggS\0\x02" + bytes(20) + b"\x01\x03abc"
     assert len(ogg.parts(io.BytesIO(page + page + b"OggS\0\0" + bytes(21)))) == 1
     assert len(ogg.parts(io.BytesIO(page + b"OggS\0\0" + bytes(21) + page))) == 2
 
 
-def test_a_part_reads_like_a_file():
+def test_a_part_is_a_file_object():
     part = ogg.Part(io.BytesIO(b"0123456789"), 2, 7)
     assert part.read(3) == b"234"
     assert (part.seek(-2, 2), part.read()) == (3, b"56")
@@ -89,7 +89,7 @@ def test_a_part_reads_like_a_file():
     assert (part.seek(100), part.read(1)) == (100, b"")
 
 
-def test_pages_at_the_joints_of_chunks_are_found(monkeypatch):
+def test_pages_across_the_boundaries_of_chunks_are_found(monkeypatch):
     page = b"OggS\0\x02" + bytes(20) + b"\x01\x03abc" + b"OggS\0\0" + bytes(21)
     for chunk in range(6, 70):
         monkeypatch.setattr(ogg, "CHUNK", chunk)

@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from genre.audio.decode import decode, packets, worker
-from genre.audio.packets import LEAST_PART, Tally, completeness
+from genre.audio import decode, packets, worker
+from genre.audio.packets import MIN_FRACTION, Tally, completeness
 from genre.errors import AudioError
 from tests.conftest import RATE, music, write_audio
 
@@ -18,13 +18,13 @@ def scrambled(data, begin, end):
     return data[:begin] + random.Random(0).randbytes(end - begin) + data[end:]
 
 
-def test_common_encryption_is_named(tmp_path):
+def test_common_encryption_is_reported(tmp_path):
     path = write_audio(tmp_path / "song.mp4", [music(5)], "aac", container_options=ENCRYPTED)
     with pytest.raises(AudioError, match=PROTECTED):
         decode.decode(path, RATE)
 
 
-def test_a_bought_song_is_named_copy_protected(tmp_path):
+def test_fairplay_is_reported_as_copy_protected(tmp_path):
     data = write_audio(tmp_path / "song.m4a", [music(5)], "aac").read_bytes()
     at = data.index(b"mp4a", data.index(b"stsd"))
     data = data[:at] + b"drms" + data[at + 4 :]
@@ -35,27 +35,27 @@ def test_a_bought_song_is_named_copy_protected(tmp_path):
         decode.decode(path, RATE)
 
 
-def damaged_mp3(folder, part):
-    """8 s of which a part of the bytes, from the beginning, is as it was."""
+def damaged_mp3(folder, fraction):
+    """8 s of which the first bytes, by this fraction, are intact."""
     data = write_audio(folder / "whole.mp3", [music(8)], "mp3").read_bytes()
     path = folder / "damaged.mp3"
-    path.write_bytes(scrambled(data, round(part * len(data)), len(data)))
+    path.write_bytes(scrambled(data, round(fraction * len(data)), len(data)))
     return path
 
 
-def notes_on(path, read=decode.stream, **asked):
+def notes_on(path, read=decode.stream, **options):
     notes = []
-    seconds = sum(len(piece) for piece in read(path, RATE, notes=notes, **asked)) / RATE
+    seconds = sum(len(piece) for piece in read(path, RATE, notes=notes, **options)) / RATE
     return seconds, notes
 
 
-def test_nearly_nothing_decoded_is_refused(tmp_path):
+def test_a_file_that_hardly_decodes_is_refused(tmp_path):
     with pytest.raises(AudioError, match=r"^This file is damaged: only 0\.\d of 8\.\d s could be decoded\.$"):
         decode.decode(damaged_mp3(tmp_path, 0.04), RATE)
 
 
 @pytest.mark.parametrize("read", [decode.stream, worker.stream])
-def test_what_did_not_decode_is_said(tmp_path, read):
+def test_a_partly_decoded_file_gives_a_note(tmp_path, read):
     seconds, notes = notes_on(damaged_mp3(tmp_path, 0.4), read)
     assert 2.5 < seconds < 5
     assert notes == [f"Only {seconds:.1f} of 8.0 s could be decoded."]
@@ -70,7 +70,7 @@ def test_what_did_not_decode_is_said(tmp_path, read):
         ("song.webm", "libopus", {"rate": 48000}),
     ],
 )
-def test_a_file_that_breaks_off_says_of_how_much(tmp_path, name, codec, options):
+def test_a_truncated_file_gives_a_note_with_its_declared_duration(tmp_path, name, codec, options):
     path = write_audio(tmp_path / name, [music(20, options.get("rate", RATE))], codec, **options)
     assert notes_on(path)[1] == []
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -80,8 +80,8 @@ def test_a_file_that_breaks_off_says_of_how_much(tmp_path, name, codec, options)
     assert notes_on(path, seconds=4) == (4, [])
 
 
-def test_a_duration_that_is_an_estimate_is_no_claim(tmp_path):
-    """AAC without a container has no table, and FFmpeg guesses from the first packets, small ones here."""
+def test_an_estimated_duration_gives_no_note(tmp_path):
+    """AAC without a container has no index, and FFmpeg estimates from the first packets, small ones here."""
     sound = np.concatenate([np.zeros(10 * RATE, np.float32), music(10)])
     path = write_audio(tmp_path / "raw.aac", [sound], "aac", format="adts")
     with av.open(str(path)) as container:
@@ -91,23 +91,23 @@ def test_a_duration_that_is_an_estimate_is_no_claim(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("heard", "expected", "lost", "note"),
+    ("decoded", "expected", "lost", "note"),
     [
         (9.5, 10.0, 0, None),
         (10.0, 8.0, 0, None),
         (4.0, 10.0, 0, "Only 4.0 of 10 s could be decoded."),
-        (0.1, 1e6, 0, "Only 0.1 of 1,000,000 s could be decoded."),  # what is there is whole
+        (0.1, 1e6, 0, "Only 0.1 of 1,000,000 s could be decoded."),  # no packet was lost
         (50.0, None, 100, "Only 50 of 100 s could be decoded."),
         (10.0, 10.0, 900, None),
     ],
 )
-def test_how_much_was_decoded_in_words(heard, expected, lost, note):
-    assert completeness(heard, expected, Tally(decoded=100, lost=lost)) == note
+def test_the_note_on_completeness(decoded, expected, lost, note):
+    assert completeness(decoded, expected, Tally(decoded=100, lost=lost)) == note
 
 
-def test_the_least_part_is_of_bytes():
-    for part, refused in ((LEAST_PART - 0.01, True), (LEAST_PART + 0.01, False)):
-        tally = Tally(decoded=round(1000 * part), lost=round(1000 * (1 - part)))
+def test_the_minimum_fraction_is_of_bytes():
+    for fraction, refused in ((MIN_FRACTION - 0.01, True), (MIN_FRACTION + 0.01, False)):
+        tally = Tally(decoded=round(1000 * fraction), lost=round(1000 * (1 - fraction)))
         if refused:
             with pytest.raises(AudioError, match="is damaged"):
                 completeness(1.0, 10.0, tally)

@@ -30,7 +30,7 @@ except AudioError as error:
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path, monkeypatch):
-    """The folder of temporary files; nothing is left in it."""
+    """The folder of temporary files, which is empty after each test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -69,7 +69,7 @@ class Writer:
             self.thread.join()
 
 
-def test_a_file_is_taken_as_it_is(tmp_path):
+def test_a_file_is_not_copied(tmp_path):
     (tmp_path / "song.mp3").write_bytes(SOUND)
     for path in (tmp_path / "song.mp3", tmp_path / "missing.mp3", tmp_path):
         with as_file(path) as file:
@@ -83,7 +83,7 @@ def test_a_fifo_is_read_to_its_end(fifo, monkeypatch, after):
         assert file.read_bytes() == SOUND
 
 
-def test_nothing_is_left_after_an_error(fifo, temporary):
+def test_the_copy_is_deleted_after_an_error(fifo, temporary):
     with Writer(fifo, SOUND), pytest.raises(ZeroDivisionError), as_file(fifo):
         assert len(list(temporary.iterdir())) == 1
         raise ZeroDivisionError
@@ -98,20 +98,20 @@ def test_nothing_is_left_after_an_error(fifo, temporary):
     ],
     ids=["silent", "empty", "too much"],
 )
-def test_a_pipe_that_brings_no_file_is_said(fifo, monkeypatch, content, after, settings, sentence):
+def test_a_pipe_without_a_file_raises(fifo, monkeypatch, content, after, settings, sentence):
     for name, value in settings.items():
         monkeypatch.setattr(pipes, name, value)
     with Writer(fifo, content, after), pytest.raises(AudioError, match=sentence), as_file(fifo):
         pass
 
 
-def test_a_fifo_that_nobody_writes_to_is_given_up(fifo, monkeypatch):
+def test_a_fifo_without_a_writer_times_out(fifo, monkeypatch):
     monkeypatch.setattr(pipes, "NO_WRITER_SECONDS", 0.1)
     with pytest.raises(AudioError, match=r"Nobody has opened this pipe for writing for 0.1 seconds\."), as_file(fifo):
         pass
 
 
-def test_no_room_for_temporary_files_is_said(fifo, temporary):
+def test_a_missing_temporary_folder_raises(fifo, temporary):
     temporary.rmdir()
     with Writer(fifo), pytest.raises(AudioError, match="cannot be read into a temporary file: No such"), as_file(fifo):
         pass

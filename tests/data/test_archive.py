@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from genre.data import archive
-from genre.data.archive import THERE, UNREADABLE_NOTE, augment_archive, build_archive
+from genre.data.archive import STORED, UNREADABLE_NOTE, augment_archive, build_archive
 from genre.data.dataset import Source
 from genre.data.formats import FORMATS, stored_as
 from genre.data.sources import AudioClip
@@ -39,7 +39,7 @@ def read_rows(folder):
 
 
 def source_of(folder, rows):
-    """All of these rows as training tracks."""
+    """A source with these rows as training tracks."""
     labels, splits = np.zeros(len(rows), int), np.array(["training"] * len(rows))
     return Source("audio", folder, [str(row) for row in rows], np.array(rows), labels, splits, [])
 
@@ -55,7 +55,7 @@ def test_audio_becomes_arrays_that_training_reads(tmp_path, clips, front_end, ca
     assert every.shape == (3, len(windows.starts), config.bands, config.columns)
     assert len(windows.starts) == (1 if front_end == "whole" else 10)
     assert every.isfinite().all()
-    if config.n_mfcc is None:  # the tone is where it belongs, and the short clip is repeated rather than padded
+    if config.n_mfcc is None:  # the tone is in its band, also in the last window, since short clips are repeated
         filters = windows.log_mel.mel.filters
         for window in (0, -1):
             loudest = every[1, window].mean(dim=1).argmax().item()
@@ -63,7 +63,7 @@ def test_audio_becomes_arrays_that_training_reads(tmp_path, clips, front_end, ca
             assert peak == pytest.approx(440, abs=config.sample_rate / config.n_fft + 1)
 
 
-def test_a_finished_archive_is_not_made_again_but_for_what_could_not_be_read(tmp_path, clips, monkeypatch):
+def test_only_unreadable_clips_of_a_finished_archive_are_decoded_again(tmp_path, clips, monkeypatch):
     build_archive(clips, ["sparse"], tmp_path / "archive", processes=1)
     write_audio(clips[1].path.with_suffix(".wav"), [tone(5)], "pcm_s16le").replace(clips[1].path)
     decoded = []
@@ -71,7 +71,7 @@ def test_a_finished_archive_is_not_made_again_but_for_what_could_not_be_read(tmp
     monkeypatch.setattr(archive, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     monkeypatch.setattr(archive, "clip_features", lambda path, *more: decoded.append(path) or features(path, *more))
     build_archive(clips, ["sparse"], tmp_path / "archive")
-    assert decoded == [str(clips[1].path), str(clips[3].path)]  # the one that was repaired, and the silent one
+    assert decoded == [str(clips[1].path), str(clips[3].path)]  # the repaired and the silent one
     assert [bool(row["note"]) for row in read_rows(tmp_path / "archive")] == [False, False, False, True, False]
 
 
@@ -93,7 +93,7 @@ def test_an_archive_with_other_settings_is_refused(tmp_path, clips, monkeypatch)
         build_archive(clips, ["sparse"], tmp_path / "archive")
 
 
-def test_augmented_copies_are_read_beside_the_clip_and_only_for_training(tmp_path, clips):
+def test_augmented_copies_are_drawn_for_training_only(tmp_path, clips):
     folder, rows = tmp_path / "archive", np.array([0, 4])
     build_archive(clips, ["sparse"], folder, processes=1)
     augment_archive(clips, rows, ["sparse"], 2, folder, processes=2)
@@ -107,7 +107,7 @@ def test_augmented_copies_are_read_beside_the_clip_and_only_for_training(tmp_pat
     assert Windows(source_of(folder, [0, 2]), "training", "sparse").augmented is None  # row 2 has no copies
 
 
-def test_nothing_readable_is_said(tmp_path, clips):
+def test_an_archive_without_readable_clips_raises(tmp_path, clips):
     with pytest.raises(DataError, match="None of the 2 clips"):
         build_archive([clips[1], clips[3]], ["sparse"], tmp_path / "archive", processes=1)
 
@@ -134,11 +134,11 @@ def test_a_killed_run_ends_with_the_same_archive(tmp_path, fma_clips):
     assert start(tmp_path / "whole").wait(120) == 0
     process, done = start(tmp_path / "killed"), tmp_path / "killed" / "sparse.done.npy"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (done.is_file() and (np.load(done) == THERE).sum() >= 5):
+    while time.monotonic() < deadline and not (done.is_file() and (np.load(done) == STORED).sum() >= 5):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(20)
-    assert 5 <= (np.load(done) == THERE).sum() < 60
+    assert 5 <= (np.load(done) == STORED).sum() < 60
     assert not (tmp_path / "killed" / "index.csv").exists()
 
     assert start(tmp_path / "killed").wait(120) == 0

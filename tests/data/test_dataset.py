@@ -26,7 +26,7 @@ def read(folder):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Seven tracks whose every cell is the row's number."""
+    """Seven tracks with the number of the row in all cells."""
     rows = [
         [10, "Rock", "training", "True", ""],
         [11, "Folk", "training", "True", ""],
@@ -64,14 +64,14 @@ def test_unusable_and_contradicting_rows_are_left_out(tmp_path):
     assert [genres[i] for i in source.labels] == ["Rock", "Rock", "Folk", "Folk", "Rock"]
 
 
-def test_the_official_split_is_honoured(fma_arrays):
+def test_the_official_split_is_used(fma_arrays):
     source, _ = read(fma_arrays)
     assert [len(source.of(split)) for split in ("training", "validation", "test")] == [6390, 800, 800]
     assert set(source.dropped) == {"57371", "72149", "72059", "98565", "98567", "98569", "107535"}
     assert (np.bincount(source.labels[source.of("test")]) == 100).all()
 
 
-def test_windows_of_a_split_come_with_their_labels(folder):
+def test_windows_of_a_split_have_their_labels(folder):
     source, genres = read(folder)
     windows = Windows(source, "training", "sparse")
     assert len(windows) == 4
@@ -101,23 +101,23 @@ def test_the_teacher_is_standardised_over_training(folder):
     assert teacher[:, 0].std(correction=0).item() == pytest.approx(1, abs=1e-3)
 
 
-def test_features_survive_storage():
+def test_stored_features_are_restored():
     values = torch.linspace(-80, -0.001, 128 * 128).reshape(128, 128)
-    kept = FORMATS["sparse"]
-    assert (kept.restore(kept.store(values)) - values).abs().max() <= 0.3126
+    form = FORMATS["sparse"]
+    assert (form.restore(form.store(values)) - values).abs().max() <= 0.3126
     cepstra = torch.linspace(-800, 300, 20 * 130).reshape(20, 130)
-    kept = FORMATS["smooth"]
-    assert (kept.restore(kept.store(cepstra))[:, :130] - cepstra).abs().max() <= 0.1251
+    form = FORMATS["smooth"]
+    assert (form.restore(form.store(cepstra))[:, :130] - cepstra).abs().max() <= 0.1251
 
 
-def test_missing_data_is_said(tmp_path, folder):
+def test_missing_data_raises(tmp_path, folder):
     with pytest.raises(DataError, match=r"no index\.csv"):
         read_data({"one": tmp_path / "nowhere"})
     with pytest.raises(DataError, match=r"no mfcc_30s\.npy"):
         Windows(read(folder)[0], "training", "smooth")
 
 
-def test_a_genre_without_songs_of_a_split_is_named(tmp_path):
+def test_a_genre_without_songs_of_a_split_raises(tmp_path):
     write_index(
         tmp_path, [[1, "Rock", "training", "", ""], [2, "Rock", "validation", "", ""], [3, "Folk", "training", "", ""]]
     )
@@ -152,14 +152,14 @@ def test_sources_share_one_list_of_genres_and_every_batch(folder, second):
     assert all(len(batch) == 8 and (batch < first).sum() == 6 for batch in batches)
     drawn = np.concatenate(batches)
     assert set(drawn) == set(range(len(mixture)))
-    assert np.ptp(np.bincount(drawn)[:first]) <= 1  # as often as each other
+    assert np.ptp(np.bincount(drawn)[:first]) <= 1  # equally often
     windows = mixture.random(batches[0], generator)
     assert windows.shape == (8, 128, 13)
     from_second = torch.from_numpy(batches[0] >= first)
     assert (windows[:, 0, 0] == -80 + 100.5 * 0.625).equal(from_second)
 
 
-def test_small_sources_get_a_larger_share_than_their_size(folder, second):
+def test_small_sources_get_a_larger_share_than_by_their_size(folder, second):
     data = read_data({"one": folder, "two": second}, counts_as={"Classical": "Folk"})
     sizes = [len(source.of("training")) for source in data.sources]
     assert data.shares[1] / data.shares[0] == pytest.approx((sizes[1] / sizes[0]) ** 0.5)

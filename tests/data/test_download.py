@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that serves a small FMA-small, and misbehaves when told to."""
+"""Downloads from a local server with a reduced FMA-small, also with errors."""
 
 import csv
 import errno
@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.sent += max(0, end - start)
 
     def log_message(self, *_) -> None:
-        """Say nothing: the tests read `requests`."""
+        """Log nothing: the tests read `requests`."""
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -112,7 +112,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 @pytest.fixture(scope="module")
 def audio(fma_clips) -> dict[str, bytes]:
-    """The files of fma_small.zip, of the clips that are small's, cut short."""
+    """The files of fma_small.zip for the clips of the small subset, cut short."""
     clips = {f"fma_small/{track:06}"[:13] + f"/{track:06}.mp3": fma_clips[track] for track in SMALL}
     cut = {name: path.read_bytes()[:CUT] for name, path in clips.items()}
     return {"fma_small/": b"", "fma_small/checksums": b"sums", "fma_small/README.txt": b"FMA", **cut}
@@ -139,7 +139,7 @@ def server(zips, monkeypatch) -> Server:
 
 
 def publish(monkeypatch, files: dict[str, bytes]) -> None:
-    """Make the checksums of these files the published ones."""
+    """Replace the published checksums by those of these files."""
     parts = tuple(Part(part.name, hashlib.sha1(files[part.name]).hexdigest(), part.result) for part in PARTS)
     monkeypatch.setattr(download, "PARTS", parts)
 
@@ -171,7 +171,7 @@ def test_from_nothing_to_sources(server, zips, audio, tmp_path):
     assert server.requests == []
 
 
-def test_a_dropped_connection_is_taken_up_again(server, zips, audio, tmp_path):
+def test_a_dropped_connection_is_resumed(server, zips, audio, tmp_path):
     server.breaks = [100_000, 100_000, 200_000]
     fetch_fma_small(tmp_path, server.url)
     check_whole(tmp_path, audio)
@@ -179,7 +179,7 @@ def test_a_dropped_connection_is_taken_up_again(server, zips, audio, tmp_path):
     assert server.sent == sum(map(len, zips.values()))
 
 
-def test_a_later_call_fetches_only_the_rest(server, zips, audio, tmp_path):
+def test_a_later_call_downloads_only_the_rest(server, zips, audio, tmp_path):
     server.breaks = [100_000] * (ATTEMPTS + 1)
     with pytest.raises(DataError, match=f"{AUDIO} cannot be fetched .* goes on where it stopped"):
         fetch_fma_small(tmp_path, server.url)
@@ -191,7 +191,7 @@ def test_a_later_call_fetches_only_the_rest(server, zips, audio, tmp_path):
     assert server.sent == len(zips[AUDIO]) - 100_000
 
 
-def test_a_download_that_was_killed_before_its_check_is_only_checked(server, zips, audio, tmp_path):
+def test_a_complete_partial_file_is_only_checked(server, zips, audio, tmp_path):
     for name, content in zips.items():
         (tmp_path / f"{name}.part").write_bytes(content)
     fetch_fma_small(tmp_path, server.url)
@@ -209,7 +209,7 @@ download.fetch_fma_small(Path(folder), url)
 """
 
 
-def test_a_download_that_is_killed_goes_on(server, zips, audio, tmp_path):
+def test_a_killed_download_is_resumed(server, zips, audio, tmp_path):
     """SIGKILL in the middle of the audio, then the same command again."""
     parts = json.dumps([[part.name, part.sha1, part.result] for part in download.PARTS])
     folder = tmp_path / "fma"
@@ -232,7 +232,7 @@ def test_a_download_that_is_killed_goes_on(server, zips, audio, tmp_path):
     assert server.sent == len(zips[AUDIO]) - there
 
 
-def test_a_server_without_ranges_sends_everything_again(server, zips, audio, tmp_path):
+def test_without_ranges_the_download_starts_over(server, zips, audio, tmp_path):
     server.takes_ranges = False
     server.breaks = [100_000]
     fetch_fma_small(tmp_path, server.url)
@@ -240,7 +240,7 @@ def test_a_server_without_ranges_sends_everything_again(server, zips, audio, tmp
     assert server.sent == sum(map(len, zips.values())) + 100_000
 
 
-def test_a_wrong_checksum_is_said_and_the_next_call_starts_over(server, zips, audio, tmp_path):
+def test_a_wrong_checksum_raises_and_the_next_call_starts_over(server, zips, audio, tmp_path):
     (tmp_path / f"{AUDIO}.part").write_bytes(b"of something else")
     with pytest.raises(DataError, match=f"{AUDIO} arrived damaged and was removed; try again"):
         fetch_fma_small(tmp_path, server.url)
@@ -249,7 +249,7 @@ def test_a_wrong_checksum_is_said_and_the_next_call_starts_over(server, zips, au
     check_whole(tmp_path, audio)
 
 
-def test_room_is_looked_for_before_anything_is_fetched(server, zips, audio, tmp_path, monkeypatch):
+def test_free_space_is_checked_before_the_download(server, zips, audio, tmp_path, monkeypatch):
     needed = 2 * sum(map(len, zips.values()))
     with monkeypatch.context() as tight:
         tight.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
@@ -261,7 +261,7 @@ def test_room_is_looked_for_before_anything_is_fetched(server, zips, audio, tmp_
     check_whole(tmp_path, audio)
 
 
-def test_room_for_unpacking_a_zip_that_is_there_is_what_it_holds(server, zips, audio, tmp_path, monkeypatch):
+def test_free_space_for_an_existing_zip_is_the_size_of_its_content(server, zips, audio, tmp_path, monkeypatch):
     for name, content in zips.items():
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(SMALL) * CUT))
@@ -298,13 +298,13 @@ def test_a_disk_that_fills_up_while_unpacking(server, audio, tmp_path, monkeypat
     check_whole(tmp_path, audio)
 
 
-def test_a_killed_unpacking_goes_on(server, zips, audio, tmp_path, monkeypatch):
+def test_a_killed_unpacking_is_resumed(server, zips, audio, tmp_path, monkeypatch):
     for name, content in zips.items():
         (tmp_path / name).write_bytes(content)
     staging = tmp_path / f"{AUDIO}.unpacking"
     there, cut_off, *_ = (staging / name for name in audio if name.endswith(".mp3"))
     there.parent.mkdir(parents=True)
-    there.write_bytes(bytes(CUT))  # zeros of the right length, to see that it is not written again
+    there.write_bytes(bytes(CUT))  # zeros of the right length, to detect that it is written again
     cut_off.write_bytes(bytes(CUT // 2))
     cut_off.with_name(cut_off.name + ".part").write_bytes(b"stale")
     fetch_fma_small(tmp_path, server.url)
@@ -313,10 +313,10 @@ def test_a_killed_unpacking_goes_on(server, zips, audio, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["../outside.mp3", "fma_small/../../outside.mp3", "/outside.mp3"])
-def test_a_zip_that_reaches_out_of_the_folder_is_refused(server, zips, audio, tmp_path, monkeypatch, name):
+def test_a_zip_with_paths_outside_of_the_folder_is_refused(server, zips, audio, tmp_path, monkeypatch, name):
     server.files[AUDIO] = zipped({**audio, name: b"gotcha"})
     publish(monkeypatch, server.files)
-    with pytest.raises(DataError, match="would leave the folder"):
+    with pytest.raises(DataError, match="a path outside of the folder"):
         fetch_fma_small(tmp_path / "data", server.url)
     assert not (tmp_path / "data" / "fma_small").exists()
     assert not list(tmp_path.rglob("outside.mp3"))
@@ -325,27 +325,27 @@ def test_a_zip_that_reaches_out_of_the_folder_is_refused(server, zips, audio, tm
 @pytest.mark.parametrize(
     "damage", [lambda _: b"<html>Please log in</html>", lambda zip: zip[:5000] + bytes(9) + zip[5009:]]
 )
-def test_what_is_no_sound_zip_is_said(server, zips, tmp_path, damage):
+def test_a_damaged_zip_raises(server, zips, tmp_path, damage):
     (tmp_path / AUDIO).write_bytes(damage(zips[AUDIO]))
-    with pytest.raises(DataError, match=f"{AUDIO} is not a sound zip file; remove it and try again"):
+    with pytest.raises(DataError, match=f"{AUDIO} is not an intact zip file; remove it and try again"):
         fetch_fma_small(tmp_path, server.url)
     assert not is_fma_small(tmp_path)
 
 
-def test_another_zip_is_not_taken_for_fmas(server, tmp_path):
+def test_another_zip_raises(server, tmp_path):
     (tmp_path / AUDIO).write_bytes(zipped({"holiday.jpg": b""}))
     with pytest.raises(DataError, match="does not hold fma_small, so it is not FMA's"):
         fetch_fma_small(tmp_path, server.url)
 
 
-def test_a_file_that_is_gone_from_the_server_is_named(server, tmp_path):
+def test_a_missing_file_on_the_server_raises(server, tmp_path):
     del server.files[AUDIO]
     with pytest.raises(DataError, match=f"/fma/{AUDIO} answers 404 Not Found; try again later, or put the file"):
         fetch_fma_small(tmp_path, server.url)
     assert server.sent == 0
 
 
-def test_no_network_is_said(tmp_path):
+def test_no_network_raises(tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
@@ -353,14 +353,14 @@ def test_no_network_is_said(tmp_path):
             fetch_fma_small(tmp_path, url)
 
 
-def test_a_folder_that_cannot_be_made_is_said(server, tmp_path):
+def test_a_folder_that_cannot_be_created_raises(server, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="Writing to .* failed"):
         fetch_fma_small(tmp_path / "file" / "fma", server.url)
 
 
 def test_from_the_server_to_an_archive_the_counts_add_up(server, audio, tmp_path, monkeypatch, capsys):
-    """Interrupted on the way, with one clip that is no music and one track that FMA knows to be broken."""
+    """With an interruption, an undecodable clip and a defective track of FMA."""
     write_fma(tmp_path, [*TRACKS, (3, "Rock", "training", "small"), (99134, "Rock", "training", "small")])
     table = (tmp_path / "fma_metadata" / "tracks.csv").read_bytes()
     broken = {"fma_small/000/000003.mp3": b"no music" * 1000}

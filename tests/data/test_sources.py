@@ -13,7 +13,7 @@ CODECS = {".flac": "flac", ".ogg": "vorbis", ".opus": "libopus", ".mp3": "libmp3
 
 
 def write_song(path, tags=None):
-    """Half a second of music; Ogg keeps tags on the stream, the others on the container."""
+    """Half a second of music; Ogg has tags in the stream, other formats in the container."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = write_audio(path, [music(0.5, 48000)] * 2, CODECS[path.suffix], rate=48000)
     if tags:
@@ -39,7 +39,7 @@ def test_a_song_is_cut_into_clips_that_overlap_by_half_at_most():
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg", ".opus", ".mp3", ".m4a"])
-def test_artists_are_read_wherever_a_container_keeps_its_tags(tmp_path, suffix, capsys):
+def test_artists_are_read_from_the_tags_of_every_container(tmp_path, suffix, capsys):
     for number, tag in enumerate(("artist", "album_artist", None)):
         write_song(tmp_path / "Folk" / f"{number}{suffix}", tag and {tag: "The Same"})
     first, second, third = genre_folders(tmp_path)
@@ -48,14 +48,14 @@ def test_artists_are_read_wherever_a_container_keeps_its_tags(tmp_path, suffix, 
     assert "1 by the tag 'artist', 1 by the tag 'album_artist'" in capsys.readouterr().out
 
 
-def test_songs_without_artists_count_as_their_own_and_that_is_said(tmp_path, capsys):
+def test_songs_without_artists_are_separate_and_reported(tmp_path, capsys):
     for number in range(3):
         write_song(tmp_path / "Folk" / f"{number}.flac")
     assert len({clip.artist for clip in genre_folders(tmp_path)}) == 3
     assert "3 songs name no artist and count as artists of their own" in capsys.readouterr().out
 
 
-def test_a_folder_without_songs_is_said(tmp_path):
+def test_a_folder_without_songs_raises(tmp_path):
     (tmp_path / "notes").mkdir()
     with pytest.raises(DataError, match="needs sub-folders with songs"):
         genre_folders(tmp_path)
@@ -73,7 +73,7 @@ def write_fma(folder, tracks):
         writer.writerows([track, "Name, of Artist", split, subset, genre] for track, genre, split, subset in tracks)
 
 
-def test_fma_small_comes_with_its_official_split(tmp_path, capsys):
+def test_fma_small_has_its_official_split(tmp_path, capsys):
     write_fma(
         tmp_path,
         [
@@ -96,14 +96,14 @@ def test_fma_small_comes_with_its_official_split(tmp_path, capsys):
     assert "1 known to be broken" in capsys.readouterr().out
 
 
-def test_another_table_is_not_taken_for_fmas(tmp_path):
+def test_another_table_raises(tmp_path):
     write_fma(tmp_path, [])
     (tmp_path / "fma_metadata" / "tracks.csv").write_text("a,b\nc,d\n,\n")
     with pytest.raises(DataError, match="not FMA's table"):
         fma_small(tmp_path)
 
 
-def test_fma_small_is_fetched_by_its_name_and_only_when_missing(tmp_path, monkeypatch):
+def test_fma_small_is_downloaded_by_its_name_where_it_is_missing(tmp_path, monkeypatch):
     fetched = []
     monkeypatch.setattr(prepare, "fetch_fma_small", lambda folder: fetched.append(folder) or write_fma(folder, []))
     monkeypatch.setattr(prepare, "build_archive", lambda clips, front_ends, folder: None)
@@ -113,13 +113,13 @@ def test_fma_small_is_fetched_by_its_name_and_only_when_missing(tmp_path, monkey
     assert fetched == [tmp_path / "fma_small"]
 
 
-def test_the_audio_alone_is_not_taken_for_genres(tmp_path):
+def test_fma_audio_without_metadata_raises(tmp_path):
     (tmp_path / "000").mkdir()
     with pytest.raises(DataError, match="name the folder above it"):
         prepare.prepare(prepare.Preparation([tmp_path], tmp_path / "archives", ["dense"]))
 
 
-def test_folders_of_one_name_have_archives_of_their_own(tmp_path, monkeypatch):
+def test_folders_of_one_name_have_separate_archives(tmp_path, monkeypatch):
     built = {}
     monkeypatch.setattr(prepare, "build_archive", lambda clips, front_ends, folder: built.update({folder: clips}))
     monkeypatch.setattr(prepare, "read_data", lambda folders, **_: DataSet(list(folders), [], []))

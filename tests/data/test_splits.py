@@ -19,7 +19,7 @@ def test_no_artist_is_in_two_splits():
             "validation",
             "test",
         }
-    assert split(genres, artists) == splits  # the same every time
+    assert split(genres, artists) == splits  # deterministic
 
 
 def test_fractions_are_of_tracks_not_of_artists():
@@ -34,7 +34,7 @@ def test_three_artists_are_enough():
     assert sorted(split(["Folk"] * 3, ["a", "b", "c"])) == ["test", "training", "validation"]
 
 
-def test_official_splits_are_kept_and_bind_the_artist_in_other_sources():
+def test_official_splits_hold_for_the_artist_in_other_sources():
     known = {}
     assert split(["Folk"] * 2, ["a", "b"], ["test", "training"], split_of=known) == ["test", "training"]
     splits = split(["Folk"] * 6, ["a", "a", "b", "c", "d", "e"], split_of=known)

@@ -14,20 +14,20 @@ def test_augmentation_changes_levels_but_not_shapes():
     assert NO_CHANGE.mix(windows)[0] is windows
 
 
-def test_a_phone_keeps_neither_end_of_the_spectrum_but_the_level():
+def test_a_simulated_phone_is_a_band_pass_of_the_same_level():
     torch.manual_seed(0)
     windows = -40 - 20 * torch.rand(16, 128, 13)
     windows[:, :, 0] = -80  # a pause
-    changed = Augmentation(phone=1.0)._phone(windows)
+    changed = Augmentation(phone=1.0)._simulate_phone(windows)
     torch.testing.assert_close(changed.amax(dim=(1, 2)), windows.amax(dim=(1, 2)))
     assert changed.amin() >= -80
     level = changed[:, :, 1:].mean(dim=(0, 2))
     assert level[-8:].mean() < level[40:80].mean() - 10
     assert level[:4].mean() < level[40:80].mean()
-    assert (changed[:, 60, 0] > -80).any()  # noise fills the pauses
+    assert (changed[:, 60, 0] > -80).any()  # noise in the pause
 
 
-def test_an_equaliser_lifts_whole_bands():
+def test_an_equaliser_changes_whole_bands():
     torch.manual_seed(0)
     windows = torch.full((4, 128, 13), -40.0)
     windows[:, :, 0] = -80
@@ -39,7 +39,7 @@ def test_an_equaliser_lifts_whole_bands():
 def test_mixup_blends_targets_as_it_blends_windows():
     torch.manual_seed(0)
     labels = torch.eye(4).repeat(8, 1)
-    windows = labels[:, :, None].expand(-1, -1, 5)  # each window shows its own label
+    windows = labels[:, :, None].expand(-1, -1, 5)  # each window encodes its own label
     mixed, targets = Augmentation(mixup=0.5).mix(windows, labels)
     torch.testing.assert_close(mixed[:, :, 0], targets)
     torch.testing.assert_close(targets.sum(1), torch.ones(32))

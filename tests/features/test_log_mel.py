@@ -29,13 +29,13 @@ def librosa_sparse(path):
 
 
 @pytest.mark.parametrize("track", TRACKS)
-def test_sparse_is_what_librosa_makes(fma_clips, track):
+def test_sparse_equals_librosa(fma_clips, track):
     difference = np.abs(sparse_of(fma_clips[track], RATE) - librosa_sparse(fma_clips[track]))
     assert (difference <= 80 / 128).mean() > 0.99
 
 
 @pytest.mark.parametrize("track", TRACKS)
-def test_smooth_is_what_librosa_makes(fma_clips, track):
+def test_smooth_equals_librosa(fma_clips, track):
     y, rate = librosa.load(fma_clips[track], sr=22050, mono=True, duration=CLIP_SECONDS)
     expected = librosa.feature.mfcc(y=y, sr=rate, n_mfcc=20)
     waveform = decode(fma_clips[track], RATE, seconds=CLIP_SECONDS)
@@ -44,7 +44,7 @@ def test_smooth_is_what_librosa_makes(fma_clips, track):
 
 
 @pytest.mark.parametrize("track", TRACKS)
-def test_rows_made_from_audio_are_the_prepared_rows(fma_clips, fma_arrays, track):
+def test_features_of_audio_equal_the_prepared_rows(fma_clips, fma_arrays, track):
     index = np.genfromtxt(fma_arrays / "index.csv", delimiter=",", skip_header=1, usecols=0, dtype=int)
     row = int(np.flatnonzero(index == track)[0])
     prepared = {name: np.load(fma_arrays / FORMATS[name].file, mmap_mode="r")[row] for name in ("sparse", "smooth")}
@@ -59,7 +59,7 @@ def test_sparse_reproduces_the_reference_of_whole_songs(songs):
     for name, expected in zip(reference["song"], reference["mel"], strict=True):
         path = next(songs.glob(f"*/{name}.mp3"))
         rate = soundfile.info(path).samplerate
-        if name == "SquireTuckHeavyHeart":  # without a gapless tag FFmpeg starts it at another sample
+        if name == "SquireTuckHeavyHeart":  # it has no gapless tag, and FFmpeg starts at another sample
             sound = soundfile.read(path, frames=round(CLIP_SECONDS * rate), dtype="float32")[0].mean(axis=1)
             log_mel = LogMel(replace(FRONT_ENDS["sparse"], sample_rate=rate))
             decibels = log_mel.clip_features(torch.from_numpy(sound)).numpy()
@@ -71,7 +71,7 @@ def test_sparse_reproduces_the_reference_of_whole_songs(songs):
 
 @pytest.mark.parametrize("name", FRONT_ENDS)
 def test_windows_of_a_clip_are_its_columns(name):
-    """A window cut at inference is the piece of the clip's features that training cuts."""
+    """A window at inference equals the slice of the clip's features in training."""
     config = FRONT_ENDS[name]
     log_mel = LogMel(config)
     clip = torch.from_numpy(music(CLIP_SECONDS, config.sample_rate))
@@ -83,7 +83,7 @@ def test_windows_of_a_clip_are_its_columns(name):
         torch.testing.assert_close(window[1], columns[:, 64 : 64 + config.columns])
 
 
-def test_levels_are_measured_against_the_clip():
+def test_levels_are_relative_to_the_clip():
     loud = torch.from_numpy(music(6))
     quiet = loud * 0.1
     at = torch.tensor([0.0])
@@ -94,7 +94,7 @@ def test_levels_are_measured_against_the_clip():
     assert dense(loud, at).min() >= -80
 
 
-def test_smooth_keeps_the_envelope_of_the_spectrum():
+def test_smooth_preserves_the_envelope_of_the_spectrum():
     config = FRONT_ENDS["smooth"]
     full = LogMel(replace(config, n_mfcc=128, bands=128))
     clip = torch.from_numpy(music(3, config.sample_rate))

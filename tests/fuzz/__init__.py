@@ -1,1 +1,1 @@
-"""Hostile and broken files, made from a seed and a number, each heard in a process that may crash."""
+"""Hostile and broken files, made from a seed and a number, each decoded in a process that may crash."""

@@ -1,4 +1,4 @@
-"""Run mutants and count what became of them; those that were not heard or refused in peace are kept and named."""
+"""Decode mutants and count the outcomes; those that were neither decoded nor refused are printed and stored."""
 
 import argparse
 import sys
@@ -14,9 +14,9 @@ MAX_SECONDS = 30 * 60  # as on the page
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=3000, help="mutants (3000)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first one, to see one again (0)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one, to repeat a single one (0)")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes other mutants (0)")
-    parser.add_argument("--keep", type=Path, help="a folder for the mutants that were not heard or refused in peace")
+    parser.add_argument("--keep", type=Path, help="a folder for the mutants that were neither decoded nor refused")
     arguments = parser.parse_args()
     began, results = time.monotonic(), []
     numbers = range(arguments.first, arguments.first + arguments.count)

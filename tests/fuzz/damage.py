@@ -1,10 +1,10 @@
-"""Damage that knows nothing of formats: any file, bent at random."""
+"""Random damage to files of any format."""
 
 import random
 import struct
 
 Seeds = dict[str, bytes]
-HEAD = 2048  # bytes in which most headers lie
+HEAD = 2048  # bytes, with most headers
 EXTREMES = (0, 1, 2, 7, 8, 63, 64, 65, 127, 128, 255, 256, 1000, 32767, 65535, 0xFFFFF, 192_000, 768_000, 1_000_000)
 EXTREMES += (2**24 - 1, 2**28, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 
@@ -80,8 +80,8 @@ def shuffle(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
 
 def noise(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     name, data = pick(random, seeds)
-    kept = random.choice((0, 4, 12, 64, 512))
-    return name, data[:kept] + random.randbytes(random.choice((1, 100, 10_000, 1_000_000)))
+    size = random.choice((0, 4, 12, 64, 512))
+    return name, data[:size] + random.randbytes(random.choice((1, 100, 10_000, 1_000_000)))
 
 
 def wrong_name(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
@@ -96,7 +96,7 @@ def pick(random: random.Random, seeds: Seeds) -> tuple[str, bytearray]:
 
 
 def extreme(random: random.Random, kind: str) -> int | float:
-    """A number that fits the struct format `kind` and that programs are not prepared for."""
+    """A number that fits the struct format `kind` and is likely to be handled wrongly."""
     if kind[-1] in "fd":
         return random.choice((float("nan"), float("inf"), -1.0, 0.0, 1e-30, 1e9, 1e30, 768_001.0, 3.0))
     bits = 8 * struct.calcsize(kind)

@@ -12,7 +12,7 @@ NAMES = "m3u8 m3u ffconcat mpd sdp pls asx mp3 wav ogg m4a mov mkv txt %d.mp3".s
 
 @dataclass(frozen=True)
 class Bait:
-    """What must never be touched: an address that listens, and a file of sound."""
+    """What must never be accessed: the address of a server, and an audio file."""
 
     address: str  # "127.0.0.1:8000"
     file: Path
@@ -80,7 +80,7 @@ def _playlist(random: random.Random, target: str) -> bytes:
 
 
 def _data_reference(random: random.Random, seeds: Seeds, target: str) -> bytes:
-    """A movie whose samples are said to lie in another file, or that is but a pointer to another movie."""
+    """A movie whose samples are in another file by its headers, or that is only a reference to another movie."""
     address = target.encode() + b"\0"
     pointer = box(b"rmra", box(b"rmda", box(b"rdrf", bytes(4), b"url ", len(address).to_bytes(4, "big"), address)))
     if random.random() < 0.3:

@@ -1,4 +1,4 @@
-"""Feed mutants to a process, and tell what became of each and of the process."""
+"""Decode mutants in a separate process; report the outcome of each and the state of the process."""
 
 import ctypes
 import json
@@ -22,21 +22,21 @@ from tests.fuzz.references import Bait
 from tests.fuzz.seeds import make_seeds, wav
 
 SECONDS_LIMIT = 30  # of wall clock for a mutant, on a busy core
-PEAK_LIMIT = 400  # MB that a mutant may take for a while
-FINE = {"heard", "refused"}
+PEAK_LIMIT = 400  # MB of additional memory for a mutant
+FINE = {"decoded", "refused"}
 IN_OPEN = 0x20
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a mutant.
+    """Outcome of a mutant.
 
     Attributes:
-        outcome: "heard", "refused" (an AudioError), or what is wrong: "crash", "hang", "escaped" (another exception),
-            "badly said", "memory", "files" (left open or behind), "touched" (the bait).
-        detail: how much was heard, the sentence, the signal or the traceback.
-        seconds: that it took.
-        peak: memory that it took for a while, in MB.
+        outcome: "decoded", "refused" (an AudioError), or what is wrong: "crash", "hang", "escaped" (another exception),
+            "bad message", "memory", "files" (left open or behind), "touched" (the bait).
+        detail: decoded seconds, the message, the signal or the traceback.
+        seconds: wall-clock time.
+        peak: additional memory at its peak, in MB.
         memory: of the process afterwards, in MB.
     """
 
@@ -53,19 +53,19 @@ class Result:
 
 
 def run(seed: int, numbers: range, max_seconds: float) -> Iterator[Result]:
-    """Hear at most so many seconds of mutants one after the other; the process is started again where it died."""
+    """Decode at most `max_seconds` of each mutant, one after the other; the process is restarted where it died."""
     with tempfile.TemporaryDirectory(prefix="genre-fuzz-") as name:
         folder = Path(name)
         seeds = make_seeds(folder)
         with _laid_out(folder / "bait") as (bait, touched):
             target = Target(folder, max_seconds)
             for number in numbers:
-                yield target.hear(make(seed, number, seeds, bait), touched)
+                yield target.decode(make(seed, number, seeds, bait), touched)
             target.stop()
 
 
 class Target:
-    """The process that hears, in a folder of its own, with another one for its temporary files."""
+    """The decoding process, in its own folder, with another one for its temporary files."""
 
     def __init__(self, folder: Path, max_seconds: float):
         self.max_seconds = max_seconds
@@ -74,7 +74,7 @@ class Target:
         self.rest.mkdir()
         self._start()
 
-    def hear(self, mutant: Mutant, touched) -> Result:
+    def decode(self, mutant: Mutant, touched) -> Result:
         path = self.songs / mutant.name
         path.write_bytes(mutant.data)
         before, began = self.state, time.monotonic()
@@ -119,7 +119,7 @@ class Target:
         assert self.state, "the target did not start"
 
     def _answer(self, seconds: float) -> dict | None:
-        """The next line from the process, or None when it died or says nothing for so many seconds."""
+        """The next line from the process; None where it died, or after a timeout of so many seconds."""
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         line = self.process.stdout.readline() if ready else b""
         if ready and not line:
@@ -129,7 +129,7 @@ class Target:
 
 @contextmanager
 def _laid_out(folder: Path):
-    """Bait, and a function that names what of it was touched since it was last asked."""
+    """Bait, and a function that lists which of it was accessed since the last call."""
     folder.mkdir()
     file = folder / "bait.wav"
     file.write_bytes(wav((music(2) * 32767).astype("<i2").tobytes()))
@@ -156,8 +156,8 @@ def _laid_out(folder: Path):
 def _welcome(server: socket.socket, visits: list[str]) -> None:
     while True:
         try:
-            visitor, _ = server.accept()
+            connection, _ = server.accept()
         except OSError:  # closed
             return
         visits.append("the address was called")
-        visitor.close()
+        connection.close()

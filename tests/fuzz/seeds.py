@@ -1,4 +1,4 @@
-"""Sound files that mutants are made of: three seconds of music in every container that the project reads."""
+"""Audio files that mutants are derived from: three seconds of music in every container that is decoded."""
 
 import struct
 from pathlib import Path
@@ -46,11 +46,11 @@ LOSSLESS = {
     "wv": "wavpack",
     "alac.m4a": "alac",
 }
-SILENT_SECONDS, SILENT_RATE = 2000, 8000  # longer than the page hears
+SILENT_SECONDS, SILENT_RATE = 2000, 8000  # longer than the limit of the page
 
 
 def make_seeds(folder: Path) -> dict[str, bytes]:
-    """The same bytes each time: the music by container, and `tiny.*` and `silent.*` recordings."""
+    """Deterministic files: the music by container, and `tiny.*` and `silent.*` recordings."""
     seeds = {}
     for name, (codec, options) in CONTAINERS.items():
         sound = music(SECONDS, options.get("rate", RATE))
@@ -67,7 +67,7 @@ def make_seeds(folder: Path) -> dict[str, bytes]:
 
 
 def wav(samples: bytes, *, tag: int = 1, channels: int = 1, rate: int = RATE, bits: int = 16) -> bytes:
-    """A WAV file whose header says what it is told to."""
+    """A WAV file with any header."""
     align = channels * bits // 8
     header = struct.pack(
         "<HHIIHH", tag & 0xFFFF, channels & 0xFFFF, rate & 0xFFFFFFFF, rate * align & 0xFFFFFFFF, align & 0xFFFF, bits

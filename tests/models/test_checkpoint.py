@@ -18,7 +18,7 @@ def copy(tmp_path):
     return shutil.copytree(SHIPPED_FOLDER, tmp_path / "copy")
 
 
-def test_the_shipped_checkpoint_knows_the_eight_genres():
+def test_the_default_checkpoint_has_the_eight_genres():
     checkpoint = load_checkpoint()
     assert checkpoint.labels == "Electronic,Experimental,Folk,Hip-Hop,Instrumental,International,Pop,Rock".split(",")
     assert checkpoint.metrics["test"]["tracks"] == 800
@@ -26,27 +26,27 @@ def test_the_shipped_checkpoint_knows_the_eight_genres():
     assert size < 40e6
 
 
-def test_a_folder_and_a_name_give_the_same(copy):
+def test_a_folder_and_a_name_load_the_same_weights(copy):
     windows = torch.rand(2, 128, 13) * -80
     with torch.inference_mode():
         one, other = (load_checkpoint(name).members["sparse"](windows) for name in ("fma-small", copy))
     assert torch.equal(one, other)
 
 
-def test_an_unknown_name_lists_what_there_is():
+def test_an_unknown_name_lists_the_available_ones():
     with pytest.raises(CheckpointError, match="no checkpoint 'fma-huge'; there is .*fma-small"):
         genre.load("fma-huge")
 
 
 @pytest.mark.parametrize("name", ["hf-hub:not a name", "hf-hub:nobody/nothing@v1"])
-def test_a_hub_name_that_gives_nothing_is_said(monkeypatch, name):
+def test_a_hub_name_that_cannot_be_downloaded_raises(monkeypatch, name):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(CheckpointError, match="could not be had from the Hugging Face Hub"):
+    with pytest.raises(CheckpointError, match="could not be downloaded from the Hugging Face Hub"):
         genre.load(name)
 
 
-def test_changed_weights_never_load(copy):
+def test_weights_with_another_hash_are_not_loaded(copy):
     weights = copy / "sparse" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
@@ -56,7 +56,7 @@ def test_changed_weights_never_load(copy):
 
 
 @pytest.mark.parametrize("damage", ["no json", "no members", "missing member", "wrong labels"])
-def test_a_damaged_checkpoint_is_said(copy, damage):
+def test_a_damaged_checkpoint_raises(copy, damage):
     path = copy / "config.json"
     config = json.loads(path.read_text())
     if damage == "no members":

@@ -28,14 +28,14 @@ def member() -> Member:
     return Member(create_backbone("test_efficientnet", 3, RANDOM), FRONT_ENDS["sparse"], -48.0, 18.0, (128, 64)).eval()
 
 
-def test_imagenet_weights_see_one_channel_as_grey(imagenet_file):
+def test_imagenet_weights_take_one_channel_as_grey(imagenet_file):
     colour = timm.create_model(NAME)
     timm.models.load_checkpoint(colour, str(imagenet_file), remap=True)
     grey = create_backbone(NAME, 3, imagenet_file)
-    picture = torch.randn(2, 1, 64, 64)
+    image = torch.randn(2, 1, 64, 64)
     torch.testing.assert_close(
-        grey.eval().forward_features(picture),
-        colour.eval().forward_features(picture.expand(-1, 3, -1, -1)),
+        grey.eval().forward_features(image),
+        colour.eval().forward_features(image.expand(-1, 3, -1, -1)),
         atol=1e-3,
         rtol=1e-3,
     )
@@ -92,7 +92,7 @@ def test_a_folder_and_a_pickle_of_something_else_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18", NAME])
-def test_each_kind_of_network_is_stored_and_comes_back(tmp_path, name):
+def test_each_kind_of_network_is_saved_and_loaded(tmp_path, name):
     torch.manual_seed(0)
     backbone = create_backbone(name, 3, RANDOM, (128, 64))
     assert backbone.training
@@ -112,20 +112,20 @@ def test_each_kind_of_network_is_stored_and_comes_back(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18", "test_efficientnet"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_weights_from_a_file_see_one_channel_as_grey(tmp_path, name, suffix):
+def test_weights_from_a_file_take_one_channel_as_grey(tmp_path, name, suffix):
     torch.manual_seed(0)
     colour = timm.create_model(name)
     (save_file if suffix == ".safetensors" else torch.save)(colour.state_dict(), tmp_path / f"w{suffix}")
     height, width = size = timm.get_pretrained_cfg(name).input_size[1:]
     grey = create_backbone(name, 3, tmp_path / f"w{suffix}", size)
     assert "state_dict" not in grey.pretrained_cfg
-    picture = torch.randn(1, 1, height, width)
+    image = torch.randn(1, 1, height, width)
     with torch.inference_mode():
-        expected = colour.eval().forward_features(picture.expand(-1, 3, -1, -1))
-        torch.testing.assert_close(grey.eval().forward_features(picture), expected, atol=1e-3, rtol=1e-3)
+        expected = colour.eval().forward_features(image.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(grey.eval().forward_features(image), expected, atol=1e-3, rtol=1e-3)
 
 
-def test_positions_of_a_transformer_follow_the_size(tmp_path):
+def test_position_embeddings_of_a_transformer_are_resized(tmp_path):
     colour = timm.create_model("vit_tiny_patch16_224")
     with torch.no_grad():
         colour.pos_embed[0, 1:] = torch.arange(14).repeat_interleave(14)[:, None] / 14  # the row of each patch
@@ -139,9 +139,9 @@ def test_positions_of_a_transformer_follow_the_size(tmp_path):
 @pytest.mark.parametrize(
     ("name", "size", "reason"),
     [
-        ("efficientformer_l1", (128, 64), "does not take pictures of 128 x 64; it is made for 224 x 224"),
-        ("halonet26t", (128, 130), "does not take pictures of 128 x 130; it is made for 256 x 256"),
-        ("test_vit", (128, 130), "does not take pictures of 128 x 130; it is made for 160 x 160"),
+        ("efficientformer_l1", (128, 64), "does not take images of 128 x 64; it is made for 224 x 224"),
+        ("halonet26t", (128, 130), "does not take images of 128 x 130; it is made for 256 x 256"),
+        ("test_vit", (128, 130), "does not take images of 128 x 130; it is made for 160 x 160"),
         ("deit_tiny_distilled_patch16_224", (128, 64), "head is not one linear layer"),
         ("dla34", (128, 64), "head is not one linear layer"),
     ],
@@ -151,7 +151,7 @@ def test_networks_that_do_not_fit_are_refused(name, size, reason):
         create_backbone(name, 3, RANDOM, size)
 
 
-def test_a_member_comes_back_as_it_was_stored(tmp_path, member):
+def test_a_saved_member_is_loaded_unchanged(tmp_path, member):
     save_member(member, tmp_path / "one", LABELS)
     back = load_member(tmp_path / "one")
     assert back.log_mel.config == member.log_mel.config
@@ -163,7 +163,7 @@ def test_a_member_comes_back_as_it_was_stored(tmp_path, member):
     assert torch.equal(first, again)
 
 
-def test_averaged_weights_lie_between_trainings(member):
+def test_weights_are_averaged_by_their_shares(member):
     tuned = Member(create_backbone("test_efficientnet", 3, RANDOM), FRONT_ENDS["sparse"], -48.0, 18.0, (128, 64)).eval()
     mean = average_weights([member, tuned, tuned], [0.5, 0.25, 0.25]).state_dict()
     for name, old in member.state_dict().items():
@@ -173,7 +173,7 @@ def test_averaged_weights_lie_between_trainings(member):
     torch.testing.assert_close(average_weights([member, tuned], [0.0, 1.0])(windows), tuned(windows), atol=0, rtol=0)
 
 
-def test_timm_alone_opens_a_member(tmp_path, member):
+def test_timm_alone_loads_a_member(tmp_path, member):
     save_member(member, tmp_path / "one", LABELS)
     backbone = timm.create_model(f"local-dir:{tmp_path / 'one'}", pretrained=True).eval()
     windows = torch.rand(2, 128, 13) * -80
@@ -186,7 +186,7 @@ def test_timm_alone_opens_a_member(tmp_path, member):
 
 
 @pytest.mark.parametrize("damage", ["no config", "no weights", "cut weights", "strange settings"])
-def test_a_damaged_member_is_said(tmp_path, member, damage):
+def test_a_damaged_member_raises(tmp_path, member, damage):
     folder = tmp_path / "one"
     save_member(member, folder, LABELS)
     weights, config = folder / "model.safetensors", folder / "config.json"

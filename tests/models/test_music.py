@@ -1,4 +1,4 @@
-"""Telling music from other sound, on made-up features: two clouds that differ in one direction."""
+"""The music detector on synthetic features: two clusters that differ in one direction."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ FEATURES = 32
 
 
 def cloud(centre: float, seed: int, windows: int = 200) -> torch.Tensor:
-    """Features of windows, shape (windows, features); the last feature lies on another scale and never varies."""
+    """Features of windows, shape (windows, features); the last feature has another scale and is constant."""
     features = torch.randn(windows, FEATURES, generator=torch.Generator().manual_seed(seed))
     features[:, :4] += centre
     features[:, -1] = 1000
@@ -38,14 +38,14 @@ def test_fitted_detector_separates_unseen_windows(detector):
     assert (other < 0.5).float().mean() > 0.98
 
 
-def test_stronger_penalty_makes_a_less_certain_detector():
+def test_stronger_penalty_makes_a_less_confident_detector():
     music, other = cloud(1.5, seed=0), cloud(-1.5, seed=1)
     weak, strong = (fit_music_detector(music, other, "sparse", penalty) for penalty in (1e-4, 1.0))
     assert strong.weight.norm() < weak.weight.norm()
     assert log_loss(weak, music, other) < log_loss(strong, music, other)
 
 
-def test_both_sides_count_the_same_however_many_windows_there_are(detector):
+def test_both_classes_have_the_same_weight_whatever_their_sizes(detector):
     assert detector(torch.cat([cloud(0.0, seed=4)])).mean() == pytest.approx(0.5, abs=0.15)
 
 
@@ -55,7 +55,7 @@ def test_song_with_a_spoken_introduction_is_music(detector):
     assert not detector.is_music(cloud(-1.5, seed=7, windows=10))
 
 
-def test_a_recording_of_one_window_is_judged_by_it(detector):
+def test_a_recording_of_one_window_has_its_probability(detector):
     window = cloud(1.5, seed=8, windows=1)
     assert detector.recording(window) == pytest.approx(detector(window).item())
 
@@ -67,7 +67,7 @@ def test_threshold_is_honoured(detector):
     assert not replace(detector, threshold=probability + 1e-6).is_music(recording)
 
 
-def test_saved_detector_comes_back_the_same(detector, tmp_path: Path):
+def test_saved_detector_is_loaded_unchanged(detector, tmp_path: Path):
     saved = replace(detector, threshold=0.123456789)
     save_music_detector(saved, tmp_path)
     loaded = load_music_detector(tmp_path)

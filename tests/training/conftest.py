@@ -8,7 +8,7 @@ from genre.data.formats import FORMATS
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """Two easy genres: energy in the lower or in the upper half of the bands, under noise."""
+    """Two separable genres: energy in the lower or in the upper half of the bands, with noise."""
     folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     splits = ["training"] * 64 + ["validation"] * 32 + ["test"] * 32
     with (folder / "index.csv").open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""train.py as people run it."""
+"""train.py as a command."""
 
 import json
 import re
@@ -20,13 +20,13 @@ SMALL = ["--from-scratch", "--backbone", "test_efficientnet", "--batch-size", "8
 
 
 def run_train(folder, out, *arguments, cwd):
-    """Run the command on one folder or several."""
+    """Run the command on one or more folders."""
     folders = map(str, folder if isinstance(folder, list) else [folder])
     command = [sys.executable, str(ROOT / "train.py"), "--data", *folders, "--out", str(out), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_the_command_trains_fuses_measures_and_saves(folder, tmp_path):
+def test_the_command_trains_fuses_evaluates_and_saves(folder, tmp_path):
     out = tmp_path / "two"
     members = ["--members", "sparse", "smooth"]
     done = run_train(folder, out, *SMALL, *members, "--epochs", "1", "--test", cwd=tmp_path)
@@ -68,7 +68,7 @@ def test_the_runs_of_the_second_stage_are_averaged(folder, tmp_path):
 
 
 def test_arrays_and_songs_train_together(folder, tmp_path):
-    """One genre of the songs is renamed, the other is missing; every source is measured by itself."""
+    """One genre of the songs is renamed, the other is missing; every source is evaluated separately."""
     for number in range(3):
         path = tmp_path / "songs" / "Deep" / f"{number}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,34 +83,34 @@ def test_arrays_and_songs_train_together(folder, tmp_path):
     assert np.load(augmented).any(axis=(1, 2, 3)).sum() == 1  # of the training song alone
 
 
-def test_a_checkpoint_for_other_genres_is_not_measured(folder, tmp_path):
+def test_a_checkpoint_for_other_genres_is_not_evaluated(folder, tmp_path):
     done = run_train(folder, "out", "--evaluate", "fma-small", "--members", "sparse", cwd=tmp_path)
     assert done.returncode == 1
     assert "the data has High, Low" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_command_says_what_is_missing(tmp_path):
-    for folder, said in ((tmp_path / "nowhere", "There is no folder"), (tmp_path, "needs sub-folders with songs")):
+def test_missing_data_is_reported(tmp_path):
+    for folder, message in ((tmp_path / "nowhere", "There is no folder"), (tmp_path, "needs sub-folders with songs")):
         done = run_train(folder, tmp_path / "out", cwd=tmp_path)
         assert done.returncode == 1
-        assert said in done.stderr and "Traceback" not in done.stderr
+        assert message in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.fixture(scope="module")
 def genre_folder(tmp_path_factory, fma_clips):
-    """Real clips of two sorts, cut into short files, as somebody's own collection."""
+    """Real clips of two genres, cut into short files, as a private collection."""
     folder = tmp_path_factory.mktemp("collection")
     for name, tracks in (("Hip-Hop", (2, 5)), ("Experimental", (1069, 1075))):
         (folder / name).mkdir()
         for track in tracks:
             whole = decode(fma_clips[track], 22050).numpy()
-            for part in range(5):
-                cut = whole[part * 6 * 22050 : (part + 1) * 6 * 22050]
-                write_audio(folder / name / f"{track}_{part}.flac", [cut], "flac", rate=22050)
+            for number in range(5):
+                cut = whole[number * 6 * 22050 : (number + 1) * 6 * 22050]
+                write_audio(folder / name / f"{track}_{number}.flac", [cut], "flac", rate=22050)
     return folder
 
 
-def test_a_folder_of_songs_becomes_a_model(genre_folder, tmp_path):
+def test_training_on_a_folder_of_songs(genre_folder, tmp_path):
     out = tmp_path / "checkpoint"
     done = run_train(genre_folder, out, *SMALL, "--epochs", "2", "--augmented-copies", "0", "--test", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -121,7 +121,7 @@ def test_a_folder_of_songs_becomes_a_model(genre_folder, tmp_path):
     assert classifier.classify(genre_folder / "Hip-Hop" / "2_0.flac").windows
 
 
-def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
+def test_fine_tuning_for_new_genres(genre_folder, tmp_path):
     out = tmp_path / "checkpoint"
     member = next(iter(load_checkpoint().members))
     options = [
@@ -145,7 +145,7 @@ def test_a_trained_model_learns_new_genres(genre_folder, tmp_path):
     assert sum(right) >= 15, f"{sum(right)} of {len(right)}"
 
 
-def test_a_killed_command_ends_with_the_same_weights(folder, tmp_path):
+def test_a_resumed_command_ends_with_the_same_weights(folder, tmp_path):
     options = [*SMALL, "--members", "sparse", "--epochs", "3"]
     assert run_train(folder, "whole", *options, cwd=tmp_path).returncode == 0
 
@@ -164,7 +164,7 @@ def test_a_killed_command_ends_with_the_same_weights(folder, tmp_path):
     assert weights[0] == weights[1]
 
 
-def test_two_processes_train_as_well_as_one(folder, tmp_path):
+def test_training_with_two_processes(folder, tmp_path):
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(ROOT / "train.py")]
     options = [*SMALL, "--members", "sparse", "--epochs", "2"]
     command = [sys.executable, *launch, "--data", str(folder), "--out", "two", *options]

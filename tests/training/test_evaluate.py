@@ -8,7 +8,7 @@ from genre.training.evaluate import calibration_error, read_predictions, wilson_
 
 
 def samples(log_probabilities, labels):
-    """Of equal weight; log-probabilities of the members, shape (tracks, labels) each."""
+    """Samples of equal weight from log-probabilities of the members, shape (tracks, labels) each."""
     return Samples(torch.stack(log_probabilities), labels, torch.full((len(labels),), 1 / len(labels)))
 
 
@@ -22,7 +22,7 @@ def noisy_logits(strength, labels, seed):
     return (strength * truth + torch.randn(truth.shape, generator=generator)).log_softmax(-1)
 
 
-def test_fusion_trusts_the_member_that_knows_more():
+def test_fusion_weights_the_more_accurate_member_higher():
     labels = torch.arange(4000) % 4
     good, poor = noisy_logits(2.0, labels, 0), noisy_logits(0.3, labels, 1)
     fusion = fit_fusion(samples([good, poor], labels))
@@ -30,7 +30,7 @@ def test_fusion_trusts_the_member_that_knows_more():
     assert fusion.weights[0] > 3 * fusion.weights[1]
 
 
-def test_a_member_that_fails_on_phone_recordings_counts_less():
+def test_a_member_that_fails_on_phone_recordings_has_a_lower_weight():
     labels = torch.arange(4000) % 4
     plain = [noisy_logits(1.5, labels, seed) for seed in (0, 1)]
     phone = [plain[0], noisy_logits(0.0, labels, 2)]
@@ -39,18 +39,18 @@ def test_a_member_that_fails_on_phone_recordings_counts_less():
     assert after.weights[1] < 0.4
 
 
-def test_a_source_counts_by_its_share_however_few_its_tracks():
-    """Each of two members knows one of the sources; the small source has most of the weight."""
+def test_a_source_is_weighted_by_its_share_whatever_its_size():
+    """Each of two members is accurate on one of the sources; the small source has most of the weight."""
     labels = torch.arange(2200) % 4
     weights = torch.cat([torch.full((2000,), 0.2 / 2000), torch.full((200,), 0.8 / 200)])
-    known, unknown = noisy_logits(1.5, labels, 0), noisy_logits(0.0, labels, 1)
-    first = torch.cat([known[:2000], unknown[2000:]])
-    second = torch.cat([unknown[:2000], known[2000:]])
+    accurate, random = noisy_logits(1.5, labels, 0), noisy_logits(0.0, labels, 1)
+    first = torch.cat([accurate[:2000], random[2000:]])
+    second = torch.cat([random[:2000], accurate[2000:]])
     fusion = fit_fusion(Samples(torch.stack([first, second]), labels, weights))
     assert fusion.weights[1] > 2 * fusion.weights[0]
 
 
-def test_the_temperature_undoes_overconfidence():
+def test_the_temperature_corrects_overconfidence():
     labels = torch.arange(4000) % 4
     overconfident = (4 * noisy_logits(1.5, labels, 0)).log_softmax(-1)
     fusion = fit_fusion(samples([overconfident], labels))
@@ -74,8 +74,8 @@ def test_the_interval_is_wilsons():
     assert wilson_interval(20, 20)[1] == 1
 
 
-def test_the_limits_hold_on_tracks_like_those_they_were_fitted_on():
-    """On tracks like those it was chosen on: the set covers 90 %, a genre named alone is right two times in three."""
+def test_the_limits_hold_on_exchangeable_tracks():
+    """The prediction set covers 90 %, and two in three of the confident predictions are right."""
     labels = torch.arange(8000) % 4
     probabilities = noisy_logits(1.0, labels, 0).exp()
     limits = limits_of(probabilities[::2], labels[::2])
@@ -87,12 +87,12 @@ def test_the_limits_hold_on_tracks_like_those_they_were_fitted_on():
     assert (others.argmax(-1) == truth)[confident].float().mean().item() == pytest.approx(2 / 3, abs=0.03)
 
 
-def test_with_nothing_to_go_by_no_genre_is_named_alone():
+def test_no_prediction_is_confident_at_chance():
     labels = torch.arange(400) % 4
     assert limits_of(torch.full((400, 4), 0.25), labels).confident_from == 1.0
 
 
-def test_a_genre_is_named_alone_only_where_every_source_allows_it():
+def test_the_confidence_limit_holds_for_every_source():
     labels = torch.arange(4000) % 4
     easy, hard = noisy_logits(2.0, labels, 0).exp(), noisy_logits(0.7, labels, 1).exp()
     weights = torch.full((8000,), 1 / 8000)
@@ -101,10 +101,10 @@ def test_a_genre_is_named_alone_only_where_every_source_allows_it():
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_the_predictions_that_ship_give_the_figures_that_ship(split):
+def test_the_stored_predictions_give_the_figures_in_metrics(split):
     tracks, probabilities, labels = read_predictions(SHIPPED / "fma-small" / f"predictions-{split}.csv")
-    confidence, likeliest = probabilities.max(-1)
-    correct = likeliest == labels
+    confidence, predicted = probabilities.max(-1)
+    correct = predicted == labels
     figures = read_metrics(SHIPPED / "fma-small")[split]["FMA-small"]["track"]
     assert len(set(tracks)) == 800
     assert correct.float().mean().item() == pytest.approx(figures["top1"], abs=1e-4)

@@ -17,7 +17,7 @@ TINY = Recipe(
     batch_size=16,
     warmup_epochs=0.2,
     ema_decay=0.9,
-    distillation_weight=0.5,  # the teacher of these tests is noise
+    distillation_weight=0.5,  # the teacher embeddings of these tests are noise
 )
 STAGE = Stage(epochs=2)
 
@@ -35,7 +35,7 @@ def windows_of(folder):
     return Mixture(data, "sparse"), Validation(data, "sparse")
 
 
-def test_a_member_learns_what_parts_the_genres(folder, tmp_path):
+def test_a_member_learns_to_classify(folder, tmp_path):
     training, validation = windows_of(folder)
     member = new_member(training)
     before = validation(member)
@@ -79,7 +79,7 @@ def test_a_run_with_other_settings_is_not_resumed(folder, tmp_path):
         train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, more, state, resume=True)
 
 
-def test_a_loss_that_is_no_number_stops_with_a_hint(folder, tmp_path):
+def test_a_loss_that_is_not_finite_raises(folder, tmp_path):
     training, validation = windows_of(folder)
     member = new_member(training)
     member.std = 0.0

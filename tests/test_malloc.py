@@ -3,7 +3,7 @@ import ctypes
 from genre.malloc import keep_all_freed_memory, keep_freed_memory
 
 
-def test_a_system_without_mallopt_is_left_as_it_is(monkeypatch):
+def test_a_system_without_mallopt_is_not_changed(monkeypatch):
     def on_windows(name):
         raise TypeError("bad argument type for built-in operation")
 

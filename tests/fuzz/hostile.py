@@ -1,4 +1,4 @@
-"""Files that are well-formed and mean harm: headers that lie, bombs, absurd tags and samples."""
+"""Well-formed hostile files: wrong headers, decompression bombs, huge tags, absurd samples."""
 
 import random
 import struct
@@ -11,7 +11,7 @@ from tests.conftest import RATE, music
 from tests.fuzz.damage import Seeds, extreme
 from tests.fuzz.seeds import box, wav
 
-# Where headers keep their numbers: by container, the bytes that mark a place, and offsets from them by type.
+# Numbers in headers: by container, the bytes that mark a position, and offsets from them by type.
 FIELDS = {
     "wav": [(b"fmt ", "<I", (4, 12)), (b"fmt ", "<H", (8, 10, 20, 22)), (b"data", "<I", (4,)), (b"RIFF", "<I", (4,))],
     "f32.wav": [(b"fmt ", "<I", (4, 12)), (b"fmt ", "<H", (8, 10, 20, 22)), (b"fact", "<I", (8,))],
@@ -45,7 +45,7 @@ FIELDS = {
 }
 
 
-def lying_header(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
+def wrong_header(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     name = random.choice(list(FIELDS))
     data = bytearray(seeds[name])
     for mark, kind, offsets in random.choices(FIELDS[name], k=random.choice((1, 1, 2, 3))):
@@ -56,7 +56,7 @@ def lying_header(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     return name, data
 
 
-def lying_wav(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
+def wrong_wav_header(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     samples = random.choice((music(1), music(0.01)))
     rate = random.choice(
         (0, 1, 2, 10, 999, 1000, 4000, RATE, 384_000, 768_000, 768_001, 5_000_000, 2**31 - 1, 2**32 - 1)
@@ -67,7 +67,7 @@ def lying_wav(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     return "wav", wav(data, tag=tag, channels=channels, rate=rate, bits=bits)
 
 
-def no_numbers(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
+def not_finite(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     width = random.choice(("<f4", "<f8"))
     samples = music(2).astype(width)
     strange = (np.nan, -np.nan, np.inf, -np.inf, 1e30, -1e30, 1e-42, 3e38)
@@ -87,7 +87,7 @@ def tiny(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
 
 
 def endless(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
-    """Little to send, hours to hear."""
+    """Small files with hours of audio."""
     name = random.choice(("silent.flac", "silent.aac", "silent.mp3", "mp3", "aac", "ac3", "ogg", "ts", "wav"))
     if name == "wav":
         return name, wav(bytes(1_000_000), rate=random.choice((1, 100, 1000)), bits=8)
@@ -137,14 +137,14 @@ def huge_comments(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
 def index_bomb(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     samples = random.choice((10**5, 10**7, 60_000_000, 178_000_000, 2**31 - 1, 2**32 - 1))
     codec = random.choice((b"mp4a", b"raw ", b"alac", b"sowt", b".mp3"))
-    return "m4a", promised_index(samples, random.choice((0, 1, 4)), codec)
+    return "m4a", declared_index(samples, random.choice((0, 1, 4)), codec)
 
 
 def zip_bomb(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     """A compressed MP4 header that unpacks to hundreds of megabytes."""
     size = random.choice((10**6, 4 * 10**8))
-    promised = random.choice((size, 2**31 - 1, 2**32 - 1))
-    header = box(b"cmov", box(b"dcom", b"zlib"), box(b"cmvd", struct.pack(">I", promised), _packed_zeros(size)))
+    declared = random.choice((size, 2**31 - 1, 2**32 - 1))
+    header = box(b"cmov", box(b"dcom", b"zlib"), box(b"cmvd", struct.pack(">I", declared), _packed_zeros(size)))
     return "mov", box(b"ftyp", b"qt  \0\0\0\0qt  ") + box(b"moov", header)
 
 
@@ -161,8 +161,8 @@ def many_streams(random: random.Random, seeds: Seeds) -> tuple[str, bytes]:
     return name, b"".join(first[:14] + struct.pack("<I", i) + first[18:] for i in range(5000)) + data
 
 
-def promised_index(samples: int, size: int, codec: bytes) -> bytes:
-    """A few bytes of MP4 that promise so many samples of so many bytes; FFmpeg keeps 24 bytes for each."""
+def declared_index(samples: int, size: int, codec: bytes) -> bytes:
+    """An MP4 of a few bytes that declares so many samples of so many bytes; FFmpeg allocates 24 bytes for each."""
     entry = box(codec, bytes(6), struct.pack(">H8xHHHHI", 1, 2, 16, 0, 0, RATE << 16))
     tables = (
         box(b"stsd", struct.pack(">II", 0, 1), entry),
@@ -181,8 +181,7 @@ def promised_index(samples: int, size: int, codec: bytes) -> bytes:
 
 
 def many_tags(count: int) -> bytes:
-    """ID3 frames of as many names; FFmpeg looks through all that it has for each, so ten times as many take a hundred
-    times as long."""
+    """ID3 frames with different names; FFmpeg's time to read them is quadratic in their number."""
     return b"".join(_id3(b"TXXX", b"\x03%d\0x" % i) for i in range(count))
 
 
@@ -214,7 +213,7 @@ def _packed_zeros(size: int) -> bytes:
 
 @cache
 def _png(side: int) -> bytes:
-    """A black picture, small as a file and large in memory."""
+    """A black image, small as a file and large in memory."""
     packer = zlib.compressobj(9)
     rows = b"".join(packer.compress(bytes(side // 8 + 2)) for _ in range(side)) + packer.flush()
     chunks = ((b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b""))
@@ -223,12 +222,12 @@ def _png(side: int) -> bytes:
     )
 
 
-LIES = (
-    lying_header,
-    lying_header,
-    lying_header,
-    lying_wav,
-    no_numbers,
+HOSTILE = (
+    wrong_header,
+    wrong_header,
+    wrong_header,
+    wrong_wav_header,
+    not_finite,
     tiny,
     endless,
     huge_tags,

@@ -1,0 +1,89 @@
+"""Steps of train.py before and after training: summary of the data, evaluation by source, record for metrics.json."""
+
+from pathlib import Path
+
+from genre.data.dataset import DataSet
+from genre.data.splits import SPLITS
+from genre.errors import DataError
+from genre.models.checkpoint import Checkpoint
+from genre.training.evaluate import evaluate, write_predictions
+from genre.training.members import Start
+from genre.training.recipe import Recipe
+
+
+def describe_data(data: DataSet) -> str:
+    """Lines with the genres, and each source's tracks by split and share of a batch."""
+    lines = [f"{len(data.genres)} genres: {', '.join(data.genres)}"]
+    for source, share in zip(data.sources, data.shares, strict=True):
+        counts = ", ".join(f"{len(source.of(split))} {split}" for split in SPLITS)
+        lines.append(f"  {source.name}: {counts}, {len(source.dropped)} unusable; {share:.0%} of each batch")
+    return "\n".join(lines)
+
+
+def evaluate_sources(
+    checkpoint: Checkpoint, data: DataSet, split: str, predictions: Path | None = None
+) -> dict[str, dict]:
+    """Evaluate a checkpoint on a split of each source, and print the figures.
+
+    Args:
+        checkpoint: with the genres of the data.
+        data: sources; those without tracks of the split are left out.
+        split: "validation" or "test".
+        predictions: folder for each track's probabilities, as SOURCE-SPLIT.csv; None writes none.
+
+    Returns:
+        the figures of `genre.training.evaluate.evaluate` by source.
+
+    Raises:
+        DataError: the checkpoint is for other genres.
+    """
+    if checkpoint.labels != data.genres:
+        raise DataError(
+            f"{checkpoint.name} classifies {', '.join(checkpoint.labels)}, the data has {', '.join(data.genres)}; "
+            "--counts-as renames genres, or give all of the sources that it was trained on."
+        )
+    results = {}
+    for source in data.sources:
+        if not len(source.of(split)):
+            continue
+        results[source.name], probabilities = evaluate(checkpoint, source, split)
+        print(format_figures(results[source.name], f"{source.name} {split}"))
+        if predictions:
+            write_predictions(predictions / f"{source.name}-{split}.csv", source, data.genres, split, probabilities)
+    return results
+
+
+def format_figures(figures: dict, title: str) -> str:
+    """Lines with the figures of `genre.training.evaluate.evaluate`."""
+    lines = []
+    for level in ("first_window", "track"):
+        one = figures[level]
+        low, high = one["top1_interval_95"]
+        lines.append(
+            f"{title:>24}  {level.replace('_', ' '):<12}  top-1 {one['top1']:.1%} ({low:.1%} to {high:.1%})  "
+            f"top-3 {one['top3']:.1%}  calibration error {one['calibration_error']:.1%}"
+        )
+    for name, one in figures["members"].items():
+        lines.append(f"{title:>24}  {name:<12}  " + "  ".join(f"{key} {value}" for key, value in one.items()))
+    return "\n".join(lines)
+
+
+def training_record(command: str, start: Start, data: DataSet, recipes: dict[str, Recipe]) -> dict:
+    """The entry `training` of metrics.json, see `genre.models.metrics`.
+
+    Args:
+        command: as it can be repeated.
+        start: initial weights of the members.
+        data: sources that the members were trained on.
+        recipes: of the members, by name.
+    """
+    return {
+        "command": command,
+        "start": str(start),
+        "genres": data.genres,
+        "sources": {
+            source.name: {"share": round(share, 4), **{split: len(source.of(split)) for split in SPLITS}}
+            for source, share in zip(data.sources, data.shares, strict=True)
+        },
+        "members": {name: repr(recipe) for name, recipe in recipes.items()},
+    }
