@@ -21,7 +21,7 @@ def copy(tmp_path):
 def test_the_default_checkpoint_has_the_eight_genres():
     checkpoint = load_checkpoint()
     assert checkpoint.labels == "Electronic,Experimental,Folk,Hip-Hop,Instrumental,International,Pop,Rock".split(",")
-    assert checkpoint.metrics["test"]["tracks"] == 800
+    assert checkpoint.metrics["test"]["FMA-small"]["tracks"] == 800
     size = sum(path.stat().st_size for path in SHIPPED_FOLDER.rglob("*") if path.is_file())
     assert size < 40e6
 
@@ -29,7 +29,7 @@ def test_the_default_checkpoint_has_the_eight_genres():
 def test_a_folder_and_a_name_load_the_same_weights(copy):
     windows = torch.rand(2, 128, 13) * -80
     with torch.inference_mode():
-        one, other = (load_checkpoint(name).members["sparse"](windows) for name in ("fma-small", copy))
+        one, other = (load_checkpoint(name).members["smooth"](windows) for name in ("fma-small", copy))
     assert torch.equal(one, other)
 
 
@@ -47,7 +47,7 @@ def test_a_hub_name_that_cannot_be_downloaded_raises(monkeypatch, name):
 
 
 def test_weights_with_another_hash_are_not_loaded(copy):
-    weights = copy / "sparse" / "model.safetensors"
+    weights = copy / "smooth" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
@@ -62,7 +62,7 @@ def test_a_damaged_checkpoint_raises(copy, damage):
     if damage == "no members":
         del config["members"]
     elif damage == "missing member":
-        shutil.rmtree(copy / "sparse")
+        shutil.rmtree(copy / "smooth")
     elif damage == "wrong labels":
         config["labels"] = config["labels"][:3]
     path.write_text("{" if damage == "no json" else json.dumps(config))
