@@ -143,12 +143,12 @@ def test_stream_yields_nothing_while_a_recording_is_silent(classifier, tmp_path)
     assert [prediction.seconds for prediction in classifier.stream(path)] == [45]
 
 
-def test_the_sparse_member_is_invariant_to_volume(classifier):
+def test_the_whole_member_is_invariant_to_volume(classifier):
     """Its levels are relative to the clip; those of the smooth member are absolute, so the fusion is not invariant."""
-    sparse = classifier.checkpoint.members["sparse"]
+    whole = classifier.checkpoint.members["whole"]
     clip = torch.from_numpy(music(6))
     with torch.inference_mode():
-        loud, quiet = (sparse(sparse.log_mel(c, torch.zeros(1))) for c in (clip, 0.1 * clip))
+        loud, quiet = (whole(whole.log_mel(c, torch.zeros(1))) for c in (clip, 0.1 * clip))
     torch.testing.assert_close(loud, quiet, atol=1e-2, rtol=1e-2)
 
 
