@@ -24,6 +24,23 @@ SHARED = ROOT.parent / "shared"
 RATE = 44100
 
 
+# Tests that drive a browser, start servers, train, kill processes or classify long files: `pytest -m "not slow"` leaves
+# them out, CI runs them.
+SLOW = (
+    *("browser", "fuzz", "hub", "web"),
+    *("training/test_command.py", "data/test_archive.py", "data/test_download.py", "cli/test_command.py"),
+    *("inference/test_cluster.py", "inference/test_explain.py"),
+    *("test_container.py", "test_faults.py", "test_other_systems.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        if path.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def songs() -> Path:
     """Whole Creative-Commons songs in folders by genre, with songs.csv."""
