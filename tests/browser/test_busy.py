@@ -16,15 +16,15 @@ LONG = 2 * SECONDS
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    start = os.environ | {"GENRE_PARALLEL_JOBS": "1", "GENRE_MAX_WAITING": "1"}
+    start = os.environ | {"GENRE_PARALLEL_JOBS": "1", "GENRE_MAX_WAITING": "1", "GENRE_MAX_SECONDS": "3600"}
     with running_app(ROOT, start, tmp_path_factory.mktemp("server")) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def concert(tmp_path_factory):
-    """Half an hour of audio, which occupies the server."""
-    sound = np.tile(music(10, 8000), 180)
+    """An hour of audio, which occupies the server."""
+    sound = np.tile(music(10, 8000), 360)
     return write_audio(tmp_path_factory.mktemp("concert") / "concert.wav", [sound], "pcm_s16le", rate=8000)
 
 
