@@ -92,7 +92,8 @@ def coverage(clock: str, windows: int) -> str:
 
 
 def origin(training: dict) -> str:
-    sources = " and ".join(training["sources"])
+    *others, last = training["sources"]
+    sources = f"{', '.join(others)} and {last}" if others else last
     return f"Image networks, started from {training['start']} and trained on log-mel spectrograms of {sources}. "
 
 
