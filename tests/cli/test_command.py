@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -123,6 +124,9 @@ def test_a_stopped_run_leaves_complete_output_and_no_temporary_files(tmp_path, e
         out = ""
         while ('"sections"' if form == "--json" else str(example)) not in out:
             out += process.stdout.readline()
+        while not any(temporary.iterdir()):  # into which the pipe is copied
+            time.sleep(0.05)
+        time.sleep(0.5)
         for _ in range(2):  # as `timeout` does
             process.send_signal(number)
         out += process.stdout.read()

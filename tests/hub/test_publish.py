@@ -164,10 +164,13 @@ def test_the_card_has_metadata_and_metrics(hub, checkpoint):
     ]  # fmt: skip
     assert card.data.model_name == "mine"
     test = json.loads(METRICS.read_text())["test"]
-    assert {(one.metric_name, one.metric_value, one.dataset_split) for one in card.data.eval_results} == {
-        ("Top-1, track", test["track"]["top1"], "test"),
-        ("Top-1, first window", test["first_window"]["top1"], "test"),
+    results = {(one.dataset_name, one.metric_name, one.metric_value) for one in card.data.eval_results}
+    assert results == {
+        (source, name, figures[level]["top1"])
+        for source, figures in test.items()
+        for level, name in (("track", "Top-1, track"), ("first_window", "Top-1, first window"))
     }
+    assert {one.dataset_split for one in card.data.eval_results} == {"test"}
     assert card.text.count("# mine") == 1
     assert f'genre.load("hf-hub:{REPO}")' in card.text
     assert "](confusion.png)" in card.text
