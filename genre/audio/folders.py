@@ -6,7 +6,7 @@ Files are chosen by their names (`genre.audio.decode.SUFFIXES`); hidden and syst
 import os
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from genre.audio.decode import SUFFIXES
 
@@ -26,12 +26,6 @@ class FoundFiles:
     files: list[Path] = field(default_factory=list)
     others: int = 0
     unreadable: dict[Path, str] = field(default_factory=dict)
-
-
-def is_audio_name(name: str | PurePath) -> bool:
-    """Whether `find_audio` includes a file of this relative path; no folder in it may be hidden either."""
-    path = PurePath(name)
-    return path.suffix.lower() in SUFFIXES and not any(is_left_out(part) for part in path.parts)
 
 
 def find_audio(folder: Path) -> FoundFiles:
