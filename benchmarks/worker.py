@@ -8,7 +8,8 @@ SYSTEM is one of benchmarks/peers.py. The result is the last line printed, as JS
     long FILE CLIP          seconds to classify the file, and bytes of memory before (after one clip) and at the peak
     folder FOLDER SECONDS   number of files of the folder that were classified, stopping after so many seconds
     size                    bytes of the installed packages, of the CUDA libraries among them, and of the weights
-    stages FILE REPEAT      ours only: seconds of the stages of each prediction
+    stages FILE REPEAT      ours only: seconds of the stages of each prediction; those of front ends and networks are
+                            added up over threads that run side by side
 """
 
 import json
@@ -99,10 +100,10 @@ def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
 
 
 class _Stopwatch:
-    """Adds up the time that some methods take, in seconds."""
+    """Adds up the time that some methods take in all threads, in seconds."""
 
     def __init__(self):
-        self.seconds = 0.0
+        self.calls: list[float] = []
 
     def watch(self, owner: object, *methods: str) -> None:
         for name in methods:
@@ -110,16 +111,16 @@ class _Stopwatch:
 
     def read(self) -> float:
         """The seconds since the last read."""
-        seconds, self.seconds = self.seconds, 0.0
-        if seconds == 0:
+        calls, self.calls = self.calls, []
+        if not calls:
             raise RuntimeError("a prediction no longer calls the methods that are timed")
-        return seconds
+        return sum(calls)
 
     def _timed(self, method: Callable) -> Callable:
         def timed(*arguments):
             started = time.perf_counter()
             result = method(*arguments)
-            self.seconds += time.perf_counter() - started
+            self.calls.append(time.perf_counter() - started)
             return result
 
         return timed

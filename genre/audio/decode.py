@@ -151,7 +151,6 @@ class _Source:
     def blocks(self, rate: int, start: float) -> Iterator[np.ndarray]:
         """Audio from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
         first, *others = self.parts
-        number = _choose_track(first, self.notes)
         for part in self.parts:
             try:
                 container = _container(part)
@@ -159,8 +158,13 @@ class _Source:
                 if part is first:
                     raise
                 continue  # a damaged part is left out
+            track = container.streams.best("audio") or container.streams.audio[0]
+            if part is first and len(container.streams.audio) > 1:
+                container.close()  # choosing a track reads the file from its start
+                number = _choose_track(first, self.notes)
+                container = _container(first)
+                track = container.streams.audio[number]
             with container:
-                track = container.streams.audio[number] if part is first else container.streams.best("audio")
                 length = container.duration / av.time_base if container.duration else 0.0
                 if part is not self.parts[-1] and length <= start and length > 0:
                     start -= length
@@ -200,8 +204,6 @@ def _choose_track(file: BinaryIO, notes: list[str]) -> int:
         tracks = container.streams.audio
         best = container.streams.best("audio")
         default = 0 if best is None else [track.index for track in tracks].index(best.index)
-    if len(tracks) == 1:
-        return 0
     order = [default, *(number for number in range(len(tracks)) if number != default)][:MAX_PROBED]
     chosen = next((number for number in order if _has_signal(file, number)), default)
     reason = "the default one" if chosen == default else f"since track {default + 1} is silent"
@@ -247,15 +249,27 @@ def _blocks(
 
 def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
     """Blocks at `rate`, shape (samples, channels), of `BLOCK_SECONDS`: fewer than frames, for less overhead."""
-    resampler, made_for = None, None
+    made_for = fifo = resampler = None
     for frame in decoded:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != made_for:  # the first frame, or the format changes in the middle, as in broadcasts
             _check(frame)
-            yield from map(_packed, resampler.resample(None) if resampler else ())
-            resampler = av.AudioResampler(format="flt", rate=rate, frame_size=round(BLOCK_SECONDS * rate))
-            made_for = shape
-        yield from map(_packed, resampler.resample(frame))
+            yield from _rest(fifo, resampler)
+            fifo, resampler = av.AudioFifo(), av.AudioResampler(format="flt", rate=rate)
+            made_for, block_samples = shape, round(BLOCK_SECONDS * frame.sample_rate)
+        frame.pts = None  # gaps in the time stamps are not filled
+        fifo.write(frame)
+        while fifo.samples >= block_samples:
+            yield from map(_packed, resampler.resample(fifo.read(block_samples)))
+    yield from _rest(fifo, resampler)
+
+
+def _rest(fifo: av.AudioFifo | None, resampler: av.AudioResampler | None) -> Iterator[np.ndarray]:
+    """What is left in both once no frame follows, shape (samples, channels) each."""
+    if fifo is None:
+        return
+    if fifo.samples:
+        yield from map(_packed, resampler.resample(fifo.read()))
     yield from map(_packed, resampler.resample(None))
 
 

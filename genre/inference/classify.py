@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,8 +15,11 @@ from genre.audio.decode import stream
 from genre.audio.silence import SILENCE, level, silent
 from genre.errors import AudioError
 from genre.features.clips import Clip, cut_clips
+from genre.inference.ensemble import PendingOutputs, run_members
 from genre.models.batch_norm import fuse_batch_norm
 from genre.models.checkpoint import Checkpoint, load_checkpoint
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ class _ClipResult:
     Attributes:
         levels: of its windows, shape (windows,), see `genre.audio.silence.level`.
         windows: predictions for its windows.
-        log_probabilities, features: as `Classifier._member_outputs` returns them; None if the clip is silent.
+        log_probabilities: by member, see `PendingOutputs`; None if the clip is silent.
+        features: that the music detector needs, shape (windows, features); None without a detector.
     """
 
     levels: np.ndarray
@@ -184,8 +189,9 @@ class Classifier:
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
         results, notes = [], [] if notes is None else notes
-        for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
-            results.append(self._classify_clip(clip))
+        clips = cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap))
+        for clip, levels, outputs in _one_ahead(map(self._start, clips)):
+            results.append(self._finish(clip, levels, outputs))
             yield self._predict(results, clip.end, notes), clip
         if all(result.log_probabilities is None for result in results):
             raise AudioError("This recording is silent.")
@@ -217,44 +223,29 @@ class Classifier:
             notes=notes,
         )
 
-    def _classify_clip(self, clip: Clip) -> "_ClipResult":
-        """Run the members on a clip, unless all of its windows are silent."""
-        spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
+    def _start(self, clip: Clip) -> tuple[Clip, np.ndarray, PendingOutputs | None]:
+        """Start to run the members on a clip, unless all of its windows are silent.
+
+        Returns:
+            the clip, the levels of its windows, shape (windows,), and the outputs.
+        """
         levels = np.array([self._level(clip, at) for at in clip.window_starts])
-        if levels.max() < SILENCE:
+        return clip, levels, run_members(self.checkpoint, clip) if levels.max() >= SILENCE else None
+
+    def _finish(self, clip: Clip, levels: np.ndarray, outputs: PendingOutputs | None) -> "_ClipResult":
+        """Wait for the outputs of a clip that `_start` began with."""
+        spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
+        if outputs is None:
             return _ClipResult(levels, [Window(*span, {}) for span in spans], None, None)
-        log_probabilities, features = self._member_outputs(clip)
+        log_probabilities, detector = outputs.log_probabilities(), self.checkpoint.music
         by_window = map(self._by_genre, self.checkpoint.window_probabilities(log_probabilities))
         windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
-        return _ClipResult(levels, windows, log_probabilities, features)
+        return _ClipResult(levels, windows, log_probabilities, outputs.features(detector.member) if detector else None)
 
     def _level(self, clip: Clip, at: float) -> float:
         """Level of the window that starts `at` seconds into the recording."""
         first = round((at - clip.start) * self.sample_rate)
         return level(clip.waveform[first : first + round(self.window_seconds * self.sample_rate)].numpy())
-
-    @torch.inference_mode()
-    def _member_outputs(self, clip: Clip) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Run every member on a clip.
-
-        Returns:
-            log-probabilities by member, shape (windows, labels), or (1, labels) for a member whose input is the whole
-            clip; and the features that the music detector needs, shape (windows, features), None without a detector.
-        """
-        starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
-        detector = self.checkpoint.music
-        waveform, log_probabilities, spectra, music_features = clip.raised, {}, {}, None
-        for name, member in self.checkpoint.members.items():
-            log_mel = member.log_mel
-            if (key := log_mel.config.spectrum) not in spectra:  # members with the same settings share a spectrum
-                spectra[key] = log_mel.spectrum(waveform)
-            takes_whole_clip = log_mel.config.window_seconds > self.window_seconds
-            windows = log_mel.windows(spectra[key], torch.zeros(1) if takes_whole_clip else starts)
-            features = member.embed(windows)
-            log_probabilities[name] = member.head(features).float().log_softmax(-1)
-            if detector and detector.member == name:
-                music_features = features
-        return log_probabilities, music_features
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
         pairs = zip(self.labels, probabilities.tolist(), strict=True)
@@ -271,6 +262,16 @@ def load(name: str | Path | None = None) -> Classifier:
         CheckpointError: there is no such checkpoint, or it is incomplete or damaged.
     """
     return Classifier(load_checkpoint(name))
+
+
+def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, each once the next has been made: the members run on a clip while the next one is decoded."""
+    waiting: deque[Item] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _select_windows(outputs: Tensor, mask: Tensor) -> Tensor:

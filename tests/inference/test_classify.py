@@ -5,6 +5,7 @@ import torch
 from genre.errors import AudioError
 from genre.features.clips import cut_clips
 from genre.features.log_mel import TAIL_SECONDS
+from genre.inference.ensemble import run_members
 from tests.conftest import RATE, music, write_audio
 
 
@@ -109,8 +110,11 @@ def test_silence_around_a_song_does_not_change_its_prediction(classifier, tmp_pa
 
 
 def test_members_are_not_run_on_a_silent_clip(classifier, tmp_path, monkeypatch):
-    starts, member_outputs = [], classifier._member_outputs
-    monkeypatch.setattr(classifier, "_member_outputs", lambda clip: starts.append(clip.start) or member_outputs(clip))
+    starts = []
+    monkeypatch.setattr(
+        "genre.inference.classify.run_members",
+        lambda checkpoint, clip: starts.append(clip.start) or run_members(checkpoint, clip),
+    )
     classifier.classify(concatenated(tmp_path, music(30), np.zeros(90 * RATE)))
     assert starts == [0.0]
 
