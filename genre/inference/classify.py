@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +14,9 @@ from genre.audio.decode import stream
 from genre.audio.silence import SILENCE, level, silent
 from genre.errors import AudioError
 from genre.features.clips import Clip, cut_clips
-from genre.inference.ensemble import PendingOutputs, run_members
+from genre.inference.ensemble import run_members
 from genre.models.batch_norm import fuse_batch_norm
 from genre.models.checkpoint import Checkpoint, load_checkpoint
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ class _ClipResult:
     Attributes:
         levels: of its windows, shape (windows,), see `genre.audio.silence.level`.
         windows: predictions for its windows.
-        log_probabilities: by member, see `PendingOutputs`; None if the clip is silent.
+        log_probabilities: by member, see `run_members`; None if the clip is silent.
         features: that the music detector needs, shape (windows, features); None without a detector.
     """
 
@@ -189,9 +186,8 @@ class Classifier:
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
         results, notes = [], [] if notes is None else notes
-        clips = cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap))
-        for clip, levels, outputs in _one_ahead(map(self._start, clips)):
-            results.append(self._finish(clip, levels, outputs))
+        for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
+            results.append(self._classify_clip(clip))
             yield self._predict(results, clip.end, notes), clip
         if all(result.log_probabilities is None for result in results):
             raise AudioError("This recording is silent.")
@@ -223,24 +219,17 @@ class Classifier:
             notes=notes,
         )
 
-    def _start(self, clip: Clip) -> tuple[Clip, np.ndarray, PendingOutputs | None]:
-        """Start to run the members on a clip, unless all of its windows are silent.
-
-        Returns:
-            the clip, the levels of its windows, shape (windows,), and the outputs.
-        """
-        levels = np.array([self._level(clip, at) for at in clip.window_starts])
-        return clip, levels, run_members(self.checkpoint, clip) if levels.max() >= SILENCE else None
-
-    def _finish(self, clip: Clip, levels: np.ndarray, outputs: PendingOutputs | None) -> "_ClipResult":
-        """Wait for the outputs of a clip that `_start` began with."""
+    def _classify_clip(self, clip: Clip) -> "_ClipResult":
+        """Run the members on a clip, unless all of its windows are silent."""
         spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
-        if outputs is None:
+        levels = np.array([self._level(clip, at) for at in clip.window_starts])
+        if levels.max() < SILENCE:
             return _ClipResult(levels, [Window(*span, {}) for span in spans], None, None)
-        log_probabilities, detector = outputs.log_probabilities(), self.checkpoint.music
+        log_probabilities, features = run_members(self.checkpoint, clip)
         by_window = map(self._by_genre, self.checkpoint.window_probabilities(log_probabilities))
         windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
-        return _ClipResult(levels, windows, log_probabilities, outputs.features(detector.member) if detector else None)
+        detector = self.checkpoint.music
+        return _ClipResult(levels, windows, log_probabilities, features[detector.member] if detector else None)
 
     def _level(self, clip: Clip, at: float) -> float:
         """Level of the window that starts `at` seconds into the recording."""
@@ -262,16 +251,6 @@ def load(name: str | Path | None = None) -> Classifier:
         CheckpointError: there is no such checkpoint, or it is incomplete or damaged.
     """
     return Classifier(load_checkpoint(name))
-
-
-def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, each once the next has been made: the members run on a clip while the next one is decoded."""
-    waiting: deque[Item] = deque()
-    for item in items:
-        waiting.append(item)
-        if len(waiting) > 1:
-            yield waiting.popleft()
-    yield from waiting
 
 
 def _select_windows(outputs: Tensor, mask: Tensor) -> Tensor:

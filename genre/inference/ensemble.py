@@ -1,12 +1,11 @@
-"""Run the members of a checkpoint on a clip, in threads, while the caller decodes what follows.
+"""Run the members of a checkpoint on a clip, in threads.
 
 PyTorch would split each operation over OpenMP's threads, which spin while they wait for each other: beside another busy
-process this takes up to thirty times as long, and without spinning a quiet machine is slower by a third. Here, each
-thread runs whole networks on its part of the windows by itself, and waits once.
+process a clip takes three times as long and more, and without spinning a quiet machine is slower by a third. Here each
+thread runs whole networks on its part of the windows, and waits once.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from threading import Barrier
 
@@ -18,43 +17,30 @@ from genre.models.checkpoint import Checkpoint
 from genre.models.member import Member
 
 
-@dataclass(frozen=True)
-class PendingOutputs:
-    """Outputs of the members for the windows of a clip, which are being computed.
+def run_members(checkpoint: Checkpoint, clip: Clip) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Run every member of a checkpoint on the windows of a clip.
 
-    Attributes:
-        chunks: by member, for consecutive windows: features (windows, features) and log-probabilities (windows,
-            labels); a member whose input is the whole clip has one chunk with one row.
+    Returns:
+        by member, log-probabilities (windows, labels) and pooled features (windows, features); of a member whose input
+        is the whole clip both have one row.
     """
-
-    chunks: dict[str, list[Future[tuple[Tensor, Tensor]]]]
-
-    def log_probabilities(self) -> dict[str, Tensor]:
-        """By member, shape (windows, labels), or (1, labels) for a member whose input is the whole clip."""
-        return {name: torch.cat([chunk.result()[1] for chunk in chunks]) for name, chunks in self.chunks.items()}
-
-    def features(self, member: str) -> Tensor:
-        """Pooled features of a member, shape (windows, features)."""
-        return torch.cat([chunk.result()[0] for chunk in self.chunks[member]])
-
-
-def run_members(checkpoint: Checkpoint, clip: Clip) -> PendingOutputs:
-    """Start to run every member of a checkpoint on the windows of a clip; returns at once."""
-    threads = _threads()
-    starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
+    threads, starts = _threads(), torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
     # Tasks start in this order, so one that waits for an earlier one waits for a task that is running or done.
     waveform = threads.submit(lambda: clip.raised)
     spectra: dict[tuple, Future[Tensor]] = {}
     for member in checkpoint.members.values():  # members with the same settings share a spectrum
         if (settings := member.log_mel.config.spectrum) not in spectra:
             spectra[settings] = threads.submit(_spectrum, member, waveform)
-    chunks = {}
+    running = {}
     for name, member in checkpoint.members.items():
         config = member.log_mel.config
         takes_whole_clip = config.window_seconds > checkpoint.window_seconds
         parts = (torch.zeros(1) if takes_whole_clip else starts).chunk(torch.get_num_threads())
-        chunks[name] = [threads.submit(_outputs, member, spectra[config.spectrum], part) for part in parts]
-    return PendingOutputs(chunks)
+        running[name] = [threads.submit(_outputs, member, spectra[config.spectrum], part) for part in parts]
+    log_probabilities, features = {}, {}
+    for name, parts in running.items():
+        features[name], log_probabilities[name] = map(torch.cat, zip(*(part.result() for part in parts), strict=True))
+    return log_probabilities, features
 
 
 @torch.inference_mode()
