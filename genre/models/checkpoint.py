@@ -1,7 +1,8 @@
 """Checkpoints: folders with everything that a prediction depends on.
 
     config.json     name, labels, window_seconds, members [{folder, weight {window, track}, sha256}], temperature
-                    {window, track}, limits {confident_from, prediction_set_from}, music (SHA-256 of the next one)
+                    {window, track}, bias {window, track}, limits {confident_from, prediction_set_from}, music (SHA-256
+                    of the next one)
     music.safetensors  optional: detects music, see `genre.models.music`
     README.md       model card
     metrics.json    training settings and evaluation, see `genre.models.metrics`
@@ -45,14 +46,21 @@ MIN_PROBABILITY = 1e-12  # lower limit, so that the logarithm is finite
 
 @dataclass(frozen=True)
 class Fusion:
-    """Weights of the members, which sum to 1, and a temperature, both fitted on validation."""
+    """Weighted sum of the members' log-probabilities and its calibration, all fitted on validation.
 
-    weights: Tensor  # (members,)
+    Attributes:
+        weights: of the members, shape (members,), with a sum of 1.
+        temperature: divides the weighted sum.
+        bias: added to the result, shape (labels,), in nats; 0 for none.
+    """
+
+    weights: Tensor
     temperature: float
+    bias: Tensor | float = 0.0
 
     def __call__(self, log_probabilities: Tensor) -> Tensor:
         """Members' log-probabilities (members, ..., labels) to calibrated probabilities (..., labels)."""
-        return (torch.tensordot(self.weights, log_probabilities, dims=1) / self.temperature).softmax(-1)
+        return (torch.tensordot(self.weights, log_probabilities, dims=1) / self.temperature + self.bias).softmax(-1)
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,10 @@ def save_checkpoint(
             for name in members
         ],
         "temperature": {"window": window.temperature, "track": track.temperature},
+        "bias": {
+            level: torch.as_tensor(one.bias).expand(len(labels)).tolist()
+            for level, one in zip(LEVELS, (window, track), strict=True)
+        },
         "limits": asdict(limits),
     }
     write_json(folder / "config.json", config)
@@ -184,10 +196,9 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
         if any(_digest(path) != digest for path, digest in _digests(folder, config).items()):
             raise CheckpointError(f"The weights of checkpoint {name or DEFAULT} are damaged; fetch them again.")
         members = {entry["folder"]: load_member(folder / entry["folder"]) for entry in config["members"]}
-        weights = {level: [m["weight"][level] for m in config["members"] if level in m["weight"]] for level in LEVELS}
-        window, track = (Fusion(torch.tensor(weights[level]), float(config["temperature"][level])) for level in LEVELS)
         labels = config["labels"]
-        if len(weights["window"]) != len(window_members(members)) or len(weights["track"]) != len(members):
+        window, track = (_read_fusion(config, level) for level in LEVELS)
+        if len(window.weights) != len(window_members(members)) or len(track.weights) != len(members):
             raise CheckpointError(f"The fusion weights of checkpoint {name or DEFAULT} do not fit its members.")
         if len({member.log_mel.config.sample_rate for member in members.values()}) != 1:
             raise CheckpointError(f"The members of checkpoint {name or DEFAULT} take audio at different sample rates.")
@@ -198,6 +209,15 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
         return Checkpoint(config["name"], labels, members, window, track, limits, music, metrics, card)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
+
+
+def _read_fusion(config: dict, level: str) -> Fusion:
+    """The fusion of a config.json for "window" or "track"; those of earlier versions have no bias."""
+    weights = [member["weight"][level] for member in config["members"] if level in member["weight"]]
+    bias = torch.tensor(config["bias"][level]) if "bias" in config else torch.zeros(len(config["labels"]))
+    if bias.shape != (len(config["labels"]),):
+        raise ValueError("the bias does not fit the labels")
+    return Fusion(torch.tensor(weights), float(config["temperature"][level]), bias)
 
 
 def _read_limits(config: dict) -> ConfidenceLimits:

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 
 import pytest
@@ -55,7 +56,7 @@ def test_weights_with_another_hash_are_not_loaded(copy):
         genre.load(copy)
 
 
-@pytest.mark.parametrize("damage", ["no json", "no members", "missing member", "wrong labels"])
+@pytest.mark.parametrize("damage", ["no json", "no members", "missing member", "wrong labels", "wrong bias"])
 def test_a_damaged_checkpoint_raises(copy, damage):
     path = copy / "config.json"
     config = json.loads(path.read_text())
@@ -63,6 +64,8 @@ def test_a_damaged_checkpoint_raises(copy, damage):
         del config["members"]
     elif damage == "missing member":
         shutil.rmtree(copy / "smooth")
+    elif damage == "wrong bias":
+        config["bias"] = {"window": [0.0], "track": [0.0]}
     elif damage == "wrong labels":
         config["labels"] = config["labels"][:3]
     path.write_text("{" if damage == "no json" else json.dumps(config))
@@ -72,10 +75,11 @@ def test_a_damaged_checkpoint_raises(copy, damage):
 
 def test_one_member_is_enough(tmp_path, example):
     member = Member(create_backbone("test_efficientnet", 2, RANDOM), FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))
-    alone = Fusion(torch.ones(1), 1.0)
-    save_checkpoint(tmp_path / "mine", ["Quiet", "Loud"], {"dense": member}, alone, alone, ConfidenceLimits(0.5, 0.1))
+    alone, biased = Fusion(torch.ones(1), 1.0), Fusion(torch.ones(1), 1.0, torch.tensor([9.0, 0.0]))
+    save_checkpoint(tmp_path / "mine", ["Quiet", "Loud"], {"dense": member}, alone, biased, ConfidenceLimits(0.5, 0.1))
     prediction = genre.load(tmp_path / "mine").classify(example)
     assert set(prediction.probabilities) == {"Quiet", "Loud"}
+    assert prediction.confidence > 0.99  # by the bias, which is stored
     assert prediction.checkpoint == "mine"
 
 
@@ -84,3 +88,5 @@ def test_fusion_adds_weighted_log_probabilities():
     fused = Fusion(torch.tensor([0.75, 0.25]), 0.5)(torch.stack([first, second]))
     expected = torch.tensor([0.8**1.5 * 0.4**0.5, 0.2**1.5 * 0.6**0.5])
     torch.testing.assert_close(fused, expected / expected.sum())
+    biased = Fusion(torch.tensor([0.75, 0.25]), 0.5, torch.tensor([0.0, 1.0]))(torch.stack([first, second]))
+    assert biased[1] / biased[0] == pytest.approx(expected[1] / expected[0] * math.e)

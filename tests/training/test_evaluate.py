@@ -50,6 +50,18 @@ def test_a_source_is_weighted_by_its_share_whatever_its_size():
     assert fusion.weights[1] > 2 * fusion.weights[0]
 
 
+def test_the_bias_corrects_a_neglected_genre_and_only_that():
+    labels = torch.arange(4000) % 4
+    fair = noisy_logits(1.5, labels, 0)
+    neglected = (fair - torch.tensor([1.0, 0, 0, 0])).log_softmax(-1)
+    for given, size in ((neglected, 0.3), (fair, 0.0)):
+        fusion = fit_on_both(samples([given], labels), samples([given], labels))
+        assert fusion.bias[0] - fusion.bias[1:].mean() == pytest.approx(size, abs=0.15)
+    corrected = fit_on_both(samples([neglected], labels), samples([neglected], labels))(neglected[None])
+    recall = (corrected.argmax(-1) == labels)[labels == 0].float().mean()
+    assert recall > (neglected.argmax(-1) == labels)[labels == 0].float().mean() + 0.05
+
+
 def test_the_temperature_corrects_overconfidence():
     labels = torch.arange(4000) % 4
     overconfident = (4 * noisy_logits(1.5, labels, 0)).log_softmax(-1)
