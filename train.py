@@ -50,12 +50,13 @@ def main() -> None:
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
         if arguments.data:
-            known = load_checkpoint(arguments.evaluate or arguments.start_from) if needs_checkpoint(arguments) else None
+            name = arguments.evaluate or arguments.start_from
+            known = load_checkpoint(name) if name else None
             arguments.members = arguments.members or default_members(arguments, known)
             with accelerator.main_process_first(), only_first_prints(accelerator):
                 data = prepare(preparation(arguments))  # so that the other processes find complete archives
             accelerator.print(describe_data(data))
-            if arguments.evaluate:
+            if known and arguments.evaluate:
                 evaluate_sources(known, data, arguments.split, arguments.predictions)
             else:
                 train(accelerator, arguments, data, known)
@@ -65,10 +66,6 @@ def main() -> None:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped; downloads, archives and finished epochs are kept. --resume continues after the last epoch.")
-
-
-def needs_checkpoint(arguments: argparse.Namespace) -> bool:
-    return bool(arguments.evaluate or arguments.start_from)
 
 
 def default_members(arguments: argparse.Namespace, known: Checkpoint | None) -> list[str]:
@@ -149,7 +146,7 @@ def publish(arguments: argparse.Namespace) -> None:
         print(f"  {size:>12,} bytes  {path}")
     if arguments.dry_run:
         print("Nothing was uploaded: this was a dry run.")
-    elif arguments.space:
+    elif arguments.space and published.tag:
         print(push_space(arguments.push, arguments.space, published.tag, public=arguments.public))
 
 

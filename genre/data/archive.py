@@ -15,6 +15,7 @@ import csv
 import hashlib
 import multiprocessing
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,8 @@ class _Store:
     """One front end's features and their state; the axes of both begin with clips and, if any, copies."""
 
     front_end: str
-    features: np.ndarray
-    done: np.ndarray
+    features: np.memmap
+    done: np.memmap
 
     def flush(self) -> None:
         self.features.flush()
@@ -121,7 +122,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
 
 
 def _fill(
-    stores: list[_Store], clips: list[AudioClip], places: list[tuple[int, ...]], title: str, processes: int | None
+    stores: list[_Store], clips: list[AudioClip], places: Sequence[tuple[int, ...]], title: str, processes: int | None
 ) -> None:
     """Decode the clips at those of these places whose state is `TO_DO` in a store."""
     to_do = [place for place in places if any(store.done[place] == TO_DO for store in stores)]

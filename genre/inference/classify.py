@@ -110,13 +110,13 @@ class _ClipResult:
     Attributes:
         levels: of its windows, shape (windows,), see `genre.audio.silence.level`.
         windows: predictions for its windows.
-        log_probabilities, features: as `Classifier._member_outputs` returns them; None if the clip is silent.
+        log_probabilities, features: as `Classifier._member_outputs` returns them; empty if the clip is silent.
     """
 
     levels: np.ndarray
     windows: list[Window]
-    log_probabilities: dict[str, Tensor] | None
-    features: Tensor | None
+    log_probabilities: dict[str, Tensor]
+    features: Tensor
 
 
 class Classifier:
@@ -187,7 +187,7 @@ class Classifier:
         for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
             results.append(self._classify_clip(clip))
             yield self._predict(results, clip.end, notes), clip
-        if all(result.log_probabilities is None for result in results):
+        if not any(result.log_probabilities for result in results):
             raise AudioError("This recording is silent.")
 
     def _predict(self, results: list["_ClipResult"], seconds: float, notes: list[str]) -> Prediction | None:
@@ -222,7 +222,7 @@ class Classifier:
         spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
         levels = np.array([self._level(clip, at) for at in clip.window_starts])
         if levels.max() < SILENCE:
-            return _ClipResult(levels, [Window(*span, {}) for span in spans], None, None)
+            return _ClipResult(levels, [Window(*span, {}) for span in spans], {}, torch.empty(0))
         log_probabilities, features = self._member_outputs(clip)
         by_window = map(self._by_genre, self.checkpoint.window_probabilities(log_probabilities))
         windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
@@ -234,16 +234,16 @@ class Classifier:
         return level(clip.waveform[first : first + round(self.window_seconds * self.sample_rate)].numpy())
 
     @torch.inference_mode()
-    def _member_outputs(self, clip: Clip) -> tuple[dict[str, Tensor], Tensor | None]:
+    def _member_outputs(self, clip: Clip) -> tuple[dict[str, Tensor], Tensor]:
         """Run every member on a clip.
 
         Returns:
             log-probabilities by member, shape (windows, labels), or (1, labels) for a member whose input is the whole
-            clip; and the features that the music detector needs, shape (windows, features), None without a detector.
+            clip; and the features that the music detector needs, shape (windows, features), empty without one.
         """
         starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
         detector = self.checkpoint.music
-        waveform, log_probabilities, spectra, music_features = clip.raised, {}, {}, None
+        waveform, log_probabilities, spectra, music_features = clip.raised, {}, {}, torch.empty(0)
         for name, member in self.checkpoint.members.items():
             log_mel = member.log_mel
             if (key := log_mel.config.spectrum) not in spectra:  # members with the same settings share a spectrum

@@ -127,7 +127,7 @@ def fit_examples(examples: Examples) -> MusicDetector:
 def log_loss(detector: MusicDetector, music: Tensor, not_music: Tensor) -> float:
     """Mean negative log-likelihood of two sets of windows of equal weight, shape (windows, features) each."""
     sides = detector.logits(music), -detector.logits(not_music)
-    return -sum(torch.nn.functional.logsigmoid(logits).mean() for logits in sides).item() / 2
+    return -torch.stack([torch.nn.functional.logsigmoid(logits).mean() for logits in sides]).mean().item()
 
 
 def embed_training(member: Member, windows: Windows) -> Tensor:
