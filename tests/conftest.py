@@ -25,8 +25,8 @@ SHARED = ROOT.parent / "shared"
 RATE = 44100
 
 
-# Files of tests that drive a browser, start servers, train or kill processes. `pytest -m "not slow"` leaves them out, and
-# single tests that are marked where they stand; CI runs all.
+# Files of tests that drive a browser, start servers, train or kill processes. `pytest -m "not slow"` leaves them out,
+# and single tests that are marked where they stand; CI runs all.
 SLOW = (
     *("browser", "fuzz", "hub", "web"),
     *("training/test_command.py", "training/test_loop.py", "data/test_archive.py", "data/test_download.py"),
