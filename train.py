@@ -152,6 +152,21 @@ def publish(arguments: argparse.Namespace) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_data_options(parser)
+    _add_training_options(parser)
+    _add_evaluation_options(parser)
+    _add_publishing_options(parser)
+    arguments = parser.parse_args()
+    if arguments.backbone and arguments.start_from:
+        parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
+    if not arguments.data and not arguments.push:
+        parser.error("give --data to train or to evaluate, or --push to publish")
+    if arguments.shares and len(arguments.shares) != len(arguments.data):
+        parser.error("give as many --shares as folders of --data")
+    return arguments
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="music or prepared arrays, see above")
     add("--shares", type=float, nargs="+", metavar="S", help="of each DIR in a batch (by the root of its size)")
@@ -167,6 +182,10 @@ def parse_arguments() -> argparse.Namespace:
         add(f"--{split}-fraction", type=_fraction, default=0.1, metavar="F", help="of the artists held out (0.1)")
     add("--augmented-copies", type=int, default=4, metavar="N", help="of each training clip of genre folders (4)")
     add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
     add(
         "--members",
@@ -193,33 +212,27 @@ def parse_arguments() -> argparse.Namespace:
         ("batch-size", int, "windows of a step, over all processes"),
         ("seed", int, "of everything random"),
     ):
-        add(
-            f"--{name}",
-            type=kind,
-            metavar="N",
-            help=f"{meaning} (default: see genre/training/recipe.py)",
-        )
+        add(f"--{name}", type=kind, metavar="N", help=f"{meaning} (default: see genre/training/recipe.py)")
     add("--resume", action="store_true", help="continue after the last finished epoch")
+
+
+def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--test", action="store_true", help="also read the test splits, for the finished checkpoint")
     add("--evaluate", metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
     add("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
     add("--predictions", type=Path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
-    hub = parser.add_argument_group(
+
+
+def _add_publishing_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group(
         "publishing", "needs `hf auth login` or HF_TOKEN; without --data, the checkpoint in --out"
-    )
-    hub.add_argument("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
-    hub.add_argument("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
-    hub.add_argument("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
-    hub.add_argument("--public", action="store_true", help="make what is created public (private)")
-    hub.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
-    arguments = parser.parse_args()
-    if arguments.backbone and arguments.start_from:
-        parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
-    if not arguments.data and not arguments.push:
-        parser.error("give --data to train or to evaluate, or --push to publish")
-    if arguments.shares and len(arguments.shares) != len(arguments.data):
-        parser.error("give as many --shares as folders of --data")
-    return arguments
+    ).add_argument
+    add("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
+    add("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
+    add("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
+    add("--public", action="store_true", help="make what is created public (private)")
+    add("--dry-run", action="store_true", help="only show what would be uploaded")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -90,7 +90,7 @@ def embed_recording(member: Member, path: Path, seconds: float | None) -> Tensor
 
 
 def area_under_curve(higher: Tensor, lower: Tensor) -> float:
-    """How often one of the first scores is above one of the second, ties counting half."""
+    """AUROC: how often one of the first scores, shape (scores,), is above one of the second; ties count half."""
     above = torch.cat([torch.ones(len(higher)), torch.zeros(len(lower))])
     return float(roc_auc_score(above, torch.cat([higher, lower])))
 

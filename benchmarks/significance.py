@@ -58,7 +58,7 @@ def calibration(predictions: Path) -> str:
 
 
 def errors_if_calibrated(confidence: Tensor) -> Tensor:
-    """Calibration errors of simulated models that are right as often as their confidence, shape (tracks,), says.
+    """Calibration errors of simulated models whose accuracy equals their confidence, shape (tracks,).
 
     Returns:
         shape (simulations,).
@@ -69,7 +69,7 @@ def errors_if_calibrated(confidence: Tensor) -> Tensor:
 
 
 def _correct_by_track(path: Path) -> dict[str, bool]:
-    """Whether each track's likeliest genre is the true one, by track id."""
+    """Whether each track's most probable genre is the true one, by track id."""
     tracks, probabilities, labels = read_predictions(path)
     return dict(zip(tracks, (probabilities.argmax(-1) == labels).tolist(), strict=True))
 

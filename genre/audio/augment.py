@@ -4,7 +4,8 @@ Codecs and filters are FFmpeg's, through PyAV, which is installed already, encod
 every parameter as an argument. audiomentations would add librosa, numba and a soxr older than 1.0, draws from global
 random states and has no AAC or Opus; torch-audiomentations has no codec at all, and pedalboard is under the GPL.
 
-Log-mel arrays are augmented by `genre.features.augment` instead.
+Waveforms are mono, float32, shape (samples,), and the results as long; `rate` is their sample rate, in Hz. Log-mel
+arrays are augmented by `genre.features.augment` instead.
 """
 
 import io

@@ -106,6 +106,15 @@ def augment_archive(
 def clip_features(path: str | Path, start: float, front_ends: list[str], copy: int | None = None) -> list[np.ndarray]:
     """The features of a clip, or of one of its augmented copies: a row of each front end's array.
 
+    Args:
+        path: of the file.
+        start: of the clip in the file, in seconds.
+        front_ends: names in `FRONT_ENDS`.
+        copy: number of the augmented copy; None for the clip itself.
+
+    Returns:
+        integers, shape (bands or coefficients, columns) for each front end, see `genre.data.formats`.
+
     Raises:
         AudioError: the file cannot be decoded, or is silent where the clip is.
     """

@@ -41,7 +41,7 @@ class Source:
     dropped: list[str]  # track ids left out
 
     def of(self, split: str) -> np.ndarray:
-        """Positions of a split's tracks in this source."""
+        """Positions of a split's tracks in this source, shape (tracks,) int."""
         return np.flatnonzero(self.splits == split)
 
 

@@ -111,6 +111,6 @@ def _cells(values: Sequence[str | float]) -> list[str]:
 def _escape_formula(text: str) -> str:
     """Protect against CSV injection: spreadsheets evaluate a cell that begins like a formula.
 
-    File names and genres come from strangers. The leading apostrophe marks a cell as text (OWASP, "CSV Injection").
+    File names and genres are untrusted input. The leading apostrophe marks a cell as text (OWASP, "CSV Injection").
     """
     return "'" + text if text.startswith(FORMULA_STARTS) else text

@@ -187,7 +187,7 @@ class _Run:
     def _batches(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Tracks and windows of every step; a thread reads the next ones meanwhile.
 
-        All processes shuffle alike and take their share of each batch.
+        All processes draw the same batches and take their share of each batch.
         """
         accelerator, steps = self.accelerator, self.steps_per_epoch
         batches = self.training.batches(steps, self.recipe.batch_size, generator)
