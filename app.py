@@ -84,7 +84,7 @@ def main() -> None:
         sys.exit(f"app.py: {error}")
     keep_freed_memory()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # jobs share the cores
-    processing_utils.async_transport = addresses.BoundedTransport()
+    processing_utils.async_transport = addresses.BoundedTransport()  # type: ignore[assignment]  # declared None
     page = build_page(models)
     uploads.keep_clean(page)
     page.launch(

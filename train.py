@@ -50,12 +50,13 @@ def main() -> None:
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
         if arguments.data:
-            known = load_checkpoint(arguments.evaluate or arguments.start_from) if needs_checkpoint(arguments) else None
+            name = arguments.evaluate or arguments.start_from
+            known = load_checkpoint(name) if name else None
             arguments.members = arguments.members or default_members(arguments, known)
             with accelerator.main_process_first(), only_first_prints(accelerator):
                 data = prepare(preparation(arguments))  # so that the other processes find complete archives
             accelerator.print(describe_data(data))
-            if arguments.evaluate:
+            if known and arguments.evaluate:
                 evaluate_sources(known, data, arguments.split, arguments.predictions)
             else:
                 train(accelerator, arguments, data, known)
@@ -65,10 +66,6 @@ def main() -> None:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped; downloads, archives and finished epochs are kept. --resume continues after the last epoch.")
-
-
-def needs_checkpoint(arguments: argparse.Namespace) -> bool:
-    return bool(arguments.evaluate or arguments.start_from)
 
 
 def default_members(arguments: argparse.Namespace, known: Checkpoint | None) -> list[str]:
@@ -149,12 +146,27 @@ def publish(arguments: argparse.Namespace) -> None:
         print(f"  {size:>12,} bytes  {path}")
     if arguments.dry_run:
         print("Nothing was uploaded: this was a dry run.")
-    elif arguments.space:
+    elif arguments.space and published.tag:
         print(push_space(arguments.push, arguments.space, published.tag, public=arguments.public))
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_data_options(parser)
+    _add_training_options(parser)
+    _add_evaluation_options(parser)
+    _add_publishing_options(parser)
+    arguments = parser.parse_args()
+    if arguments.backbone and arguments.start_from:
+        parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
+    if not arguments.data and not arguments.push:
+        parser.error("give --data to train or to evaluate, or --push to publish")
+    if arguments.shares and len(arguments.shares) != len(arguments.data):
+        parser.error("give as many --shares as folders of --data")
+    return arguments
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="music or prepared arrays, see above")
     add("--shares", type=float, nargs="+", metavar="S", help="of each DIR in a batch (by the root of its size)")
@@ -170,6 +182,10 @@ def parse_arguments() -> argparse.Namespace:
         add(f"--{split}-fraction", type=_fraction, default=0.1, metavar="F", help="of the artists held out (0.1)")
     add("--augmented-copies", type=int, default=4, metavar="N", help="of each training clip of genre folders (4)")
     add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
     add(
         "--members",
@@ -196,33 +212,27 @@ def parse_arguments() -> argparse.Namespace:
         ("batch-size", int, "windows of a step, over all processes"),
         ("seed", int, "of everything random"),
     ):
-        add(
-            f"--{name}",
-            type=kind,
-            metavar="N",
-            help=f"{meaning} (default: see genre/training/recipe.py)",
-        )
+        add(f"--{name}", type=kind, metavar="N", help=f"{meaning} (default: see genre/training/recipe.py)")
     add("--resume", action="store_true", help="continue after the last finished epoch")
+
+
+def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--test", action="store_true", help="also read the test splits, for the finished checkpoint")
     add("--evaluate", metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
     add("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
     add("--predictions", type=Path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
-    hub = parser.add_argument_group(
+
+
+def _add_publishing_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group(
         "publishing", "needs `hf auth login` or HF_TOKEN; without --data, the checkpoint in --out"
-    )
-    hub.add_argument("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
-    hub.add_argument("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
-    hub.add_argument("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
-    hub.add_argument("--public", action="store_true", help="make what is created public (private)")
-    hub.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
-    arguments = parser.parse_args()
-    if arguments.backbone and arguments.start_from:
-        parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
-    if not arguments.data and not arguments.push:
-        parser.error("give --data to train or to evaluate, or --push to publish")
-    if arguments.shares and len(arguments.shares) != len(arguments.data):
-        parser.error("give as many --shares as folders of --data")
-    return arguments
+    ).add_argument
+    add("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
+    add("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
+    add("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
+    add("--public", action="store_true", help="make what is created public (private)")
+    add("--dry-run", action="store_true", help="only show what would be uploaded")
 
 
 def _pair(text: str) -> tuple[str, str]:

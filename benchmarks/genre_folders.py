@@ -30,7 +30,7 @@ def find_songs(folder: Path, tracks: Path | None, counts_as: dict[str, str], lab
 
 
 def measure(classifier: genre.Classifier, songs: dict[Path, str], seconds: float | None) -> dict[str, dict[str, int]]:
-    """Counts by genre: songs, the likeliest genre right, among the three likeliest, named alone, right then."""
+    """Counts by genre: songs, those right by top-1 and by top-3, confident predictions, and right ones of these."""
     counts: dict[str, dict[str, int]] = defaultdict(
         lambda: dict.fromkeys(("songs", "top1", "top3", "alone", "right"), 0)
     )

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from benchmarks.make_not_music import make
@@ -89,9 +90,9 @@ def embed_recording(member: Member, path: Path, seconds: float | None) -> Tensor
 
 
 def area_under_curve(higher: Tensor, lower: Tensor) -> float:
-    """How often one of the first scores is above one of the second, ties counting half."""
-    differences = higher[:, None] - lower
-    return ((differences > 0).float() + 0.5 * (differences == 0)).mean().item()
+    """AUROC: how often one of the first scores, shape (scores,), is above one of the second; ties count half."""
+    above = torch.cat([torch.ones(len(higher)), torch.zeros(len(lower))])
+    return float(roc_auc_score(above, torch.cat([higher, lower])))
 
 
 def count(flags: Tensor) -> str:

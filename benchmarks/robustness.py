@@ -1,4 +1,4 @@
-"""How well do predictions withstand changes of the recording: level, filters, codecs, rooms, phones?
+"""Robustness of predictions against changes of the recording: level, filters, codecs, rooms, phones.
 
     python -m benchmarks.robustness songs SONGS [--checkpoint NAME] [--note]
     python -m benchmarks.robustness validation DATA [--checkpoint NAME]
@@ -39,35 +39,35 @@ BIT_RATE = 64  # kb/s
 GOAL = 0.85  # fraction of the changed songs with the same genre as before
 
 
-def softer(song: Path) -> Path:
-    return sox(song, song.with_name("softer.wav"), "gain -20")
+def attenuate(song: Path) -> Path:
+    return sox(song, song.with_name("attenuated.wav"), "gain -20")
 
 
-def muffled(song: Path) -> Path:
-    return sox(song, song.with_name("muffled.wav"), "sinc -8000")
+def low_pass(song: Path) -> Path:
+    return sox(song, song.with_name("low-pass.wav"), "sinc -8000")
 
 
-def squeezed(song: Path) -> Path:
-    return sox(song, "-C", BIT_RATE, song.with_name("squeezed.mp3"), "gain -1")
+def encode_mp3(song: Path) -> Path:
+    return sox(song, "-C", BIT_RATE, song.with_name("encoded.mp3"), "gain -1")
 
 
-def phoned(song: Path) -> Path:
+def simulate_phone(song: Path) -> Path:
     """A phone's recording across a room, with noise."""
     room = sox(song, song.with_name("room.wav"), f"gain -6 remix - reverb 50 50 60 rate {RATE}")
     noise = sox("-n", "-r", RATE, song.with_name("noise.wav"), f"synth {LONGEST_SECONDS} pinknoise")
-    music, hiss = decode(room, RATE), decode(noise, RATE)
-    level = music.square().mean().sqrt() / hiss.square().mean().sqrt() * 10 ** (-NOISE_BELOW / 20)
-    length = len(music) / RATE
+    signal, background = decode(room, RATE), decode(noise, RATE)
+    level = signal.square().mean().sqrt() / background.square().mean().sqrt() * 10 ** (-NOISE_BELOW / 20)
+    length = len(signal) / RATE
     mixture = ("-m", "-v", 1, room, "-v", level.item(), noise)
     band = sox(*mixture, song.with_name("band.wav"), f"sinc 300-7000 trim 0 {length}")
     return encode_aac(band, song.with_name("phone.m4a"))
 
 
 VARIANTS: dict[str, Callable[[Path], Path]] = {
-    "20 dB softer": softer,
-    "nothing above 8 kHz": muffled,
-    f"mp3 of {BIT_RATE} kb/s": squeezed,
-    "a phone in a room (300 to 7,000 Hz, reverberation, noise 25 dB below, mono, AAC of 64 kb/s)": phoned,
+    "20 dB softer": attenuate,
+    "nothing above 8 kHz": low_pass,
+    f"mp3 of {BIT_RATE} kb/s": encode_mp3,
+    "a phone in a room (300 to 7,000 Hz, reverberation, noise 25 dB below, mono, AAC of 64 kb/s)": simulate_phone,
 }
 AUGMENTATIONS = {
     "unchanged": None,

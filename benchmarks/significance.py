@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import bootstrap
 from torch import Tensor
 
 from genre.hub.card import add_note
@@ -32,9 +33,9 @@ def compare(old: Path, new: Path) -> str:
     if before.keys() != after.keys():
         sys.exit("The two files hold different tracks.")
     pairs = np.array([(before[track], after[track]) for track in before], dtype=float)
-    chosen = np.random.default_rng(0).integers(0, len(pairs), size=(RESAMPLES, len(pairs)))
-    differences = (pairs[:, 1] - pairs[:, 0])[chosen].mean(axis=1)
-    low, high = np.quantile(differences, [0.025, 0.975])
+    options = {"n_resamples": RESAMPLES, "method": "percentile", "rng": np.random.default_rng(0)}
+    resampled = bootstrap((pairs[:, 1] - pairs[:, 0],), np.mean, **options)
+    differences, (low, high) = resampled.bootstrap_distribution, resampled.confidence_interval
     return (
         f"{old.stem} and {new.stem}: {pairs[:, 0].mean():.1%} and {pairs[:, 1].mean():.1%} of {len(pairs)} tracks; "
         f"difference {differences.mean():+.1%}, 95 % interval {low:+.1%} to {high:+.1%} by paired bootstrap, and above "
@@ -57,7 +58,7 @@ def calibration(predictions: Path) -> str:
 
 
 def errors_if_calibrated(confidence: Tensor) -> Tensor:
-    """Calibration errors of simulated models that are right as often as their confidence, shape (tracks,), says.
+    """Calibration errors of simulated models whose accuracy equals their confidence, shape (tracks,).
 
     Returns:
         shape (simulations,).
@@ -68,7 +69,7 @@ def errors_if_calibrated(confidence: Tensor) -> Tensor:
 
 
 def _correct_by_track(path: Path) -> dict[str, bool]:
-    """Whether each track's likeliest genre is the true one, by track id."""
+    """Whether each track's most probable genre is the true one, by track id."""
     tracks, probabilities, labels = read_predictions(path)
     return dict(zip(tracks, (probabilities.argmax(-1) == labels).tolist(), strict=True))
 

@@ -1,11 +1,11 @@
-"""Can music of no known genre be told from music of the known ones? By a genre that a checkpoint was not trained on:
+"""Out-of-distribution detection: is music of a genre that a checkpoint was not trained on told from the others?
 
     python -m benchmarks.unfamiliar CHECKPOINT TRAINED_ON OTHER --genre Classical
 
 TRAINED_ON and OTHER are data folders (prepared arrays or archives, see genre/data/dataset.py) of the checkpoint's
 training data and of another catalogue with the genre that was left out. Prints for every member the AUROC of scores
 that should be lower for familiar music: of the genre against the validation tracks of TRAINED_ON, and against the other
-genres of OTHER, which tells whether a score knows the music or only the catalogue.
+genres of OTHER, which tells whether a score depends on the genre or only on the catalogue.
 
 Scores of a track: 1 - the largest probability (Hendrycks & Gimpel, 2017), minus the largest logit, energy (Liu et al.,
 2020), and in the space of its mean features the distance to the 10th nearest training track (Sun et al., 2022) and the

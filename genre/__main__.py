@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import os
 import signal
 import sys
@@ -33,7 +34,8 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = _parse(argv)
-    sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
     with Stop() as stop:
         try:
             with json_list(sys.stdout) if arguments.json else nullcontext() as append:

@@ -25,12 +25,12 @@ SHARED = ROOT.parent / "shared"
 RATE = 44100
 
 
-# Tests that drive a browser, start servers, train, kill processes or classify long files: `pytest -m "not slow"` leaves
-# them out, CI runs them.
+# Files of tests that drive a browser, start servers, train or kill processes. `pytest -m "not slow"` leaves them out,
+# and single tests that are marked where they stand; CI runs all.
 SLOW = (
     *("browser", "fuzz", "hub", "web"),
-    *("training/test_command.py", "data/test_archive.py", "data/test_download.py", "cli/test_command.py"),
-    *("inference/test_cluster.py", "inference/test_explain.py"),
+    *("training/test_command.py", "training/test_loop.py", "data/test_archive.py", "data/test_download.py"),
+    *("cli/test_command.py", "inference/test_cluster.py", "inference/test_explain.py"),
     *("test_container.py", "test_faults.py", "test_other_systems.py"),
 )
 

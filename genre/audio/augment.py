@@ -4,13 +4,15 @@ Codecs and filters are FFmpeg's, through PyAV, which is installed already, encod
 every parameter as an argument. audiomentations would add librosa, numba and a soxr older than 1.0, draws from global
 random states and has no AAC or Opus; torch-audiomentations has no codec at all, and pedalboard is under the GPL.
 
-Log-mel arrays are augmented by `genre.features.augment` instead.
+Waveforms are mono, float32, shape (samples,), and the results as long; `rate` is their sample rate, in Hz. Log-mel
+arrays are augmented by `genre.features.augment` instead.
 """
 
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -173,13 +175,15 @@ def transcode(waveform: np.ndarray, rate: int, encoder: str, bit_rate: int) -> n
     container_format, _ = CODECS[encoder]
     with av.open(file, "w", format=container_format) as container:
         track_rate = 48_000 if encoder == "libopus" else rate
-        track = container.add_stream(encoder, rate=track_rate, layout="mono", options=ENCODER_OPTIONS[encoder])
+        options = ENCODER_OPTIONS[encoder]
+        # PyAV's annotation does not know which encoders are of audio.
+        track = cast(av.AudioStream, container.add_stream(encoder, rate=track_rate, layout="mono", options=options))
         track.bit_rate = bit_rate
         container.mux(track.encode(_frame(_fit(waveform, max(len(waveform), rate // 10)), rate)))  # encoders need 0.1 s
         container.mux(track.encode(None))
     file.seek(0)
     resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
-    with av.open(file) as container:
+    with av.open(file, "r") as container:
         frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
     frames += resampler.resample(None)
     return _fit(_joined(frames), len(waveform))
@@ -250,7 +254,7 @@ def _filtered(waveform: np.ndarray, rate: int, *filters: tuple[str, str]) -> np.
 def _pulled(graph: av.filter.Graph) -> Iterator[av.AudioFrame]:
     while True:
         try:
-            yield graph.pull()
+            yield cast(av.AudioFrame, graph.pull())  # of a graph for audio
         except av.EOFError:
             return
 

@@ -146,7 +146,8 @@ class _Source:
 
     def __init__(self, file: BinaryIO, notes: list[str]):
         self.parts, self.notes = ogg.parts(file), notes
-        self.tally, self.declared = Tally(), None
+        self.tally = Tally()
+        self.declared: float | None = None
 
     def blocks(self, rate: int, start: float) -> Iterator[np.ndarray]:
         """Audio from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
@@ -158,13 +159,13 @@ class _Source:
                 if part is first:
                     raise
                 continue  # a damaged part is left out
-            track = container.streams.best("audio") or container.streams.audio[0]
+            number = _default_track(container)
             if part is first and len(container.streams.audio) > 1:
                 container.close()  # choosing a track reads the file from its start
                 number = _choose_track(first, self.notes)
                 container = _container(first)
-                track = container.streams.audio[number]
             with container:
+                track = container.streams.audio[number]
                 length = container.duration / av.time_base if container.duration else 0.0
                 if part is not self.parts[-1] and length <= start and length > 0:
                     start -= length
@@ -182,11 +183,11 @@ class _Source:
         return rest if seconds is None else min(rest, seconds)
 
 
-def _container(file: BinaryIO) -> av.container.InputContainer:
+def _container(file: ogg.File) -> av.container.InputContainer:
     """Open a container with an audio track or raise AudioError. FFmpeg gets a file object, never a path or a URL."""
     try:
         file.seek(0)
-        container = av.open(file, options={"format_whitelist": FORMATS}, metadata_errors="replace")
+        container = av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise AudioError("This is not an audio file that can be read, or it is damaged.") from error
     if not container.streams.audio:
@@ -195,23 +196,27 @@ def _container(file: BinaryIO) -> av.container.InputContainer:
     return container
 
 
-def _choose_track(file: BinaryIO, notes: list[str]) -> int:
+def _default_track(container: av.container.InputContainer) -> int:
+    """Index of FFmpeg's choice among the audio tracks."""
+    best = container.streams.best("audio")
+    return 0 if best is None else [track.index for track in container.streams.audio].index(best.index)
+
+
+def _choose_track(file: ogg.File, notes: list[str]) -> int:
     """Index of the audio track to decode: FFmpeg's choice, which is the default track, unless it is silent.
 
     Then it is the first other track that is not silent; where all are silent it is the default track.
     """
     with _container(file) as container:
-        tracks = container.streams.audio
-        best = container.streams.best("audio")
-        default = 0 if best is None else [track.index for track in tracks].index(best.index)
-    order = [default, *(number for number in range(len(tracks)) if number != default)][:MAX_PROBED]
+        tracks, default = len(container.streams.audio), _default_track(container)
+    order = [default, *(number for number in range(tracks) if number != default)][:MAX_PROBED]
     chosen = next((number for number in order if _has_signal(file, number)), default)
     reason = "the default one" if chosen == default else f"since track {default + 1} is silent"
-    notes.append(f"Track {chosen + 1} of {len(tracks)} was used, {reason}.")
+    notes.append(f"Track {chosen + 1} of {tracks} was used, {reason}.")
     return chosen
 
 
-def _has_signal(file: BinaryIO, number: int) -> bool:
+def _has_signal(file: ogg.File, number: int) -> bool:
     """Whether the track with this index exceeds `SILENCE` in its first `PROBE_SECONDS`."""
     with _container(file) as container:
         seconds = 0.0
@@ -229,7 +234,7 @@ def _blocks(
     container: av.container.InputContainer, track: av.AudioStream, rate: int, start: float, tally: Tally
 ) -> Iterator[np.ndarray]:
     """Audio of a track from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
-    origin = float((track.start_time or 0) * track.time_base)
+    origin = float(track.start_time * track.time_base) if track.start_time and track.time_base else 0.0
     if start > 0:
         # A little earlier, since the first frames after a seek depend on frames before them (mp3, aac, opus).
         # Where seeking fails, or the time stamps overflow, everything before the start is decoded and discarded.
@@ -249,10 +254,13 @@ def _blocks(
 
 def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
     """Blocks at `rate`, shape (samples, channels), of `BLOCK_SECONDS`: fewer than frames, for less overhead."""
-    made_for = fifo = resampler = None
+    fifo: av.AudioFifo | None = None
+    resampler: av.AudioResampler | None = None
+    made_for, block_samples = None, 0
     for frame in decoded:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if shape != made_for:  # the first frame, or the format changes in the middle, as in broadcasts
+        # Anew for the first frame, and where the format changes in the middle, as in broadcasts.
+        if fifo is None or resampler is None or shape != made_for:
             _check(frame)
             yield from _rest(fifo, resampler)
             fifo, resampler = av.AudioFifo(), av.AudioResampler(format="flt", rate=rate)
@@ -266,7 +274,7 @@ def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarr
 
 def _rest(fifo: av.AudioFifo | None, resampler: av.AudioResampler | None) -> Iterator[np.ndarray]:
     """What is left in both once no frame follows, shape (samples, channels) each."""
-    if fifo is None:
+    if fifo is None or resampler is None:
         return
     if fifo.samples:
         yield from map(_packed, resampler.resample(fifo.read()))

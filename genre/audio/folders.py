@@ -37,7 +37,8 @@ def find_audio(folder: Path) -> FoundFiles:
     and devices count as others, whatever their names.
     """
     found, visited = FoundFiles(), set()
-    folders, linked = deque([folder]), deque()
+    folders: deque[Path] = deque([folder])
+    linked: deque[Path] = deque()
     while folders or linked:
         here = folders.popleft() if folders else linked.popleft()
         try:
@@ -73,4 +74,6 @@ def is_left_out(name: str) -> bool:
 
 
 def _reason(error: OSError) -> str:
-    return "reading it is not permitted" if isinstance(error, PermissionError) else error.strerror.lower()
+    if isinstance(error, PermissionError):
+        return "reading it is not permitted"
+    return (error.strerror or "it cannot be read").lower()

@@ -45,7 +45,10 @@ class Part(io.RawIOBase):
         return True
 
 
-def parts(file: BinaryIO) -> list[BinaryIO]:
+File = BinaryIO | Part  # what FFmpeg reads from
+
+
+def parts(file: BinaryIO) -> list[File]:
     """The parts of a chained Ogg file, at most `MAX_PARTS`; the file itself where it is not chained."""
     file.seek(0)
     if file.read(len(CAPTURE)) != CAPTURE:
@@ -60,7 +63,8 @@ def parts(file: BinaryIO) -> list[BinaryIO]:
 
 def _first_pages(file: BinaryIO) -> list[int]:
     """Offsets, in bytes, of the pages that begin a logical stream; at most `MAX_PARTS` of them."""
-    found, origin, buffer = [], 0, b""
+    found: list[int] = []
+    origin, buffer = 0, b""
     file.seek(0)
     while len(found) < MAX_PARTS and (chunk := file.read(CHUNK)):
         buffer += chunk

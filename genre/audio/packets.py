@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import av
 
@@ -9,7 +10,7 @@ from genre.errors import AudioError
 
 SPARE_PACKETS, MIN_PACKET_SECONDS = 20_000, 0.001  # files of one sample, or none, a packet take hours to decode
 PROTECTED_TAGS = {"drms", "enca"}  # sample entries of FairPlay (QuickTime) and of Common Encryption (ISO/IEC 23001-7)
-PROTECTED_DATA = "encryption_info"  # side data of encrypted packets
+PROTECTED_DATA: Final = "encryption_info"  # side data of encrypted packets
 ESTIMATED = {"mp3", "aac"}  # formats without an index: FFmpeg estimates their duration from size and bit rate
 TOO_LONG = 1.1  # ratio of declared and estimated duration from which the declared one is not that estimate
 COMPLETE_FRACTION = 0.9  # decoded, from which there is no note, since durations in headers are seldom exact
@@ -80,7 +81,7 @@ def declared_seconds(container: av.container.InputContainer, track: av.AudioStre
     """
     if track.codec_context is None:
         return None
-    if track.duration is not None:
+    if track.duration is not None and track.time_base is not None:
         seconds = float(track.duration * track.time_base)
     elif container.duration is not None and len(container.streams) == 1:
         seconds = container.duration / av.time_base

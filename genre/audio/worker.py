@@ -5,6 +5,7 @@ one. It reads tasks as JSON lines from its standard input and writes messages to
 and size (`HEADER`), then as many bytes. That costs less than 10 ms for 30 seconds of audio at 44.1 kHz.
 """
 
+import io
 import json
 import os
 import struct
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -71,21 +72,24 @@ class _Worker:
         ready: whether it waits for a task.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", PROGRAM, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
+        # Not None, since both are pipes.
+        self._input = cast(io.BufferedWriter, self.process.stdin)
+        self._output = cast(io.BufferedReader, self.process.stdout)
         self.ready = True
 
     def pieces(self, task: dict, notes: list[str]) -> Iterator[np.ndarray]:
         """The pieces of a file, float32 of shape (samples,); its notes are appended to `notes`."""
         self.ready = False
         try:
-            self.process.stdin.write(json.dumps(task).encode() + b"\n")
-            self.process.stdin.flush()
+            self._input.write(json.dumps(task).encode() + b"\n")
+            self._input.flush()
             kind, content = self._next()
             while kind in (SAMPLES, NOTE):
                 if kind == NOTE:
@@ -105,14 +109,14 @@ class _Worker:
         watchdog.daemon = True
         watchdog.start()
         try:
-            kind, size = HEADER.unpack(self._read(HEADER.size))
+            kind, size = HEADER.unpack(self._read(HEADER.size).data)
             return kind, self._read(size)
         finally:
             watchdog.cancel()
 
     def _read(self, size: int) -> np.ndarray:
         content = np.empty(size, np.uint8)
-        if self.process.stdout.readinto(content) < size:
+        if self._output.readinto(content.data) < size:
             raise EOFError
         return content
 
@@ -142,7 +146,8 @@ def _limit() -> None:
 
 
 def _serve(server: BinaryIO, task: dict) -> None:
-    notes, sent = [], 0
+    notes: list[str] = []
+    sent = 0
     try:
         for piece in decode.stream(task.pop("path"), notes=notes, **task):
             sent = _send_notes(server, notes, sent)

@@ -87,7 +87,7 @@ def _classify_all(classifier: Classifier, files: Iterable[Path], overlap: float)
     for path in files:
         try:
             with as_file(path) as file:
-                result = classifier.classify(file, overlap=overlap)
+                result: Prediction | AudioError = classifier.classify(file, overlap=overlap)
         except AudioError as error:
             result = error
         yield path, result

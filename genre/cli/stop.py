@@ -21,7 +21,7 @@ class Stop:
         received: number of the first signal; None before.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received: int | None = None
         self._writing = False
 
@@ -32,11 +32,11 @@ class Stop:
             signal.signal(number, self._receive)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _receive(self, number: int, _) -> None:
+    def _receive(self, number: int, _: object) -> None:
         now = time.monotonic()
         if self.received is None:
             self.received, self._since = number, now

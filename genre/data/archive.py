@@ -15,6 +15,7 @@ import csv
 import hashlib
 import multiprocessing
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,8 @@ class _Store:
     """One front end's features and their state; the axes of both begin with clips and, if any, copies."""
 
     front_end: str
-    features: np.ndarray
-    done: np.ndarray
+    features: np.memmap
+    done: np.memmap
 
     def flush(self) -> None:
         self.features.flush()
@@ -105,6 +106,15 @@ def augment_archive(
 def clip_features(path: str | Path, start: float, front_ends: list[str], copy: int | None = None) -> list[np.ndarray]:
     """The features of a clip, or of one of its augmented copies: a row of each front end's array.
 
+    Args:
+        path: of the file.
+        start: of the clip in the file, in seconds.
+        front_ends: names in `FRONT_ENDS`.
+        copy: number of the augmented copy; None for the clip itself.
+
+    Returns:
+        integers, shape (bands or coefficients, columns) for each front end, see `genre.data.formats`.
+
     Raises:
         AudioError: the file cannot be decoded, or is silent where the clip is.
     """
@@ -121,7 +131,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
 
 
 def _fill(
-    stores: list[_Store], clips: list[AudioClip], places: list[tuple[int, ...]], title: str, processes: int | None
+    stores: list[_Store], clips: list[AudioClip], places: Sequence[tuple[int, ...]], title: str, processes: int | None
 ) -> None:
     """Decode the clips at those of these places whose state is `TO_DO` in a store."""
     to_do = [place for place in places if any(store.done[place] == TO_DO for store in stores)]

@@ -41,7 +41,7 @@ class Source:
     dropped: list[str]  # track ids left out
 
     def of(self, split: str) -> np.ndarray:
-        """Positions of a split's tracks in this source."""
+        """Positions of a split's tracks in this source, shape (tracks,) int."""
         return np.flatnonzero(self.splits == split)
 
 
@@ -129,14 +129,14 @@ def _source(
     name: str, folder: Path, table: list[dict], genres: list[str], held_out: HeldOut, split_of: dict, seed: int
 ) -> Source:
     rows = [row for row in table if row["usable"]]
-    columns = [[row[column] for row in rows] for column in ("genre", "artist", "split")]
+    labels, artists, official = ([row[column] for row in rows] for column in ("genre", "artist", "split"))
     return Source(
         name=name,
         folder=folder,
         ids=[row["track_id"] for row in rows],
         rows=np.flatnonzero([row["usable"] for row in table]),
-        labels=np.array([genres.index(row["genre"]) for row in rows], dtype=np.int64),
-        splits=np.array(assign_splits(*columns, held_out, split_of, seed), dtype=str),
+        labels=np.array([genres.index(label) for label in labels], dtype=np.int64),
+        splits=np.array(assign_splits(labels, artists, official, held_out, split_of, seed), dtype=str),
         dropped=[row["track_id"] for row in table if not row["usable"]],
     )
 

@@ -56,8 +56,8 @@ def prepare(preparation: Preparation) -> DataSet:
     }
     for name, found in clips.items():
         build_archive(found, front_ends, folders[name])
-    options = {"counts_as": preparation.counts_as, "held_out": preparation.held_out}
-    data = read_data(folders, shares=preparation.shares, **options)
+    shares, counts_as, held_out = preparation.shares, preparation.counts_as, preparation.held_out
+    data = read_data(folders, shares=shares, counts_as=counts_as, held_out=held_out)
     for source in data.sources:
         if preparation.augmented_copies and source.name in clips and not is_fma_small(names[source.name]):
             rows = source.rows[source.of("training")]

@@ -135,9 +135,9 @@ def _tags(path: Path) -> _Tags:
     """Read the tags of a file, in Ogg those of the stream, otherwise those of the container."""
     try:
         with av.open(str(path), options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
-            tags = {}
-            for holder in (*container.streams.audio[:1], container):
-                tags |= {key.lower(): value.strip().lower() for key, value in holder.metadata.items()}
+            tags: dict[str, str] = {}
+            for metadata in (*(track.metadata for track in container.streams.audio[:1]), container.metadata):
+                tags |= {key.lower(): value.strip().lower() for key, value in metadata.items()}
             tag = next((name for name in ARTIST_TAGS if tags.get(name)), "")
             return _Tags(tags.get(tag, ""), tag, (container.duration or 0) / av.time_base)
     except (av.FFmpegError, OSError, ValueError):

@@ -128,14 +128,13 @@ class Mixture:
     def random(self, tracks: np.ndarray, generator: np.random.Generator) -> Tensor:
         """As `Windows.random`, for tracks of all sources."""
         source_of = np.searchsorted(self.first, tracks, side="right") - 1
-        windows: list[Tensor | None] = [None] * len(tracks)
+        windows: dict[int, Tensor] = {}
         for number, source in enumerate(self.sources):
             places = np.flatnonzero(source_of == number)
             if len(places):
                 drawn = source.random(tracks[places] - self.first[number], generator)
-                for place, one in zip(places, drawn, strict=True):
-                    windows[place] = one
-        return torch.stack(windows)
+                windows |= zip(places.tolist(), drawn, strict=True)
+        return torch.stack([windows[place] for place in range(len(tracks))])
 
     def statistics(self, tracks: int = 512) -> tuple[float, float]:
         """Mean and standard deviation in dB over evenly spaced tracks of every source, weighted by shares."""

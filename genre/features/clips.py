@@ -31,7 +31,7 @@ class Clip:
 
     @property
     def raised(self) -> Tensor:
-        """The input of members: the waveform, amplified to `MIN_LEVEL` where it is below, as phone recordings are."""
+        """The input of members, shape (samples,): the waveform, amplified to `MIN_LEVEL` if below, as of phones."""
         level = self.waveform.square().mean().sqrt()
         return self.waveform * (MIN_LEVEL / level).clamp(min=1) if level > 0 else self.waveform
 

@@ -66,11 +66,16 @@ class LogMelConfig:
     bands: int = 128
     window_seconds: float = 3.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.reference not in ("max", "one"):
             raise ValueError(f"reference must be 'max' or 'one', not {self.reference!r}")
         if self.n_mfcc is None and self.bands != self.n_mels:
             raise ValueError(f"without n_mfcc, bands ({self.bands}) must equal n_mels ({self.n_mels})")
+
+    @property
+    def highest_hz(self) -> float:
+        """Upper end of the mel axis, in Hz."""
+        return self.f_max or self.sample_rate / 2
 
     @property
     def frames_per_second(self) -> float:
@@ -126,19 +131,21 @@ class MelPower(nn.Module):
     """A waveform, shape (samples,), to its power in mel bands, shape (n_mels, frames).
 
     Equal to torchaudio's MelSpectrogram with Slaney's bands in less than half the time: that one takes the root of
-    every cell's power and squares it again, multiplies with the bins above `f_max` (None: half the sample rate) too,
-    and computes all frames at once, which do not fit into a core's cache.
+    every cell's power and squares it again, multiplies with the bins above `highest_hz` too, and computes all frames at
+    once, which do not fit into a core's cache.
     """
 
-    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_max: float | None):
+    window: Tensor  # (n_fft,)
+    filters: Tensor  # (used bins, n_mels)
+
+    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, highest_hz: float):
         super().__init__()
         self.n_fft, self.hop_length = n_fft, hop_length
-        f_max = f_max or sample_rate / 2
         scale = {"norm": "slaney", "mel_scale": "slaney"}
-        filters = melscale_fbanks(n_fft // 2 + 1, 0, f_max, n_mels, sample_rate, **scale)
-        used = int(f_max / sample_rate * n_fft) + 1
+        filters = melscale_fbanks(n_fft // 2 + 1, 0, highest_hz, n_mels, sample_rate, **scale)
+        used = int(highest_hz / sample_rate * n_fft) + 1
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        self.register_buffer("filters", filters[:used].contiguous(), persistent=False)  # (used bins, n_mels)
+        self.register_buffer("filters", filters[:used].contiguous(), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         # Zero-padded ends: reflected ones would need more samples than a very short recording has.
@@ -159,14 +166,17 @@ class LogMel(nn.Module):
         config: the settings, e.g. `FRONT_ENDS["sparse"]`.
     """
 
+    to_cepstrum: Tensor  # (n_mfcc, n_mels)
+    from_cepstrum: Tensor  # (bands, n_mfcc)
+
     def __init__(self, config: LogMelConfig):
         super().__init__()
         self.config = config
-        self.mel = MelPower(config.sample_rate, config.n_fft, config.hop_length, config.n_mels, config.f_max)
+        self.mel = MelPower(config.sample_rate, config.n_fft, config.hop_length, config.n_mels, config.highest_hz)
         self.mel.filters *= config.power_scale
         if config.roll_off:
             hertz = torch.arange(len(self.mel.filters)) * (config.sample_rate / config.n_fft)
-            position = ((hertz - config.roll_off) / (config.f_max - config.roll_off)).clamp(0, 1)
+            position = ((hertz - config.roll_off) / (config.highest_hz - config.roll_off)).clamp(0, 1)
             self.mel.filters *= (0.5 + 0.5 * torch.cos(torch.pi * position)).square()[:, None]
         if config.n_mfcc:
             to_cepstrum = torchaudio.functional.create_dct(config.n_mfcc, config.n_mels, norm="ortho")

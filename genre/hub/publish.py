@@ -268,7 +268,7 @@ def _commit(
 ) -> CommitInfo:
     """Make a commit that adds `files` and removes other files whose top-level name is in `ours`."""
     there = api.list_repo_files(repo, repo_type=repo_type)
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(path, content) for path, content in files.items()),
         *(CommitOperationDelete(path) for path in there if path.split("/")[0] in ours and path not in files),
     ]

@@ -111,14 +111,14 @@ class _ClipResult:
     Attributes:
         levels: of its windows, shape (windows,), see `genre.audio.silence.level`.
         windows: predictions for its windows.
-        log_probabilities: by member, see `run_members`; None if the clip is silent.
-        features: that the music detector needs, shape (windows, features); None without a detector.
+        log_probabilities: by member, see `run_members`; empty if the clip is silent.
+        features: that the music detector needs, shape (windows, features); empty without a detector.
     """
 
     levels: np.ndarray
     windows: list[Window]
-    log_probabilities: dict[str, Tensor] | None
-    features: Tensor | None
+    log_probabilities: dict[str, Tensor]
+    features: Tensor
 
 
 class Classifier:
@@ -189,7 +189,7 @@ class Classifier:
         for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
             results.append(self._classify_clip(clip))
             yield self._predict(results, clip.end, notes), clip
-        if all(result.log_probabilities is None for result in results):
+        if not any(result.log_probabilities for result in results):
             raise AudioError("This recording is silent.")
 
     def _predict(self, results: list["_ClipResult"], seconds: float, notes: list[str]) -> Prediction | None:
@@ -224,12 +224,13 @@ class Classifier:
         spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
         levels = np.array([self._level(clip, at) for at in clip.window_starts])
         if levels.max() < SILENCE:
-            return _ClipResult(levels, [Window(*span, {}) for span in spans], None, None)
+            return _ClipResult(levels, [Window(*span, {}) for span in spans], {}, torch.empty(0))
         log_probabilities, features = run_members(self.checkpoint, clip)
         by_window = map(self._by_genre, self.checkpoint.window_probabilities(log_probabilities))
         windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
         detector = self.checkpoint.music
-        return _ClipResult(levels, windows, log_probabilities, features[detector.member] if detector else None)
+        music_features = features[detector.member] if detector else torch.empty(0)
+        return _ClipResult(levels, windows, log_probabilities, music_features)
 
     def _level(self, clip: Clip, at: float) -> float:
         """Level of the window that starts `at` seconds into the recording."""

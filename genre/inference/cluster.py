@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from tqdm import tqdm
 
 from genre.audio import worker
@@ -120,7 +120,8 @@ def classify_all(client: Client, names: Iterable[str], checkpoint: str | None, o
 
 def _run(client: Client, task: Callable[[str], dict], names: Iterable[str]) -> Iterator[tuple[str, dict | Exception]]:
     """Run the task on files; yields outcomes as they complete, `FILES_PER_THREAD` in flight per thread."""
-    names, waiting, done = iter(names), {}, as_completed()
+    names, done = iter(names), as_completed()
+    waiting: dict[Future, str] = {}
     while True:
         capacity = FILES_PER_THREAD * max(1, sum(client.nthreads().values())) - len(waiting)
         fresh = list(islice(names, max(0, capacity)))
@@ -194,7 +195,7 @@ def classify(name: str, folder: str, checkpoint: str | None, overlap: float) -> 
     try:
         if path.is_fifo():
             raise AudioError("This is a pipe, which a cluster cannot read.")
-        result = classifier.classify(path, overlap=overlap)
+        result: Prediction | AudioError = classifier.classify(path, overlap=overlap)
     except AudioError as error:
         if not os.access(path, os.R_OK):
             raise OSError(str(error)) from error

@@ -38,8 +38,9 @@ def run_members(checkpoint: Checkpoint, clip: Clip) -> tuple[dict[str, Tensor], 
         parts = (torch.zeros(1) if takes_whole_clip else starts).chunk(torch.get_num_threads())
         running[name] = [threads.submit(_outputs, member, spectra[config.spectrum], part) for part in parts]
     log_probabilities, features = {}, {}
-    for name, parts in running.items():
-        features[name], log_probabilities[name] = map(torch.cat, zip(*(part.result() for part in parts), strict=True))
+    for name, tasks in running.items():
+        results = [task.result() for task in tasks]
+        features[name], log_probabilities[name] = map(torch.cat, zip(*results, strict=True))
     return log_probabilities, features
 
 

@@ -136,7 +136,7 @@ def patch_weights(config: LogMelConfig) -> Tensor:
 
     Neighbouring patches are interpolated linearly. The shares of a cell sum to 1, or to 0 above `HIGHEST_HZ`.
     """
-    top = mel_position(config.f_max or config.sample_rate / 2, HIGHEST_HZ)
+    top = mel_position(config.highest_hz, HIGHEST_HZ)
     # The centre of mel filter i of n lies at (i + 1) / (n + 1) of the axis; fewer bands are spread evenly over them.
     filters = (torch.arange(config.bands) + 0.5) * config.n_mels / config.bands - 0.5
     rows = (filters + 1) / (config.n_mels + 1) * top

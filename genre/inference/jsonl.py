@@ -39,7 +39,8 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, checkpoint: str):
-        self.path, self.files, self.failed = path, set(), 0
+        self.path, self.failed = path, 0
+        self.files: set[str] = set()
         self._lock = FileLock(f"{path}.lock", timeout=0)  # released by the system, however the process ends
         try:
             self._file = path.open("a+b")
@@ -98,7 +99,7 @@ class JsonLines:
     def __enter__(self) -> "JsonLines":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(OSError):  # flushes again what a full disk did not take; `write` has raised it
             self._file.close()
         self._unlock()

@@ -6,7 +6,7 @@ soon as it is available, and returns the number of files that failed. Open files
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -52,17 +52,17 @@ def append_rows(results: Results, append: Callable[[dict], None]) -> int:
 def write_csv(results: Results, labels: list[str], file: TextIO) -> int:
     """One row per file: genre, confidence, probability per label, sections, classified seconds, notes, error."""
     writer = csv.writer(file)
-    _write(writer, ["file", "genre", "confidence", *labels, "sections", "seconds", "notes", "error"])
+    writer.writerow(_cells(["file", "genre", "confidence", *labels, "sections", "seconds", "notes", "error"]))
     file.flush()
     failed = 0
     for path, result in results:
         if isinstance(result, AudioError):
             failed += 1
-            _write(writer, [printable(path), *[""] * (len(labels) + 5), str(result)])
+            writer.writerow(_cells([printable(path), *[""] * (len(labels) + 5), str(result)]))
         else:
-            cells = [result.genre, result.confidence, *_in_order(result.probabilities, labels)]
+            cells: list[str | float] = [result.genre, result.confidence, *_in_order(result.probabilities, labels)]
             found, notes = format_sections(sections(result)), " ".join(result.notes)
-            _write(writer, [printable(path), *cells, found, result.seconds, notes, ""])
+            writer.writerow(_cells([printable(path), *cells, found, result.seconds, notes, ""]))
         file.flush()
     return failed
 
@@ -73,17 +73,18 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
     The genre of a silent window is "silence", and its probabilities are empty.
     """
     writer = csv.writer(file)
-    _write(writer, ["file", "start", "end", "genre", *labels, "error"])
+    writer.writerow(_cells(["file", "start", "end", "genre", *labels, "error"]))
     failed = 0
     for path, result in results:
         name = printable(path)
         if isinstance(result, AudioError):
             failed += 1
-            _write(writer, [name, *[""] * (len(labels) + 3), str(result)])
+            writer.writerow(_cells([name, *[""] * (len(labels) + 3), str(result)]))
         else:
             for window in result.windows:
+                label = window.genre or SILENCE_NAME
                 probabilities = [""] * len(labels) if window.silent else _in_order(window.probabilities, labels)
-                _write(writer, [name, window.start, window.end, window.genre or SILENCE_NAME, *probabilities, ""])
+                writer.writerow(_cells([name, window.start, window.end, label, *probabilities, ""]))
         file.flush()
     return failed
 
@@ -102,13 +103,14 @@ def _in_order(probabilities: dict[str, float], labels: list[str]) -> list[float]
     return [probabilities[label] for label in labels]
 
 
-def _write(writer, cells: list[str | float]) -> None:
-    writer.writerow([_escape_formula(cell) if isinstance(cell, str) else f"{cell:.4f}" for cell in cells])
+def _cells(values: Sequence[str | float]) -> list[str]:
+    """The cells of a row: text that is no formula, and numbers with 4 decimals."""
+    return [_escape_formula(value) if isinstance(value, str) else f"{value:.4f}" for value in values]
 
 
 def _escape_formula(text: str) -> str:
     """Protect against CSV injection: spreadsheets evaluate a cell that begins like a formula.
 
-    File names and genres come from strangers. The leading apostrophe marks a cell as text (OWASP, "CSV Injection").
+    File names and genres are untrusted input. The leading apostrophe marks a cell as text (OWASP, "CSV Injection").
     """
     return "'" + text if text.startswith(FORMULA_STARTS) else text

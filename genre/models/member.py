@@ -7,6 +7,7 @@ pretrained=True)` loads without this package; its keys `front_end` and `normalis
 import copy
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import timm
 import torch
@@ -17,6 +18,8 @@ from genre.errors import CheckpointError
 from genre.features.log_mel import LogMel, LogMelConfig
 from genre.json_files import read_json
 
+# A timm classifier: nn.Module, forward_features, forward_head and get_classifier, for which timm has no type.
+Backbone: TypeAlias = Any
 WEIGHTS_FILE = "model.safetensors"
 LFS_POINTER = b"version https://git-lfs"  # first bytes of the file that Git LFS leaves in place of weights
 RANDOM = "random"  # value of `weights` for random initialisation, to measure the effect of pre-training
@@ -33,12 +36,13 @@ class Member(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, front_end: LogMelConfig, mean: float, std: float, input_size: tuple[int, int]
+        self, backbone: Backbone, front_end: LogMelConfig, mean: float, std: float, input_size: tuple[int, int]
     ):
         super().__init__()
+        height, width = input_size
         self.backbone = backbone
         self.log_mel = LogMel(front_end)
-        self.mean, self.std, self.input_size = mean, std, tuple(input_size)
+        self.mean, self.std, self.input_size = mean, std, (height, width)
 
     def image(self, windows: Tensor) -> Tensor:
         """Windows in dB (batch, bands, columns) to normalised images (batch, 1, height, width)."""
@@ -63,7 +67,7 @@ class Member(nn.Module):
 
 def create_backbone(
     name: str, labels: int, weights: Path | str | None = None, input_size: tuple[int, int] | None = None
-) -> nn.Module:
+) -> Backbone:
     """A timm backbone with one input channel and a fresh head.
 
     Args:
@@ -96,9 +100,9 @@ def create_backbone(
     return _with_fresh_head(backbone, labels)
 
 
-def _checked_backbone(name: str, labels: int, input_size: tuple[int, int] | None) -> nn.Module:
+def _checked_backbone(name: str, labels: int, input_size: tuple[int, int] | None) -> Backbone:
     """A backbone with random weights that passed a test of both steps of `Member.forward` on one image."""
-    own_size = timm.get_pretrained_cfg(name).input_size[1:]
+    own_size = (timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()).input_size[1:]
     height, width = input_size or own_size
     image = torch.linspace(-1, 1, height * width).view(1, 1, height, width)
     try:
@@ -121,7 +125,7 @@ def _checked_backbone(name: str, labels: int, input_size: tuple[int, int] | None
     return backbone.train()
 
 
-def _build(name: str, labels: int, input_size: tuple[int, int] | None, **options) -> nn.Module:
+def _build(name: str, labels: int, input_size: tuple[int, int] | None, **options: Any) -> Backbone:
     options |= {"in_chans": 1, "num_classes": labels}
     if input_size is not None:
         with suppress(TypeError):  # networks that take any size have no such argument
@@ -185,7 +189,7 @@ def average_weights(members: list[Member], shares: list[float] | None = None) ->
     return mean
 
 
-def _with_fresh_head(backbone: nn.Module, labels: int) -> nn.Module:
+def _with_fresh_head(backbone: Backbone, labels: int) -> Backbone:
     backbone.reset_classifier(labels)
     head = backbone.get_classifier()
     nn.init.normal_(head.weight, std=0.01)  # with timm's wider one the initial loss is 5, not ln(labels)
@@ -197,7 +201,7 @@ def save_member(member: Member, folder: Path, labels: list[str]) -> None:
     """Write a member's folder, with weights as float16, on which all evaluations are made."""
     timm.models.save_for_hf(
         copy.deepcopy(member.backbone).half().to(memory_format=torch.contiguous_format),
-        folder,
+        str(folder),
         model_config={
             "label_names": labels,
             "front_end": member.log_mel.config.to_dict(),
@@ -217,7 +221,7 @@ def load_member(folder: Path) -> Member:
     """
     try:
         config = read_json(folder / "config.json")
-        backbone = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        backbone: Backbone = timm.create_model(f"local-dir:{folder}", pretrained=True)
         member = Member(
             backbone.to(memory_format=torch.channels_last),
             LogMelConfig(**config["front_end"]),

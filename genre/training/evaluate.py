@@ -1,11 +1,16 @@
 """Evaluation of a checkpoint on a split: accuracy with its interval, calibration, recall by genre, confusion."""
 
 import csv
-import math
 from pathlib import Path
 
 import torch
+from scipy.stats import binomtest
 from torch import Tensor
+from torchmetrics.functional.classification import (
+    binary_calibration_error,
+    multiclass_accuracy,
+    multiclass_confusion_matrix,
+)
 
 from genre.data.dataset import Source
 from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
@@ -91,9 +96,7 @@ def _limits(probabilities: Tensor, labels: Tensor, limits: ConfidenceLimits) -> 
 
 
 def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict:
-    predicted = probabilities.argmax(-1)
-    confusion = torch.zeros(len(genres), len(genres), dtype=torch.long)
-    confusion.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
+    confusion = multiclass_confusion_matrix(probabilities, labels, len(genres))
     recall = confusion.diagonal() / confusion.sum(1).clamp(min=1)
     return {
         "recall": {genre: round(r, 4) for genre, r in zip(genres, recall.tolist(), strict=True)},
@@ -101,32 +104,25 @@ def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict
     }
 
 
-def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
-    """Score interval of a proportion (Wilson, 1927), of 95 % by default."""
-    p = correct / total
-    centre = p + z * z / (2 * total)
-    spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return [round((centre + side * spread) / (1 + z * z / total), 4) for side in (-1, 1)]
+def wilson_interval(correct: int, total: int) -> list[float]:
+    """95 % score interval of a proportion (Wilson, 1927): its lower and its upper bound."""
+    interval = binomtest(correct, total).proportion_ci(method="wilson")
+    return [round(float(bound), 4) for bound in (interval.low, interval.high)]
 
 
-def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS) -> float:
+def calibration_error(confidence: Tensor, correct: Tensor) -> float:
     """Expected calibration error (Guo et al., 2017): mean gap between confidence and accuracy over equal bins.
 
     Args:
         confidence: of predictions, shape (predictions,).
         correct: whether they are right, bool of shape (predictions,).
     """
-    which = (confidence * bins).long().clamp(max=bins - 1)
-    gaps = [
-        (confidence[which == b].mean() - correct[which == b].float().mean()).abs().item() * (which == b).sum().item()
-        for b in which.unique()
-    ]
-    return sum(gaps) / len(confidence)
+    return binary_calibration_error(confidence, correct.long(), n_bins=CALIBRATION_BINS).item()
 
 
 def _top(scores: Tensor, labels: Tensor, k: int) -> float:
-    k = min(k, scores.shape[-1])
-    return _round((scores.topk(k, dim=-1).indices == labels[:, None]).any(-1))
+    genres = scores.shape[-1]
+    return round(multiclass_accuracy(scores, labels, genres, top_k=min(k, genres), average="micro").item(), 4)
 
 
 def _loss(log_probabilities: Tensor, labels: Tensor) -> float:

@@ -162,7 +162,7 @@ class _Run:
         self.student, self.optimizer = accelerator.prepare(student, optimizer)
         self.member = member
         self.average = ModelEmaV3(member, decay=recipe.ema_decay, use_warmup=True)
-        self.epoch, self.best_loss, self.best = 0, math.inf, None
+        self.epoch, self.best_loss, self.best = 0, math.inf, _cpu_state(member)
 
     def train_epoch(self, epoch: int) -> float:
         """One pass over the training tracks; returns the mean loss of this process."""
@@ -180,14 +180,14 @@ class _Run:
         )
         for tracks, windows in bar:
             losses.append(self.train_step(windows, tracks))
-            best = f"{self.best_loss:.3f}" if self.best else "-"
+            best = f"{self.best_loss:.3f}" if self.best_loss < math.inf else "-"
             bar.set_postfix(loss=f"{losses[-1]:.3f}", validation=best, refresh=False)
         return float(np.mean(losses))
 
     def _batches(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Tracks and windows of every step; a thread reads the next ones meanwhile.
 
-        All processes shuffle alike and take their share of each batch.
+        All processes draw the same batches and take their share of each batch.
         """
         accelerator, steps = self.accelerator, self.steps_per_epoch
         batches = self.training.batches(steps, self.recipe.batch_size, generator)

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +15,7 @@ from genre.features.log_mel import FRONT_ENDS
 from genre.models.checkpoint import Checkpoint
 from genre.models.member import RANDOM, Member, average_weights, create_backbone, replace_head
 from genre.training.loop import Validation, train_stage
-from genre.training.recipe import Recipe, Stage
+from genre.training.recipe import Recipe
 
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # of the fine-tuned weights in the interpolation with those before
 RUN_SEEDS = 100  # difference of the seeds of two runs of a stage
@@ -110,11 +111,11 @@ def recipe_from(recipe: Recipe, name: str, start: Start) -> Recipe:
     return replace(recipe, backbone=member.backbone.pretrained_cfg["architecture"], input_size=member.input_size)
 
 
-def change_stage(recipe: Recipe, start: Start, **changes: float) -> Recipe:
+def change_stage(recipe: Recipe, start: Start, **changes: Any) -> Recipe:
     """The recipe with other fields of `Stage` in the stage that training begins with."""
-    field = "fine_tuning" if start.checkpoint else "pretrained"
-    stage: Stage = getattr(recipe, field)
-    return replace(recipe, **{field: replace(stage, **changes)})
+    if start.checkpoint:
+        return replace(recipe, fine_tuning=replace(recipe.fine_tuning, **changes))
+    return replace(recipe, pretrained=replace(recipe.pretrained, **changes))
 
 
 def _start_member(recipe: Recipe, name: str, training: Mixture, genres: list[str], start: Start) -> Member:

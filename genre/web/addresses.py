@@ -3,6 +3,8 @@
 Gradio reads a whole response into memory and decompresses it, without a limit; a transport can set one.
 """
 
+from typing import cast
+
 import gradio as gr
 import httpx
 from gradio.processing_utils import PUBLIC_HOSTNAME_WHITELIST
@@ -25,7 +27,7 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         async with await _transport(request.url.host) as transport:
             response = await transport.handle_async_request(request)
             content = bytearray()
-            async for piece in response.stream:
+            async for piece in cast(httpx.AsyncByteStream, response.stream):  # of an asynchronous transport
                 content += piece
                 if len(content) > MAX_FILE_SIZE:
                     raise gr.Error(texts.too_large(MAX_FILE_SIZE // 2**20), print_exception=False)

@@ -1,8 +1,10 @@
 """The page's API for programs: named HTTP endpoints, which are MCP tools, too."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import gradio as gr
+from gradio.data_classes import FileDataDict
 
 import genre
 from genre.web import texts
@@ -28,7 +30,7 @@ def build(models: Models) -> None:
             window has no probabilities.
         """
         try:
-            return classifier.classify(song["path"]).to_dict()
+            return classifier.classify(_as_passed(song)["path"]).to_dict()
         except genre.GenreError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -47,7 +49,7 @@ def build(models: Models) -> None:
         if len(songs) > MAX_SONGS:
             raise gr.Error(texts.too_many(MAX_SONGS), print_exception=False)
         rows = []
-        for song in songs:
+        for song in map(_as_passed, songs):
             row = {"file": song.get("orig_name") or "song"}
             try:
                 row |= classifier.classify(song["path"]).to_dict()
@@ -58,3 +60,8 @@ def build(models: Models) -> None:
 
     gr.api(classify, api_name="classify")
     gr.api(classify_batch, api_name="classify_batch")
+
+
+def _as_passed(song: gr.FileData) -> FileDataDict:
+    """Gradio passes a dictionary where the annotation, from which it makes the API's schema, is FileData."""
+    return cast(FileDataDict, song)

@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Literal
 
 import gradio as gr
 from gradio.events import Dependency
@@ -24,6 +25,7 @@ def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State) 
     """
 
     def fill(names: list[str], request: gr.Request) -> tuple[str, str, str]:
+        assert request.request is not None  # as in every event
         address, names = get_root_url(request.request, ROUTE, None), names or ANY_SONG
         return python(address, names), curl(address, names), mcp(address)
 
@@ -43,7 +45,7 @@ def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State) 
         event(fill, latest, [in_python, in_curl, in_mcp], queue=False, **QUIET)
 
 
-def _code(language: str) -> gr.Code:
+def _code(language: Literal["python", "shell", "json"]) -> gr.Code:
     return gr.Code(
         language=language, interactive=False, show_label=False, buttons=["copy"], max_lines=20, show_line_numbers=False
     )

@@ -1,6 +1,6 @@
 """The folder of uploads. Import this module before Gradio, which reads GRADIO_TEMP_DIR on import.
 
-Gradio deletes the files of sessions that it still knows. Files of a process that was killed, and uploads that were
+Gradio deletes the files of sessions that it has in memory. Files of a process that was killed, and uploads that were
 cancelled, stay; a thread therefore deletes all old files in the folder, which the app uses alone.
 """
 

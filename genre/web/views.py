@@ -223,7 +223,7 @@ def _roll(prediction: Prediction, labels: list[str], genres: list[str]) -> str:
 
 def _column(window: Window, labels: list[str], genres: list[str]) -> str:
     """Probabilities of a window, from top to bottom in the order of `genres`."""
-    if window.silent:
+    if window.genre is None:
         return ""
     width = window.end - window.start
     rows = "".join(

@@ -12,7 +12,8 @@ from genre.data.formats import FORMATS
 from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel, LogMelConfig, window_starts
 from tests.conftest import RATE, music
 
-TRACKS = [2, 5, 10, 140, 1039, 1040, 1066, 1069, 1073, 1075, 1082, 1083]
+MORE_TRACKS = (140, 1039, 1040, 1066, 1069, 1073, 1075, 1082, 1083)
+TRACKS = [2, 5, 10, *(pytest.param(track, marks=pytest.mark.slow) for track in MORE_TRACKS)]
 
 
 def sparse_of(path, rate):
@@ -55,6 +56,7 @@ def test_features_of_audio_equal_the_prepared_rows(fma_clips, fma_arrays, track)
     assert np.abs(smooth).mean() / 4 < 0.4
 
 
+@pytest.mark.slow
 def test_sparse_reproduces_the_reference_of_whole_songs(songs):
     reference = np.load(songs / "reference_logmel.npz")
     for name, expected in zip(reference["song"], reference["mel"], strict=True):

@@ -44,7 +44,10 @@ def test_a_recording_shorter_than_a_window_is_repeated():
     np.testing.assert_array_equal(clip.waveform, np.resize(sound, 3000))
 
 
-@pytest.mark.parametrize(("seconds", "windows"), [(0.02, 1), (0.4, 1), (3.0, 1), (31, 11), (720, 240)])
+LENGTHS = [(0.02, 1), (0.4, 1), (3.0, 1), (31, 11), pytest.param(720, 240, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("seconds", "windows"), LENGTHS)
 def test_recordings_of_any_length_are_classified(classifier, tmp_path, seconds, windows):
     path = write_audio(tmp_path / "music.flac", [music(seconds)], "flac")
     prediction = classifier.classify(path)
@@ -156,6 +159,7 @@ def test_the_whole_member_is_invariant_to_volume(classifier):
     torch.testing.assert_close(loud, quiet, atol=1e-2, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_the_shipped_model_beats_chance_on_real_songs(classifier, songs):
     """Guards against wiring errors; accuracies are measured in metrics.json."""
     correct = [

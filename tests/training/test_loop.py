@@ -47,6 +47,14 @@ def test_a_member_learns_to_classify(folder, tmp_path):
     assert after.accuracies["one"] > 0.9
 
 
+def test_without_an_epoch_the_weights_remain(folder, tmp_path):
+    training, validation = windows_of(folder)
+    member, before = new_member(training), new_member(training).state_dict()
+    train_stage(ONE_PROCESS, member, training, validation, TINY, Stage(epochs=0), tmp_path / "state.pt")
+    for name, value in member.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_an_interrupted_run_ends_with_the_same_weights(folder, tmp_path, monkeypatch):
     training, validation = windows_of(folder)
     whole, stopped, resumed = (new_member(training) for _ in range(3))

@@ -116,7 +116,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     state, path, used = gr.State(), gr.State(), gr.State()
     with gr.Column(elem_id="batch"):
         uploads = gr.File(file_count="multiple", label=texts.SONGS, height=150, elem_id="songs-drop")
-        uploads.preprocess = _with_names
+        uploads.preprocess = _with_names  # type: ignore[method-assign, assignment]  # it returns other values
         gr.HTML(
             f'<button type="button">{texts.FOLDER}</button><input type="file" webkitdirectory hidden>'
             f'<span>{texts.songs_more(MAX_SONGS, MAX_SECONDS // 60)}</span><p role="status"></p>',
@@ -172,7 +172,8 @@ def _with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:
 
 def _classify(models: Models, batch: Batch, song: Song) -> Iterator[float]:
     """Set the result of a song; yields the seconds that have been classified so far."""
-    name, result = batch.model, None
+    name = batch.model
+    result: genre.Prediction | AudioError | None = None
     try:
         for result in models.get(name).stream(song.path):
             yield result.seconds
@@ -185,6 +186,8 @@ def _classify(models: Models, batch: Batch, song: Song) -> Iterator[float]:
 
 
 def _card(models: Models, song: Song, model: str) -> str:
+    if song.result is None:  # another model has been selected meanwhile
+        return table.PICK
     if isinstance(song.result, AudioError):
         card = views.error(str(song.result))
     else:
@@ -195,7 +198,7 @@ def _card(models: Models, song: Song, model: str) -> str:
 
 def _downloads(batch: Batch, labels: list[str], cache: str) -> list[gr.DownloadButton]:
     """Write the three files to a folder in Gradio's cache, where they are deleted with the uploads."""
-    found = [(song.name, song.result) for song in batch.songs]
+    found = [(song.name, song.result) for song in batch.songs if song.result]
     folder = Path(cache) / secrets.token_hex(16)
     folder.mkdir(parents=True)
     with (folder / "genres.csv").open("w", encoding=SPREADSHEET, newline="") as file:

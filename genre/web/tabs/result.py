@@ -17,7 +17,9 @@ from genre.web.models import Models
 UPDATE_SECONDS = 0.7  # between two updates of the page while a long file is decoded
 
 
-def timeline_and_why(models: Models, model: gr.Dropdown, recording: gr.components.Component) -> tuple[gr.HTML, gr.HTML]:
+def timeline_and_why(
+    models: Models, model: gr.components.Component, recording: gr.components.Component
+) -> tuple[gr.HTML, gr.HTML]:
     """The timeline, and the explanation that a click on one of its windows shows.
 
     Args:
@@ -51,7 +53,8 @@ def stream_results(classifier: Classifier, path: str) -> Iterator[tuple[str, str
         AudioError: the file cannot be decoded, or it is silent.
     """
     spectrogram = Spectrogram(classifier.sample_rate)
-    started, shown, prediction, notes = time.monotonic(), 0.0, None, []
+    started, shown, prediction = time.monotonic(), 0.0, None
+    notes: list[str] = []
     pieces = classifier.read(path, classifier.sample_rate, notes=notes)
     for prediction, clip in classifier.classify_pieces(pieces, notes=notes):
         spectrogram.add(clip)
@@ -59,7 +62,9 @@ def stream_results(classifier: Classifier, path: str) -> Iterator[tuple[str, str
             yield _render(classifier, prediction, spectrogram, path, texts.STILL_CLASSIFYING, "group")
             shown = time.monotonic()
     out_of_time = time.monotonic() - started > JOB_SECONDS
-    yield _render(classifier, prediction, spectrogram, path, texts.OUT_OF_TIME if out_of_time else ending(prediction))
+    if prediction:  # always, since a silent recording raises
+        end = texts.OUT_OF_TIME if out_of_time else ending(prediction)
+        yield _render(classifier, prediction, spectrogram, path, end)
 
 
 def ending(prediction: genre.Prediction) -> str:
