@@ -17,7 +17,7 @@ from genre.models.member import RANDOM, Member, average_weights, create_backbone
 from genre.training.loop import Validation, train_stage
 from genre.training.recipe import Recipe
 
-FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # of the fine-tuned weights in the interpolation with those before
+FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the fine-tuned weights in the interpolation with those before
 RUN_SEEDS = 100  # difference of the seeds of two runs of a stage
 
 
@@ -63,7 +63,7 @@ def train_member(
     stages = {"fine_tuning": recipe.fine_tuning} if start.checkpoint else {"pretrained": recipe.pretrained}
     if not start.checkpoint and recipe.fine_tuning.epochs:
         stages["fine_tuning"] = recipe.fine_tuning
-    same_genres = start.checkpoint is not None and start.checkpoint.labels == data.genres
+    new_head = start.checkpoint is not None and start.checkpoint.labels != data.genres
     for stage_name, stage in stages.items():
         ends = []
         for run in range(stage.runs):
@@ -82,7 +82,8 @@ def train_member(
         end = average_weights(ends)
         if stage.runs > 1:
             accelerator.print(f"{name}, {stage_name}, weights averaged: validation {validation(end)}")
-        member = _interpolate(accelerator, name, member, end, validation) if same_genres else end
+        interpolated = stage_name == "fine_tuning" and not new_head
+        member = _interpolate(accelerator, name, member, end, validation) if interpolated else end
     return member
 
 

@@ -30,8 +30,8 @@ class Recipe:
         input_size: height and width of the input image of the network, in pixels.
         pretrained: the first stage, from ImageNet weights.
         fine_tuning: the second stage, from the result of the first one or from a trained checkpoint, with weight
-            averaging over its runs. From a checkpoint for the same genres, the weights before and after it are
-            interpolated (`genre.models.member.average_weights`).
+            averaging over its runs. Then the weights before and after it are interpolated, unless the head is a new one
+            for other genres (`genre.models.member.average_weights`).
         windows_per_track: random windows of each track in an epoch.
         batch_size: windows of an optimiser step.
         weight_decay: of AdamW; the schedule is a cosine after `warmup_epochs`.
@@ -66,13 +66,16 @@ RECIPES = {
     "smooth": Recipe(
         "smooth",
         input_size=(64, 130),
-        pretrained=Stage(epochs=14),
+        pretrained=Stage(epochs=12),
+        fine_tuning=Stage(epochs=3, learning_rate=5e-4),
         windows_per_track=1,
         augmentation=Augmentation(roll=0.5, column_mask=0.2),
     ),
     "whole": Recipe(
         "whole",
         input_size=(192, 192),
+        pretrained=Stage(epochs=7),
+        fine_tuning=Stage(epochs=2, learning_rate=5e-4),
         windows_per_track=1,
         augmentation=Augmentation(roll=0.5, excerpt=0.3),
     ),
