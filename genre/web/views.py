@@ -10,11 +10,10 @@ from genre.inference.classify import Prediction, Window
 from genre.inference.explain import Explanation, attribution_image
 from genre.inference.sections import SILENCE_NAME, Section, clock, sections
 from genre.models.checkpoint import Checkpoint
+from genre.models.colours import colour
 from genre.models.metrics import main_source
 from genre.web import texts
 
-# Eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey instead of black for the dark theme).
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00", "#56b4e9", "#c9b100"]
 NOTES = {"A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}
 CLOSE = 0.10  # the second genre is named, too, if its probability is less than this below the first
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
@@ -239,11 +238,6 @@ def _ticks(seconds: float) -> str:
     step = next((s for s in TICK_SECONDS if seconds / s <= MOST_TICKS), TICK_SECONDS[-1])
     marks = [i * step for i in range(int(seconds / step) + 1)]
     return "".join(f'<span style="--at:{at / seconds:.3%}">{clock(at)}</span>' for at in marks)
-
-
-def colour(genre: str, labels: list[str]) -> str:
-    """Colour of a genre, by its position in `labels`."""
-    return COLOURS[labels.index(genre) % len(COLOURS)]
 
 
 def section_colour(section: Section, labels: list[str]) -> str:

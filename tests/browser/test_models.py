@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.models.checkpoint import DEFAULT, load_checkpoint
-from genre.web import texts, views
+from genre.models.colours import COLOURS
+from genre.web import texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, running_app
 from tests.hub.test_publish import small_checkpoint
@@ -31,7 +32,7 @@ def shown(page):
 
 
 def test_labels_colours_and_card_are_those_of_the_model(page, example):
-    assert shown(page) == dict(zip(SMALL, views.COLOURS, strict=False))
+    assert shown(page) == dict(zip(SMALL, COLOURS, strict=False))
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     expect(page.locator("#intro")).to_contain_text("3 genres: Quiet, Loud and In between.")
@@ -46,7 +47,7 @@ def test_labels_colours_and_card_are_those_of_the_model(page, example):
     expect(page.locator("#timeline .scale.genres span")).to_have_count(len(shipped.labels), timeout=SECONDS)
     wait_for_prediction(page)
     expect(page.locator("#prediction h2")).to_have_text("Electronic")
-    assert shown(page) == dict(zip(shipped.labels, views.COLOURS, strict=True))
+    assert shown(page) == dict(zip(shipped.labels, COLOURS, strict=True))
     expect(page.locator("#about")).to_contain_text("its first guess was right for")
     expect(page.locator("#card")).to_contain_text("fma-small")
     expect(page.locator("#card")).not_to_contain_text("Never trained.")
