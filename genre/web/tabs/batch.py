@@ -1,6 +1,7 @@
 """Tab for a batch: a folder or files are classified into a table; a click on a row shows the song in full."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -53,11 +54,10 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
                 yield show(batch)
                 for seconds in _classify(models, batch, song, downloads.page_address(request)):
                     yield {status: table.status(batch, seconds)}
+            yield show(batch)
             if batch.done and not batch.working:  # else another job is still classifying
-                files = downloads.of_batch(batch.songs, models.get(batch.model).labels)
-                yield show(batch) | downloads.enabled(buttons, files)
-            else:
-                yield show(batch)
+                with suppress(OSError):  # the disk is full; the results are complete all the same
+                    yield downloads.enabled(buttons, downloads.of_batch(batch.songs, models.get(batch.model).labels))
         except genre.GenreError as error:
             yield {status: table.alert(str(error)), stop: gr.Button(visible=False)}
 
@@ -184,7 +184,9 @@ def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterato
         result = error
     if batch.wants(song, name):
         if isinstance(result, genre.Prediction):
-            song.picture = downloads.picture_of(song.name, result, spectrogram.image(), classifier.labels, address)
+            image, song.picture = spectrogram.image(), None
+            with suppress(OSError):  # the disk is full
+                song.picture = downloads.picture_of(song.name, result, image, classifier.labels, address)
         song.result = result
 
 

@@ -84,7 +84,7 @@ def of_batch(songs: list[Song], labels: list[str]) -> list[Path | None]:
     with zipfile.ZipFile(tracks, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, song in classified:
             archive.writestr(name + LABELS, label_track(song.result))
-    drawn = [(name, song.picture) for name, song in classified if song.picture.exists()]
+    drawn = [(name, song.picture) for name, song in classified if song.picture and song.picture.exists()]
     with zipfile.ZipFile(pictures, "w") as archive:  # PNG is compressed already
         for name, file in drawn:
             archive.write(file, name + PICTURE)

@@ -18,7 +18,7 @@ class Song:
         path: of the upload.
         name: of the file on the visitor's machine.
         result: None until the song has been classified or could not be decoded.
-        picture: file with the picture of the result; None without a prediction.
+        picture: file with the picture of the result; None where there is none.
     """
 
     path: str

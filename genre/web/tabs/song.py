@@ -1,6 +1,7 @@
 """Tab for one song: drop or record it, see its prediction and its timeline."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import gradio as gr
 
@@ -33,12 +34,13 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
             classifier = models.get(name)
             labels = classifier.labels
             yield waiting(path) | {timeline: views.blank_timeline(labels), why: ""}
-            for result in stream_results(classifier, path, overlap) if path else []:
+            if not path:
+                return
+            for result in stream_results(classifier, path, overlap):
                 yield {prediction: result.card, timeline: result.timeline}
-            if path:
-                image, address = result.spectrogram.image(), downloads.page_address(request)
-                files = downloads.of_song(path, result.prediction, image, labels, address)
-                yield downloads.enabled(buttons, files)
+            image, address = result.spectrogram.image(), downloads.page_address(request)
+            with suppress(OSError):  # the disk is full; the result is complete all the same
+                yield downloads.enabled(buttons, downloads.of_song(path, result.prediction, image, labels, address))
         except genre.GenreError as error:
             yield {prediction: views.error(str(error)), timeline: views.blank_timeline(labels), why: ""}
 
