@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 
 import genre
 from genre.malloc import keep_freed_memory
-from genre.web import STATIC, addresses, api, snippets, texts, views
+from genre.web import QUIET, STATIC, addresses, api, snippets, texts, views
 from genre.web.models import Models
 from genre.web.tabs import batch, live, song
 from genre.web.theme import THEME
@@ -39,6 +39,16 @@ def build_page(models: Models) -> gr.Blocks:
         except genre.GenreError as error:
             return gr.skip(), views.alert(str(error)), ""
         return views.intro(classifier.labels), views.about(classifier.checkpoint), classifier.checkpoint.card
+
+    def open_as_asked(request: gr.Request) -> tuple:
+        """Choose the model that the address names as ?model=; if it does not load, say so below the introduction."""
+        name = request.query_params.get("model")
+        try:
+            models.get(name)
+            return name or gr.skip(), gr.skip()
+        except genre.GenreError:
+            first = models.get(models.first)
+            return gr.skip(), views.intro(first.labels) + views.alert(texts.no_model(name, first.checkpoint.name))
 
     intro, about, card = describe(models.first)
     with gr.Blocks(title=texts.TITLE, delete_cache=(UPLOAD_CHECK_SECONDS, UPLOAD_TTL_SECONDS)) as page:
@@ -65,6 +75,8 @@ def build_page(models: Models) -> gr.Blocks:
             model.render()
             card = gr.Markdown(card, elem_id="card")
         snippets.build(page, player, added, latest)
+        page.load(open_as_asked, None, [model, intro], **QUIET)
+        model.change(None, model, None, js=(STATIC / "address.js").read_text(encoding="utf-8"), **QUIET)
         model.change(describe, model, [intro, about, card], api_visibility="private", show_progress="hidden")
         api.build(models)
     return page.queue(default_concurrency_limit=PARALLEL_JOBS, max_size=MAX_WAITING)

@@ -75,10 +75,10 @@ class Soak:
         return _classified(visitor.classify(self._sent(visitor, self.clip, number)))
 
     def page(self, visitor: Visitor, number: int) -> str:
-        return _shown(visitor.ask("show", self._sent(visitor, self.clip, number), None))
+        return _shown(visitor.ask("show", self._sent(visitor, self.clip, number), None, 0))
 
     def not_audio(self, visitor: Visitor, number: int) -> str:
-        return _shown(visitor.ask("show", self._sent(visitor, b"a shopping list", number), None))
+        return _shown(visitor.ask("show", self._sent(visitor, b"a shopping list", number), None, 0))
 
     def damaged(self, visitor: Visitor, number: int) -> str:
         content = self.clip[: len(self.clip) // 2] + bytes(5000)

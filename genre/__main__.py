@@ -85,9 +85,23 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     output.add_argument("--csv", action="store_true", help="print CSV: one row per file")
     output.add_argument("--out", type=Path, help="for --cluster: append one JSON line per file here, or resume a run")
     parser.add_argument("--cluster", metavar="ADDRESS", help="classify on a Dask cluster; 'local' uses all cores")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FOLDER",
+        help="also write a label track for Audacity per file, NAME.labels.txt, replacing that of an earlier run",
+    )
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FOLDER",
+        help="also write a picture to send per file, NAME.genre.png, replacing that of an earlier run",
+    )
     arguments = parser.parse_args(argv)
     if (arguments.cluster is None) != (arguments.out is None):
         parser.error("--cluster and --out go together")
+    if arguments.cluster and (arguments.labels or arguments.picture):
+        parser.error("--labels and --picture do not work with --cluster")
     if sys.stdout is None:
         parser.error("standard output is closed")
     return arguments

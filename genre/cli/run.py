@@ -2,11 +2,13 @@
 
 import sys
 from argparse import Namespace
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from genre.audio.folders import find_audio
 from genre.audio.pipes import as_file
+from genre.cli.export import Export
 from genre.cli.stop import Stop
 from genre.errors import AudioError, GenreError
 from genre.inference import report
@@ -25,14 +27,15 @@ def run(arguments: Namespace, stop: Stop, append: Callable[[dict], None] | None)
         append: takes the rows of `--json`; None without it.
 
     Raises:
-        GenreError: there is no such checkpoint or cluster, or `--out` cannot be written.
+        GenreError: there is no such checkpoint or cluster, or an output cannot be written.
     """
     if arguments.cluster:
         return _run_on_cluster(arguments)
     keep_freed_memory()
     classifier = load(arguments.checkpoint)
+    export = Export(classifier, arguments.labels, arguments.picture)
     files, failed = _expand(arguments.files)
-    results = stop.between(_classify_all(classifier, files, arguments.overlap))
+    results = export.each(stop.between(_classify_all(classifier, files, arguments.overlap, export)))
     if append:
         return failed + report.append_rows(results, append)
     if arguments.csv:
@@ -83,11 +86,12 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _classify_all(classifier: Classifier, files: Iterable[Path], overlap: float) -> Iterator[Result]:
+def _classify_all(classifier: Classifier, files: Iterable[Path], overlap: float, export: Export) -> Iterator[Result]:
     for path in files:
         try:
             with as_file(path) as file:
-                result: Prediction | AudioError = classifier.classify(file, overlap=overlap)
+                predictions = classifier.stream(file, overlap=overlap, on_clip=export.new_spectrogram())
+                result: Prediction | AudioError = deque(predictions, maxlen=1).pop()
         except AudioError as error:
             result = error
         yield path, result

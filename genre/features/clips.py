@@ -36,6 +36,11 @@ class Clip:
         return self.waveform * (MIN_LEVEL / level).clamp(min=1) if level > 0 else self.waveform
 
 
+def windows_per_clip(window_seconds: float, hop_seconds: float) -> int:
+    """Windows in a clip of `CLIP_SECONDS`; the next clip starts as many hops later."""
+    return int((CLIP_SECONDS - window_seconds) / hop_seconds + 1e-6) + 1
+
+
 def cut_clips(pieces: Iterable[np.ndarray], rate: int, window_seconds: float, hop_seconds: float) -> Iterator[Clip]:
     """Cut a stream of samples into clips like those of training.
 
@@ -52,15 +57,15 @@ def cut_clips(pieces: Iterable[np.ndarray], rate: int, window_seconds: float, ho
         AudioError: the stream holds no samples.
     """
     clip_samples = round(CLIP_SECONDS * rate)
-    windows_per_clip = int((CLIP_SECONDS - window_seconds) / hop_seconds + 1e-6) + 1
+    per_clip = windows_per_clip(window_seconds, hop_seconds)
     buffer, origin, next_start = np.zeros(0, np.float32), 0, 0.0  # its first sample, start of the next window (s)
     for piece in pieces:
         buffer = np.concatenate([buffer, piece])
         while origin + len(buffer) >= (first := round(next_start * rate)) + clip_samples:
-            starts = [next_start + i * hop_seconds for i in range(windows_per_clip)]
+            starts = [next_start + i * hop_seconds for i in range(per_clip)]
             waveform = torch.from_numpy(buffer[first - origin : first - origin + clip_samples])
             yield Clip(waveform, next_start, starts, next_start + CLIP_SECONDS)
-            next_start += windows_per_clip * hop_seconds
+            next_start += per_clip * hop_seconds
             spent = max(0, round(next_start * rate) - clip_samples - origin)
             buffer, origin = buffer[spent:], origin + spent
     total = (origin + len(buffer)) / rate

@@ -157,13 +157,25 @@ class Classifier:
         return deque(predictions, maxlen=1).pop()
 
     def stream(
-        self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
+        self,
+        path: str | os.PathLike,
+        *,
+        start: float = 0.0,
+        seconds: float | None = None,
+        overlap: float = 0.0,
+        on_clip: Callable[[Clip], None] | None = None,
     ) -> Iterator[Prediction]:
-        """As `classify`, but yields the prediction for the audio so far after every 30 s; the last one is final."""
+        """As `classify`, but yields the prediction for the audio so far after every 30 s; the last one is final.
+
+        `on_clip` is called with every clip, before the prediction that includes it.
+        """
         notes: list[str] = []
         pieces = self.read(path, self.sample_rate, start=start, seconds=seconds, notes=notes)
-        predictions = self.classify_pieces(pieces, overlap=overlap, notes=notes)
-        yield from (prediction for prediction, _ in predictions if prediction)
+        for prediction, clip in self.classify_pieces(pieces, overlap=overlap, notes=notes):
+            if on_clip:
+                on_clip(clip)
+            if prediction:
+                yield prediction
 
     def classify_pieces(
         self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0, notes: list[str] | None = None

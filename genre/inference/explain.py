@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from genre.features.clips import Clip, cut_clips
+from genre.features.clips import Clip, cut_clips, windows_per_clip
 from genre.features.image import HIGHEST_HZ, Spectrogram, mel_position
-from genre.features.log_mel import CLIP_SECONDS, LogMelConfig
+from genre.features.log_mel import LogMelConfig
 from genre.inference.classify import Classifier
 from genre.models.checkpoint import Checkpoint, window_members
 
@@ -60,8 +60,10 @@ class Explanation:
     spectrogram: np.ndarray
 
 
-def explain(classifier: Classifier, path: str | os.PathLike, start: float, genre: str) -> Explanation:
-    """Explain one of the windows that `Classifier.classify` makes of a whole recording without overlap.
+def explain(
+    classifier: Classifier, path: str | os.PathLike, start: float, genre: str, *, overlap: float = 0.0
+) -> Explanation:
+    """Explain one of the windows that `Classifier.classify` makes of a whole recording.
 
     If only an excerpt was classified, the windows of its last 30 s may have got other predictions than are explained
     here.
@@ -70,13 +72,14 @@ def explain(classifier: Classifier, path: str | os.PathLike, start: float, genre
         path: the recording.
         start: of the window, in seconds; the window with the closest start is explained.
         genre: one of the classifier's labels.
+        overlap: that the recording was classified with, see `Classifier.classify`.
 
     Raises:
         AudioError: the file cannot be decoded at that time.
         ValueError: `genre` is not a label.
     """
     label = classifier.labels.index(genre)
-    clip, origin, at = _find_window(classifier, path, start)
+    clip, origin, at = _find_window(classifier, path, start, classifier.window_seconds * (1 - overlap))
     inputs = member_inputs(classifier.checkpoint, clip, at)
     with torch.inference_mode():
         probabilities = fused_probabilities(classifier.checkpoint, inputs)[0].tolist()
@@ -148,7 +151,9 @@ def patch_weights(config: LogMelConfig) -> Tensor:
     return (shares * (rows <= 1)[:, None]).reshape(*PATCHES, config.bands, config.columns)
 
 
-def _find_window(classifier: Classifier, path: str | os.PathLike, start: float) -> tuple[Clip, float, float]:
+def _find_window(
+    classifier: Classifier, path: str | os.PathLike, start: float, hop_seconds: float
+) -> tuple[Clip, float, float]:
     """Find the clip with the window that starts closest to `start`.
 
     Clips are those of the classifier: decoding begins at the start of a clip, one clip early, since the last clip of a
@@ -157,10 +162,12 @@ def _find_window(classifier: Classifier, path: str | os.PathLike, start: float) 
     Returns:
         the clip, the time in the recording where decoding began, and the window's start relative to it, in seconds.
     """
-    origin = max(0.0, (start // CLIP_SECONDS - 1) * CLIP_SECONDS)
+    window_seconds = classifier.window_seconds
+    span = windows_per_clip(window_seconds, hop_seconds) * hop_seconds  # from the start of a clip to that of the next
+    origin = max(0.0, (start // span - 1) * span)
     pieces = classifier.read(path, classifier.sample_rate, start=origin)
     found = []
-    for clip in cut_clips(pieces, classifier.sample_rate, classifier.window_seconds, classifier.window_seconds):
+    for clip in cut_clips(pieces, classifier.sample_rate, window_seconds, hop_seconds):
         found += [(abs(origin + at - start), at, clip) for at in clip.window_starts]
         if origin + clip.window_starts[-1] > start - START_TOLERANCE:
             break

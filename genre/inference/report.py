@@ -5,7 +5,7 @@ soon as it is available, and returns the number of files that failed. Open files
 """
 
 import csv
-import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -18,6 +18,7 @@ from genre.json_files import json_list
 Results = Iterable[tuple[str | Path, Prediction | AudioError]]
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def rows(results: Results) -> Iterator[dict]:
@@ -90,8 +91,11 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
 
 
 def printable(path: str | Path) -> str:
-    """A file name as valid Unicode: bytes that are not UTF-8, as in old archives, become U+FFFD."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """A file name as valid Unicode: bytes that are not UTF-8, as in old archives, become U+FFFD.
+
+    Python has them as lone surrogates (PEP 383); those that other programs send are replaced, too.
+    """
+    return SURROGATES.sub("\ufffd", str(path))
 
 
 def format_sections(found: list[Section]) -> str:

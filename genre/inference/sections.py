@@ -40,7 +40,7 @@ def sections(prediction: Prediction) -> list[Section]:
     Returns:
         the sections in order of time; they cover the recording from 0 to its end, and neighbours differ.
     """
-    edges = _edges(prediction.windows, prediction.seconds)
+    edges = window_edges(prediction.windows, prediction.seconds)
     genres = list(prediction.probabilities)
     weights = np.diff(edges) / EVIDENCE_SECONDS
     pieces = _best_split(edges, _log_probabilities(prediction.windows, genres) * weights[:, None])
@@ -72,7 +72,7 @@ def _replace_silence(found: list[Section], silences: list[Section]) -> list[Sect
     return found
 
 
-def _edges(windows: list[Window], seconds: float) -> np.ndarray:
+def window_edges(windows: list[Window], seconds: float) -> np.ndarray:
     """Boundaries between windows, in seconds, shape (windows + 1,).
 
     Overlapping neighbours are separated in the middle of their overlap, so that no audio counts twice.

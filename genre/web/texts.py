@@ -22,6 +22,11 @@ NOT_SENT = "This file was not sent here."
 NO_ROOM = "The server has no room for this file just now; please try again in a few minutes."
 UNPLAYABLE = "This browser cannot play this file; the result is complete all the same."
 EXAMPLES = "Synthetic examples, made by a script"
+SONG_DOWNLOADS = ["Download CSV", "Download JSON", "Download Audacity labels", "Download picture"]
+OVERLAP = "Overlap of windows"
+OVERLAP_OF = "How much of a window the next one overlaps"
+OVERLAP_MORE = "Windows that overlap show changes in finer steps; there are two or four times as many to classify."
+OVERLAPS = {"None": 0.0, "A half": 0.5, "Three quarters": 0.75}
 CARD = "Model card: how it was trained, what it scores, what it cannot know"
 MODEL = "Model"
 MODEL_MORE = "One that is here, or user/repo from the Hugging Face Hub"
@@ -33,23 +38,46 @@ WHY_ALT = "Spectrogram of the window; the parts that raised the score of the gen
 WHY_METHOD = "Orange: parts of the spectrogram that raised the score of the genre (integrated gradients)."
 PRIVACY = "Recordings are used for classification only and deleted within the hour."
 GENRES_OVERLAP = "Genres overlap: more than one may fit a song."
-OTHER_GENRES = ["jazz", "reggae", "classical", "blues", "country", "metal", "gospel", "flamenco"]  # see `intro`
+OTHER_GENRES = ["jazz", "reggae", "classical", "blues", "country", "metal", "gospel", "flamenco"]  # see `_others`
 OTHER_GENRES_NAMED = 3
+NAME_SHOWN = 80  # characters of a name that a visitor gives
 
 
 def intro(labels: list[str]) -> str:
-    """Three sentences: the closed set of labels, what happens to other music, how to read the percentages.
-
-    The examples of other music are the first of `OTHER_GENRES` that no label contains.
-    """
-    known = " ".join(labels).lower()
-    others = [genre for genre in OTHER_GENRES if genre not in known][:OTHER_GENRES_NAMED]
+    """Three sentences: the closed set of labels, what happens to other music, how to read the percentages."""
+    others = _others(labels)
     other_music = f"Music such as {between(others)} is none of them and" if others else "Music of any other genre"
     return (
         f"The model classifies a song in 3-second windows and names the nearest of its {len(labels)} genres: "
         f"{', '.join(labels[:-1])} and {labels[-1]}. {other_music} gets the nearest one all the same. "
         "Read the percentages as the model's confidence."
     )
+
+
+CANNOT_KNOW = "What the result cannot know"
+
+
+def cannot_know(labels: list[str]) -> str:
+    """Three sentences on the limits of a prediction, with examples of music that is none of the labels."""
+    others = _others(labels)
+    other_music = f"a {between(others)} recording" if others else "a recording of any other genre"
+    return (
+        f"It cannot know a genre outside its {len(labels)}: {other_music} is named after the nearest of them, and the "
+        "confidence may be high all the same. It has nothing but the sound: not the artist, the words, the year or the "
+        "scene, by which people often decide what a genre is called. And it repeats the one label that somebody gave "
+        "each song it was trained on, where others would have chosen another one or two at once."
+    )
+
+
+def _others(labels: list[str]) -> list[str]:
+    """The first of `OTHER_GENRES` that no label contains."""
+    known = " ".join(labels).lower()
+    return [genre for genre in OTHER_GENRES if genre not in known][:OTHER_GENRES_NAMED]
+
+
+def no_model(name: str, first: str) -> str:
+    """The name comes from the address and may be of any length."""
+    return f"This page cannot load the model “{name[:NAME_SHOWN]}” that its address asks for, so it opens with {first}."
 
 
 def too_large(megabytes: int) -> str:
@@ -113,7 +141,7 @@ SONGS = "Songs"
 FOLDER = "Choose a folder"
 STOP = "Stop"
 CLEAR = "Clear the list"
-DOWNLOADS = ["CSV, a row a song", "CSV, a row a window", "JSON, everything"]
+BATCH_DOWNLOADS = ["CSV, a row a song", "CSV, a row a window", "JSON, everything", "Audacity labels", "Pictures"]
 COLUMNS = ["Song", "Result", "Confidence", "Sections"]
 WAITING = "Waiting"
 NOT_MUSIC_SHORT = "Not music, it seems"

@@ -26,5 +26,9 @@ THEME = gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], f
     button_primary_background_fill_hover="*primary_700",
     button_primary_background_fill_hover_dark="*primary_700",
     button_secondary_background_fill_hover_dark="*neutral_500",
+    checkbox_border_color="*neutral_500",
+    checkbox_border_color_dark="*neutral_400",
+    checkbox_label_background_fill_selected="*primary_600",
+    checkbox_label_background_fill_selected_dark="*primary_600",
     color_accent="*primary_600",
 )

@@ -8,17 +8,17 @@ from html import escape
 from genre.features.image import data_uri, mel_position
 from genre.inference.classify import Prediction, Window
 from genre.inference.explain import Explanation, attribution_image
-from genre.inference.sections import SILENCE_NAME, Section, clock, sections
+from genre.inference.sections import SILENCE_NAME, Section, clock, sections, window_edges
 from genre.models.checkpoint import Checkpoint
+from genre.models.colours import colour
 from genre.models.metrics import main_source
 from genre.web import texts
 
-# Eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey instead of black for the dark theme).
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00", "#56b4e9", "#c9b100"]
 NOTES = {"A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}
 CLOSE = 0.10  # the second genre is named, too, if its probability is less than this below the first
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 MOST_TICKS = 8
+FAINTEST = 0.02  # probability of a cell that is drawn; fainter ones cannot be seen
 MOST_NAMED = 3  # genres of the prediction set in a headline
 
 
@@ -32,7 +32,10 @@ EXPLAINING = f'<div class="why busy" role="status"><p>{texts.EXPLAINING}</p></di
 
 
 def intro(labels: list[str]) -> str:
-    return f'<div class="intro"><h1>{texts.TITLE}</h1><p>{escape(texts.intro(labels))}</p></div>'
+    return (
+        f'<div class="intro"><h1>{texts.TITLE}</h1><p>{escape(texts.intro(labels))}</p>'
+        f"<details><summary>{texts.CANNOT_KNOW}</summary><p>{escape(texts.cannot_know(labels))}</p></details></div>"
+    )
 
 
 def about(checkpoint: Checkpoint) -> str:
@@ -202,48 +205,50 @@ def _notes(highest_hz: float) -> str:
 def _roll(prediction: Prediction, labels: list[str], genres: list[str]) -> str:
     """SVG with a row a genre and a column a window; opacity is probability, a bar on top marks the most probable genre.
 
-    A silent window is an empty column without a genre.
+    Windows that overlap are separated in the middle of their overlap, so that no columns lie on one another. A silent
+    window is an empty column without a genre.
     """
-    cells = []
-    for number, window in enumerate(prediction.windows):
-        span, width = f"{clock(window.start)} to {clock(window.end)}", window.end - window.start
-        summary = ", ".join(f"{escape(g)} {p:.0%}" for g, p in list(window.probabilities.items())[:3]) or SILENCE_NAME
-        cells.append(
-            f'<g class="window" data-window="{number}" data-start="{window.start:.3f}" data-end="{window.end:.3f}" '
-            f'data-genre="{escape(window.genre or "")}" data-summary="{summary}" '
-            f'transform="translate({window.start:.3f} 0)"><title>{span}: {summary}</title>'
-            f"{_column(window, labels, genres)}"
-            f'<rect class="frame" width="{width:.3f}" height="{len(genres)}"/></g>'
-        )
+    edges = window_edges(prediction.windows, prediction.seconds)
+    columns = [
+        _column(number, window, edges[number], edges[number + 1], labels, genres)
+        for number, window in enumerate(prediction.windows)
+    ]
     return (
         f'<svg viewBox="0 0 {prediction.seconds:.3f} {len(genres)}" preserveAspectRatio="none" role="img" '
-        f'aria-label="Genre of each window">{"".join(cells)}</svg>'
+        f'aria-label="Genre of each window">{"".join(columns)}</svg>'
     )
 
 
-def _column(window: Window, labels: list[str], genres: list[str]) -> str:
+def _column(number: int, window: Window, left: float, right: float, labels: list[str], genres: list[str]) -> str:
+    """A window, drawn from `left` to `right` seconds, of which no other window is in the middle."""
+    span, width = f"{clock(window.start)} to {clock(window.end)}", f"{right - left:.3f}"
+    summary = ", ".join(f"{escape(g)} {p:.0%}" for g, p in list(window.probabilities.items())[:3]) or SILENCE_NAME
+    return (
+        f'<g class="window" data-window="{number}" data-start="{window.start:.3f}" data-from="{left:.3f}" '
+        f'data-genre="{escape(window.genre or "")}" data-summary="{summary}" transform="translate({left:.3f} 0)">'
+        f"<title>{span}: {summary}</title>{_cells(window, width, labels, genres)}"
+        f'<rect class="frame" width="{width}" height="{len(genres)}"/></g>'
+    )
+
+
+def _cells(window: Window, width: str, labels: list[str], genres: list[str]) -> str:
     """Probabilities of a window, from top to bottom in the order of `genres`."""
     if window.genre is None:
         return ""
-    width = window.end - window.start
     rows = "".join(
-        f'<rect y="{row}" width="{width:.3f}" height="1" fill="{colour(g, labels)}" '
-        f'fill-opacity="{window.probabilities[g]:.3f}"/>'
+        f'<rect y="{row}" width="{width}" height="1" fill="{colour(g, labels)}" '
+        f'fill-opacity="{window.probabilities[g]:.2f}"/>'
         for row, g in enumerate(genres)
+        if window.probabilities[g] >= FAINTEST
     )
     top = genres.index(window.genre)
-    return rows + f'<rect y="{top}" width="{width:.3f}" height=".16" fill="{colour(window.genre, labels)}"/>'
+    return rows + f'<rect y="{top}" width="{width}" height=".16" fill="{colour(window.genre, labels)}"/>'
 
 
 def _ticks(seconds: float) -> str:
     step = next((s for s in TICK_SECONDS if seconds / s <= MOST_TICKS), TICK_SECONDS[-1])
     marks = [i * step for i in range(int(seconds / step) + 1)]
     return "".join(f'<span style="--at:{at / seconds:.3%}">{clock(at)}</span>' for at in marks)
-
-
-def colour(genre: str, labels: list[str]) -> str:
-    """Colour of a genre, by its position in `labels`."""
-    return COLOURS[labels.index(genre) % len(COLOURS)]
 
 
 def section_colour(section: Section, labels: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from genre.web import texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
@@ -24,13 +25,18 @@ def severe_findings(page) -> list[str]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_state_has_serious_findings(page, example, theme):
     page.emulate_media(color_scheme=theme)
-    page.goto(f"{page.url}?__theme={theme}")
-    page.get_by_text("Drop a song, record a few seconds").first.wait_for()
+    page.goto(f"{page.url}?__theme={theme}&model=none")
+    page.locator("#intro [role=alert]").wait_for()
     assert severe_findings(page) == []
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     page.locator("#timeline .roll").click(position={"x": 20, "y": 20})
     page.locator(".why h3").wait_for()
+    assert severe_findings(page) == []
+    page.get_by_text(texts.CANNOT_KNOW, exact=True).click()
+    page.get_by_role("button", name=texts.OVERLAP).click()
+    page.get_by_label("A half").check()
+    expect(page.get_by_role("button", name=texts.SONG_DOWNLOADS[-1])).to_be_enabled(timeout=SECONDS)
     assert severe_findings(page) == []
     page.get_by_role("button", name=texts.CARD).click()
     page.get_by_role("button", name=texts.SNIPPETS).click()

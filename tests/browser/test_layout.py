@@ -9,7 +9,8 @@ from genre.web import texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 
 APART = [  # groups of elements that must not overlap
-    "#intro h1, #intro p, #song, #prediction .prediction, #examples, #timeline .timeline, .why, #about, .label-wrap",
+    "#intro h1, #intro p, #song, #prediction .prediction, #examples, #timeline .timeline, "
+    "#song-downloads button, .why, #about, .label-wrap",
     "#prediction .prediction > *",
     "#prediction .bars li > *",
     "#timeline .player > *",
@@ -26,7 +27,15 @@ PLACES = """(selectors) => selectors.map((selector) => {
     const { x, y, width, height } = document.querySelector(selector).getBoundingClientRect();
     return { selector, x, y, width, height };
 })"""
-ELEMENTS = ["#song", "#prediction .prediction", "#examples", "#timeline .timeline", "#timeline .roll", "#about"]
+ELEMENTS = [
+    "#song",
+    "#prediction .prediction",
+    "#examples",
+    "#timeline .timeline",
+    "#timeline .roll",
+    "#song-downloads",
+    "#about",
+]
 
 
 def overlap(one, other):

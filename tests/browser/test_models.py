@@ -1,12 +1,14 @@
 """Change of the model: labels, colours and card are updated; the page starts with a small model."""
 
 import os
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
 
 from genre.models.checkpoint import DEFAULT, load_checkpoint
-from genre.web import texts, views
+from genre.models.colours import COLOURS
+from genre.web import texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, running_app
 from tests.hub.test_publish import small_checkpoint
@@ -31,7 +33,7 @@ def shown(page):
 
 
 def test_labels_colours_and_card_are_those_of_the_model(page, example):
-    assert shown(page) == dict(zip(SMALL, views.COLOURS, strict=False))
+    assert shown(page) == dict(zip(SMALL, COLOURS, strict=False))
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     expect(page.locator("#intro")).to_contain_text("3 genres: Quiet, Loud and In between.")
@@ -46,10 +48,55 @@ def test_labels_colours_and_card_are_those_of_the_model(page, example):
     expect(page.locator("#timeline .scale.genres span")).to_have_count(len(shipped.labels), timeout=SECONDS)
     wait_for_prediction(page)
     expect(page.locator("#prediction h2")).to_have_text("Electronic")
-    assert shown(page) == dict(zip(shipped.labels, views.COLOURS, strict=True))
+    assert shown(page) == dict(zip(shipped.labels, COLOURS, strict=True))
     expect(page.locator("#about")).to_contain_text("its first guess was right for")
     expect(page.locator("#card")).to_contain_text("fma-small")
     expect(page.locator("#card")).not_to_contain_text("Never trained.")
+
+
+def test_the_address_chooses_the_model_and_follows_the_choice(page, example):
+    start = page.url
+    page.goto(f"{start}?tab=a%26b&model={DEFAULT}")
+    expect(page.locator("#intro")).to_contain_text("8 genres", timeout=SECONDS)
+    expect(page.locator("#timeline .scale.genres span")).to_have_count(8, timeout=SECONDS)
+    page.set_input_files(UPLOAD, example)
+    wait_for_prediction(page)
+    expect(page.locator("#prediction h2")).to_have_text("Electronic")
+    assert page.url == f"{start}?tab=a%26b&model={DEFAULT}"
+
+    page.get_by_role("button", name=texts.CARD).click()
+    name = page.locator("#model input")
+    expect(name).to_have_value(DEFAULT)
+    name.fill("user/repo")
+    name.press("Enter")
+    expect(page).to_have_url(f"{start}?tab=a%26b&model=user/repo")
+    name.fill("hf-hub:user/repo@v1.0&x=<b>#?")
+    name.press("Enter")
+    expect(page).to_have_url(f"{start}?tab=a%26b&model=hf-hub%3Auser/repo%40v1.0%26x%3D%3Cb%3E%23%3F")
+    page.reload()
+    expect(page.locator("#intro [role=alert]")).to_contain_text("“hf-hub:user/repo@v1.0&x=<b>#?”", timeout=SECONDS)
+
+
+HOSTILE = [
+    "../../etc/passwd",
+    "/etc",
+    "<img src=x onerror=alert(1)>",
+    "a" * 3000,
+    "user/repo/..",
+    "no-such-model",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_unknown_model_in_the_address_is_one_sentence_and_the_first_one_stays(page, example, name):
+    page.goto(f"{page.url}?model={quote(name, safe='')}")
+    shown_name = name[: texts.NAME_SHOWN]
+    expect(page.locator("#intro [role=alert]")).to_have_text(texts.no_model(shown_name, "small"), timeout=SECONDS)
+    expect(page.locator("#intro")).to_contain_text("3 genres: Quiet, Loud and In between.")
+    assert page.locator("#intro img").count() == 0
+    page.set_input_files(UPLOAD, example)
+    wait_for_prediction(page)
+    assert set(shown(page)) == set(SMALL)
 
 
 def test_an_unknown_model_is_one_sentence(page, example):

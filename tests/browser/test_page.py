@@ -2,8 +2,9 @@ import re
 from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
+from genre.inference.sections import clock
 from genre.web import texts
 
 UPLOAD = "#song input[type=file]"
@@ -59,6 +60,42 @@ def test_a_click_plays_from_there_and_explains_the_window(page, example):
     assert played > 0.5
     cursor = box(page, "#timeline .cursor")
     assert cursor["x"] == pytest.approx(plot["x"] + plot["width"] * played, abs=plot["width"] * 0.03)
+
+
+@pytest.mark.parametrize(("choice", "windows"), [("A half", 9), ("Three quarters", 17)])
+def test_overlapping_windows_lie_side_by_side_and_are_explained(page, classifier, example, choice, windows):
+    page.set_input_files(UPLOAD, example)
+    wait_for_prediction(page)
+    page.get_by_role("button", name=texts.OVERLAP).click()
+    page.get_by_label(choice).check()
+    expect(page.locator("#timeline .window")).to_have_count(windows, timeout=SECONDS)
+    wait_for_prediction(page)
+    frames = page.locator("#timeline .window .frame")
+    places = [(box["x"], box["x"] + box["width"]) for box in map(Locator.bounding_box, frames.all())]
+    roll = box(page, "#timeline .roll")
+    edges = [roll["x"], *(right for _, right in places)]
+    assert [left for left, _ in places] == pytest.approx(edges[:-1], abs=1)
+    assert edges[-1] == pytest.approx(roll["x"] + roll["width"], abs=1)
+
+    page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
+    page.locator("#timeline .roll").focus()
+    for _ in range(5):  # the first one goes to the first window
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".window.current")).to_have_attribute("data-window", "4")
+    page.keyboard.press("Enter")
+    found = classifier.classify(example, overlap=texts.OVERLAPS[choice]).windows[4]
+    span = f"{clock(found.start)} to {clock(found.end)}"
+    expect(page.locator("#timeline .why h3")).to_have_text(f"Why {found.genre}, {span}", timeout=SECONDS)
+
+
+def test_what_the_result_cannot_know_is_behind_a_link_on_the_first_screen(page):
+    explanation = page.get_by_text("a jazz, reggae or classical recording is named after the nearest of them")
+    expect(explanation).not_to_be_visible()
+    link = page.get_by_text(texts.CANNOT_KNOW, exact=True)
+    expect(link).to_be_in_viewport()
+    link.focus()
+    page.keyboard.press("Enter")
+    expect(explanation).to_be_in_viewport()
 
 
 def test_an_example_is_classified_after_a_click(page):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
+from PIL import Image
 
 import genre.inference
 from genre.__main__ import main
@@ -207,6 +208,56 @@ def test_cluster_and_out_are_only_valid_together(example, options, capsys):
     with pytest.raises(SystemExit):
         main([str(example), *options])
     assert "--cluster and --out go together" in capsys.readouterr().err
+
+
+def test_labels_and_pictures_are_written_for_every_song(folder, example, tmp_path, capsys):
+    """Also for two songs of one name; the broken file has none."""
+    other = shutil.copy(example, folder / "song, with comma.mp3")
+    out = tmp_path / "not yet" / "there"
+    assert main([str(folder), str(other), "--json", "--labels", str(out), "--picture", str(out)]) == 1
+    rows = [row for row in json.loads(capsys.readouterr().out) if "error" not in row]
+    names = ["song, with comma", "album - song, with comma", "music - song, with comma"]
+    written = {path.name for path in out.iterdir()}
+    assert len(rows) == 3 and len(written) == 6
+    assert written < {
+        f"{name}{suffix}" for name in names for suffix in (".labels.txt", ".genre.png", " 2.labels.txt", " 2.genre.png")
+    }
+    for path in out.glob("*.txt"):
+        *_, last = path.read_text(encoding="utf-8").splitlines()
+        assert last.split("\t")[1:] == [
+            "15.000000",
+            f"Window: Electronic {rows[0]['windows'][-1]['probabilities']['Electronic']:.0%}",
+        ]
+    for path in out.glob("*.png"):
+        with Image.open(path) as image:
+            assert image.size == (1200, 630)
+    assert main([str(example), "--labels", str(out)]) == 0
+    assert main([str(example), "--labels", str(out)]) == 0
+    assert len(list(out.iterdir())) == 7  # a further run replaces its files
+
+
+@pytest.mark.parametrize("option", ["--labels", "--picture"])
+def test_a_folder_that_cannot_be_written_to_is_an_error_of_one_line(example, tmp_path, option):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    for place, reason in (("file", "File exists"), ("file/below", "Not a directory"), ("locked", "Permission denied")):
+        done = shell(str(example), option, str(tmp_path / place), before=UNPRIVILEGED)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"{tmp_path / place} cannot be written: {reason}.\n"
+    assert list((tmp_path / "locked").iterdir()) == []
+
+
+def test_a_picture_that_cannot_be_written_is_an_error_of_one_line(example, tmp_path, capsys):
+    (tmp_path / "arpeggio.genre.png").mkdir()
+    assert main([str(example), str(example), "--picture", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"{tmp_path / 'arpeggio.genre.png'} cannot be written: Is a directory.\n")
+
+
+def test_labels_and_pictures_are_not_written_on_a_cluster(example, capsys):
+    with pytest.raises(SystemExit):
+        main([str(example), "--cluster", "local", "--out", "genres.jsonl", "--labels", "labels"])
+    assert "--labels and --picture do not work with --cluster" in capsys.readouterr().err
 
 
 def test_it_runs_as_a_module_in_any_folder(example, tmp_path):

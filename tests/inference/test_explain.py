@@ -67,13 +67,14 @@ def test_a_member_whose_input_is_the_clip_does_not_contribute(classifier, exampl
     torch.testing.assert_close(with_whole, without)
 
 
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])
 @pytest.mark.parametrize("seconds", [2.0, 7.5, 31.0, 65.0, 93.0])
-def test_the_explained_window_is_a_classified_window(classifier, tmp_path, seconds):
+def test_the_explained_window_is_a_classified_window(classifier, tmp_path, seconds, overlap):
     rising = music(seconds) * np.linspace(0.2, 1, round(seconds * RATE), dtype=np.float32)
     path = write_audio(tmp_path / "music.flac", [rising], "flac")
-    windows = classifier.classify(path).windows
+    windows = classifier.classify(path, overlap=overlap).windows
     for window in {0: windows[0], 1: windows[len(windows) // 2], 2: windows[-1]}.values():
-        explanation = explain(classifier, path, round(window.start, 3), window.genre)
+        explanation = explain(classifier, path, round(window.start, 3), window.genre, overlap=overlap)
         assert explanation.start == pytest.approx(window.start)
         assert explanation.end == pytest.approx(max(window.end, 3.0))
         assert explanation.probabilities == pytest.approx(window.probabilities, abs=1e-4)

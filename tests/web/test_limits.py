@@ -54,7 +54,7 @@ def test_a_file_that_is_too_large_is_refused(visitor, strict, tmp_path):
 def test_a_long_recording_is_classified_up_to_the_limit(visitor, example):
     song = visitor.upload(example)
     assert visitor.classify(song)["seconds"] == 6
-    assert f"Classified 0:06 in 2 windows{texts.LIMIT_REACHED}" in visitor.ask("show", song, None)
+    assert f"Classified 0:06 in 2 windows{texts.LIMIT_REACHED}" in visitor.ask("show", song, None, 0)
 
 
 def test_too_many_songs_are_refused(visitor, strict, example):
@@ -80,8 +80,8 @@ def test_a_job_that_takes_too_long_returns_the_prediction_so_far(monkeypatch, tm
     path = write_audio(tmp_path / "long.wav", [music(60)], "pcm_s16le")
     classifier = Models().get(None)
     assert classifier.classify(path).seconds == pytest.approx(10, abs=0.1)  # the first piece
-    *_, (card, _) = result.stream_results(classifier, str(path))
-    assert f"Classified 0:10 in 4 windows{texts.OUT_OF_TIME}" in card
+    *_, last = result.stream_results(classifier, str(path))
+    assert f"Classified 0:10 in 4 windows{texts.OUT_OF_TIME}" in last.card
 
 
 @pytest.mark.parametrize(

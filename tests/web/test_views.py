@@ -22,6 +22,18 @@ def test_the_timeline_shows_silence_as_an_empty_column():
     assert "<b>silence</b>" in html and "--colour:transparent" in html
 
 
+def test_overlapping_windows_are_columns_side_by_side():
+    """Separated in the middle of their overlap; the tooltip has the whole window."""
+    windows = [Window(1.5 * i, 1.5 * i + 3, FOLK) for i in range(8)]
+    html = views.timeline(Prediction(FOLK, windows, 13.5, "made-up"), LABELS, "", 11025, "")
+    columns = re.findall(r'data-start="([\d.]+)" data-from="([\d.]+)".*?<title>(.*?): Folk.*?width="([\d.]+)"', html)
+    starts, lefts, spans, widths = zip(*columns, strict=True)
+    assert [float(start) for start in starts] == [window.start for window in windows]
+    rights = [float(left) + float(width) for left, width in zip(lefts, widths, strict=True)]
+    assert [0.0, *rights] == pytest.approx([*map(float, lefts), 13.5])
+    assert spans[1] == "0:01 to 0:04"
+
+
 def test_notes_are_on_the_card_and_in_the_table():
     batch = Batch("made-up")
     batch.add([("song.mp3", "song.mp3")])
@@ -48,6 +60,16 @@ def test_the_introduction_explains_the_closed_set_of_genres_in_three_sentences()
     assert "Music such as jazz, reggae or classical is none of them and gets the nearest one all the same." in text
     assert "Read the percentages as the model&#x27;s confidence." in text
     assert texts.intro(labels).count(". ") == 2
+
+
+def test_what_the_result_cannot_know_takes_three_sentences():
+    labels = load_checkpoint().labels
+    text = texts.cannot_know(labels)
+    assert f"outside its {len(labels)}: a jazz, reggae or classical recording" in text
+    assert len(re.findall(r"\.(?: |$)", text)) == 3
+    every = texts.cannot_know([genre.title() for genre in texts.OTHER_GENRES])
+    assert "a recording of any other genre is named after the nearest" in every
+    assert "&lt;i&gt;" not in views.intro(["<i>Folk</i>", "Rock"]).partition("<details>")[2]
 
 
 def test_genres_of_the_model_are_no_examples_of_other_music():

@@ -1,7 +1,8 @@
 // Behaviour of the timeline: plays the recording, moves the cursor over the plots and shows the prediction of the window
 // under it. A click on a plot plays from there and requests the explanation of that window. Arrow keys go from window to
-// window, space plays, enter explains. `element` is the component's root; its content is replaced with every prediction,
-// so the event listeners are attached to the root.
+// window, space plays, enter explains. A window is drawn from data-from on, where it begins to be the closest one; where
+// windows overlap, that is after its start. `element` is the component's root; its content is replaced with every
+// prediction, so the event listeners are attached to the root.
 
 const find = (selector) => element.querySelector(selector);
 
@@ -15,7 +16,7 @@ const clock = (seconds) => {
 };
 
 const windowAt = (time) =>
-  [...element.querySelectorAll(".window")].findLast((one) => time >= Number(one.dataset.start) - 0.001);
+  [...element.querySelectorAll(".window")].findLast((one) => time >= Number(one.dataset.from) - 0.001);
 
 function show(time) {
   const total = Number(find(".timeline").dataset.seconds);
@@ -52,8 +53,8 @@ function step(by) {
   const windows = [...element.querySelectorAll(".window")];
   const at = windows.indexOf(element.querySelector(".window.current"));
   const next = windows[Math.min(windows.length - 1, Math.max(0, at + by))];
-  find("audio").currentTime = Number(next.dataset.start);
-  show(Number(next.dataset.start));
+  find("audio").currentTime = Number(next.dataset.from);
+  show(Number(next.dataset.from));
 }
 
 function unplayable() {

@@ -1,7 +1,7 @@
 """Tab for a batch: a folder or files are classified into a table; a click on a row shows the song in full."""
 
-import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -11,16 +11,13 @@ from gradio.events import Dependency
 import genre
 from genre.audio import decode
 from genre.errors import AudioError
-from genre.inference import report
+from genre.features.image import Spectrogram
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.limits import MAX_SECONDS, MAX_SONGS
 from genre.web.models import Models
-from genre.web.tabs import table
+from genre.web.tabs import downloads, table
 from genre.web.tabs.queue import Batch, Song
 from genre.web.tabs.result import ending, stream_results, timeline_and_why
-
-FILES = "genres.csv", "windows.csv", "genres.json"
-SPREADSHEET = "utf-8-sig"  # Excel needs the byte order mark to read UTF-8
 
 
 def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
@@ -44,24 +41,23 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             stop: gr.Button(visible=working),
             results: gr.Row(visible=some),
             detail: gr.Column(visible=some),
-            **{button: gr.DownloadButton(interactive=False) for button in downloads},
+            **downloads.disabled(buttons),
             clear: gr.Button(interactive=not working),
         }
 
-    def classify_songs(batch: Batch | None) -> Iterator[dict]:
+    def classify_songs(batch: Batch | None, request: gr.Request) -> Iterator[dict]:
         if batch is None:
             yield {stop: gr.skip()}  # without any output Gradio would clear all of them
             return
         try:
             for song in batch.take():
                 yield show(batch)
-                for seconds in _classify(models, batch, song):
+                for seconds in _classify(models, batch, song, downloads.page_address(request)):
                     yield {status: table.status(batch, seconds)}
+            yield show(batch)
             if batch.done and not batch.working:  # else another job is still classifying
-                files = _downloads(batch, models.get(batch.model).labels, rows.GRADIO_CACHE)
-                yield show(batch) | dict(zip(downloads, files, strict=True))
-            else:
-                yield show(batch)
+                with suppress(OSError):  # the disk is full; the results are complete all the same
+                    yield downloads.enabled(buttons, downloads.of_batch(batch.songs, models.get(batch.model).labels))
         except genre.GenreError as error:
             yield {status: table.alert(str(error)), stop: gr.Button(visible=False)}
 
@@ -83,10 +79,10 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         try:
             classifier = models.get(batch.model)
             yield {timeline: views.blank_timeline(classifier.labels)}
-            for _, timeline_html in stream_results(classifier, song.path):
+            for result in stream_results(classifier, song.path):
                 if batch.opened is not song:  # another row has been opened meanwhile
                     return
-                yield {timeline: timeline_html}
+                yield {timeline: result.timeline}
         except genre.GenreError as error:
             yield {timeline: table.alert(str(error))}
 
@@ -131,13 +127,14 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             stop = gr.Button(texts.STOP, visible=False, variant="stop", scale=0, min_width=96)
         rows = gr.HTML(js_on_load=(STATIC / "rows.js").read_text(encoding="utf-8"), min_height=0)
         with gr.Row(visible=False, elem_classes="downloads") as results:
-            downloads = [gr.DownloadButton(label, size="sm", interactive=False) for label in texts.DOWNLOADS]
+            buttons = downloads.build(texts.BATCH_DOWNLOADS)
             clear = gr.Button(texts.CLEAR, size="sm")
         with gr.Column(visible=False, elem_id="batch-song") as detail:
             prediction = gr.HTML(table.PICK)
-            timeline, why = timeline_and_why(models, used, path)
+            timeline, why = timeline_and_why(models, used, path, gr.State(0.0))
+            why.render()
 
-    shown = [status, rows, stop, results, detail, *downloads, clear]
+    shown = [status, rows, stop, results, detail, *buttons, clear]
     added = uploads.upload(
         add, [uploads, state, model], [uploads, state, latest, *shown], trigger_mode="multiple", queue=False, **QUIET
     )
@@ -170,18 +167,27 @@ def _with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:
     return [(file.path, file.orig_name or Path(file.path).name) for file in uploads or []]
 
 
-def _classify(models: Models, batch: Batch, song: Song) -> Iterator[float]:
-    """Set the result of a song; yields the seconds that have been classified so far."""
-    name = batch.model
+def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterator[float]:
+    """Set result and picture of a song; yields the seconds that have been classified so far.
+
+    Args:
+        address: of the page, for the picture.
+    """
+    name, classifier = batch.model, models.get(batch.model)
     result: genre.Prediction | AudioError | None = None
+    spectrogram = Spectrogram(classifier.sample_rate)
     try:
-        for result in models.get(name).stream(song.path):
+        for result in classifier.stream(song.path, on_clip=spectrogram.add):
             yield result.seconds
             if not batch.wants(song, name):
                 return
     except AudioError as error:
         result = error
     if batch.wants(song, name):
+        if isinstance(result, genre.Prediction):
+            image, song.picture = spectrogram.image(), None
+            with suppress(OSError):  # the disk is full
+                song.picture = downloads.picture_of(song.name, result, image, classifier.labels, address)
         song.result = result
 
 
@@ -194,17 +200,3 @@ def _card(models: Models, song: Song, model: str) -> str:
         coverage = views.coverage(song.result) + ending(song.result)
         card = views.prediction_card(song.result, models.get(model).labels, coverage)
     return table.opened(song.name, card)
-
-
-def _downloads(batch: Batch, labels: list[str], cache: str) -> list[gr.DownloadButton]:
-    """Write the three files to a folder in Gradio's cache, where they are deleted with the uploads."""
-    found = [(song.name, song.result) for song in batch.songs if song.result]
-    folder = Path(cache) / secrets.token_hex(16)
-    folder.mkdir(parents=True)
-    with (folder / "genres.csv").open("w", encoding=SPREADSHEET, newline="") as file:
-        report.write_csv(found, labels, file)
-    with (folder / "windows.csv").open("w", encoding=SPREADSHEET, newline="") as file:
-        report.write_windows_csv(found, labels, file)
-    with (folder / "genres.json").open("w", encoding="utf-8") as file:
-        report.write_json(found, file)
-    return [gr.DownloadButton(value=folder / name, interactive=True) for name in FILES]

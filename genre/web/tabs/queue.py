@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from genre.errors import AudioError
 from genre.inference.classify import Prediction
@@ -17,11 +18,13 @@ class Song:
         path: of the upload.
         name: of the file on the visitor's machine.
         result: None until the song has been classified or could not be decoded.
+        picture: file with the picture of the result; None where there is none.
     """
 
     path: str
     name: str
     result: Prediction | AudioError | None = None
+    picture: Path | None = None
 
 
 class Batch:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import gradio as gr
@@ -15,56 +16,70 @@ from genre.web.limits import JOB_SECONDS, MAX_SECONDS
 from genre.web.models import Models
 
 UPDATE_SECONDS = 0.7  # between two updates of the page while a long file is decoded
+UPDATE_WINDOWS = 300  # with more windows updates are as much rarer, since they take as much longer to send and to draw
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of a recording so far; card and timeline are HTML."""
+
+    prediction: genre.Prediction
+    spectrogram: Spectrogram
+    card: str
+    timeline: str
 
 
 def timeline_and_why(
-    models: Models, model: gr.components.Component, recording: gr.components.Component
+    models: Models,
+    model: gr.components.Component,
+    recording: gr.components.Component,
+    overlap: gr.components.Component,
 ) -> tuple[gr.HTML, gr.HTML]:
-    """The timeline, and the explanation that a click on one of its windows shows.
+    """The timeline, and the explanation that a click on one of its windows shows; the caller renders the latter.
 
     Args:
         recording: component with the path of the file that the timeline shows.
+        overlap: component with the overlap of its windows.
     """
 
-    def why(path: str | None, name: str, click: gr.EventData) -> Iterator[str]:
+    def why(path: str | None, name: str, overlap: float, click: gr.EventData) -> Iterator[str]:
         try:
             classifier = models.get(name)
             if not path or click.genre not in classifier.labels:  # other programs may send anything
                 yield ""
                 return
             yield views.EXPLAINING
-            yield views.why(explain(classifier, path, float(click.start), click.genre), classifier.labels)
+            explanation = explain(classifier, path, float(click.start), click.genre, overlap=overlap)
+            yield views.why(explanation, classifier.labels)
         except genre.GenreError as error:
             yield views.error(str(error))
 
     timeline = gr.HTML(
         js_on_load=(STATIC / "timeline.js").read_text(encoding="utf-8"), min_height=0, unplayable=texts.UNPLAYABLE
     )
-    map_ = gr.HTML(js_on_load=(STATIC / "why.js").read_text(encoding="utf-8"), min_height=0)
-    clicked = timeline.click(why, [recording, model], map_, trigger_mode="always_last", **QUIET)
+    map_ = gr.HTML(js_on_load=(STATIC / "why.js").read_text(encoding="utf-8"), min_height=0, render=False)
+    clicked = timeline.click(why, [recording, model, overlap], map_, trigger_mode="always_last", **QUIET)
     clicked.failure(lambda: views.error(texts.BUSY), None, map_, queue=False, **QUIET)
     return timeline, map_
 
 
-def stream_results(classifier: Classifier, path: str) -> Iterator[tuple[str, str]]:
-    """Classify a file; yields prediction card and timeline as HTML while it is decoded, and at the end.
+def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> Iterator[Result]:
+    """Classify a file; yields the result so far while it is decoded, and the complete one at the end.
 
     Raises:
         AudioError: the file cannot be decoded, or it is silent.
     """
     spectrogram = Spectrogram(classifier.sample_rate)
-    started, shown, prediction = time.monotonic(), 0.0, None
-    notes: list[str] = []
-    pieces = classifier.read(path, classifier.sample_rate, notes=notes)
-    for prediction, clip in classifier.classify_pieces(pieces, notes=notes):
-        spectrogram.add(clip)
-        if prediction and time.monotonic() - shown > UPDATE_SECONDS:
+    started, due, prediction = time.monotonic(), 0.0, None
+    for prediction in classifier.stream(path, overlap=overlap, on_clip=spectrogram.add):
+        if time.monotonic() > due:
             yield _render(classifier, prediction, spectrogram, path, texts.STILL_CLASSIFYING, "group")
-            shown = time.monotonic()
+            rarer = max(1.0, len(prediction.windows) / UPDATE_WINDOWS)
+            due = time.monotonic() + UPDATE_SECONDS * rarer
     out_of_time = time.monotonic() - started > JOB_SECONDS
     if prediction:  # always, since a silent recording raises
         end = texts.OUT_OF_TIME if out_of_time else ending(prediction)
-        yield _render(classifier, prediction, spectrogram, path, end)
+        yield _render(classifier, prediction, spectrogram, path, end, "status")
 
 
 def ending(prediction: genre.Prediction) -> str:
@@ -73,16 +88,12 @@ def ending(prediction: genre.Prediction) -> str:
 
 
 def _render(
-    classifier: Classifier,
-    prediction: genre.Prediction,
-    spectrogram: Spectrogram,
-    path: str,
-    end: str,
-    role: str = "status",
-) -> tuple[str, str]:
-    image = spectrogram.data_uri()
-    url = f"gradio_api/file={quote(path)}"
-    return (
-        views.prediction_card(prediction, classifier.labels, views.coverage(prediction) + end, role),
-        views.timeline(prediction, classifier.labels, image, spectrogram.highest_hz, url),
+    classifier: Classifier, prediction: genre.Prediction, spectrogram: Spectrogram, path: str, end: str, role: str
+) -> Result:
+    labels, image = classifier.labels, spectrogram.data_uri()
+    return Result(
+        prediction,
+        spectrogram,
+        views.prediction_card(prediction, labels, views.coverage(prediction) + end, role),
+        views.timeline(prediction, labels, image, spectrogram.highest_hz, f"gradio_api/file={quote(path)}"),
     )

@@ -1,6 +1,7 @@
 """Tab for one song: drop or record it, see its prediction and its timeline."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import gradio as gr
 
@@ -8,6 +9,7 @@ import genre
 from genre.models.checkpoint import SHIPPED
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.models import Models
+from genre.web.tabs import downloads
 from genre.web.tabs.result import stream_results, timeline_and_why
 
 EXAMPLES = {
@@ -21,21 +23,26 @@ EXAMPLES_FOLDER = SHIPPED.parent / "examples"
 def build(models: Models, model: gr.Dropdown) -> gr.Audio:
     """Lay out and wire the tab; returns the audio component, to which other tabs may send a recording."""
 
-    def waiting(path: str | None) -> str:
+    def waiting(path: str | None) -> dict:
         """The card while the job is in the queue."""
-        return views.CLASSIFYING if path else views.EMPTY
+        return {prediction: views.CLASSIFYING if path else views.EMPTY} | downloads.disabled(buttons)
 
-    def show(path: str | None, name: str) -> Iterator[tuple[str, str, str]]:
-        """Prediction card, timeline and an empty explanation."""
+    def show(path: str | None, name: str, overlap: float, request: gr.Request) -> Iterator[dict]:
+        """Prediction card, timeline, an empty explanation, and the downloads at the end."""
         labels = []
         try:
             classifier = models.get(name)
             labels = classifier.labels
-            yield waiting(path), views.blank_timeline(labels), ""
-            for card_html, timeline_html in stream_results(classifier, path) if path else []:
-                yield card_html, timeline_html, ""
+            yield waiting(path) | {timeline: views.blank_timeline(labels), why: ""}
+            if not path:
+                return
+            for result in stream_results(classifier, path, overlap):
+                yield {prediction: result.card, timeline: result.timeline}
+            image, address = result.spectrogram.image(), downloads.page_address(request)
+            with suppress(OSError):  # the disk is full; the result is complete all the same
+                yield downloads.enabled(buttons, downloads.of_song(path, result.prediction, image, labels, address))
         except genre.GenreError as error:
-            yield views.error(str(error)), views.blank_timeline(labels), ""
+            yield {prediction: views.error(str(error)), timeline: views.blank_timeline(labels), why: ""}
 
     with gr.Row(equal_height=True, elem_id="ask"):
         with gr.Column():
@@ -55,13 +62,22 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
         elem_id="examples",
     )
     with gr.Column(elem_id="timeline"):
-        timeline, why = timeline_and_why(models, model, song)
+        overlap = gr.Radio(
+            list(texts.OVERLAPS.items()), value=0.0, label=texts.OVERLAP_OF, info=texts.OVERLAP_MORE, render=False
+        )
+        timeline, why = timeline_and_why(models, model, song, overlap)
         timeline.value = views.blank_timeline(models.get(models.first).labels)
-    asked = gr.on([song.change, model.change], waiting, song, prediction, queue=False, **QUIET)
+        with gr.Row(elem_classes="downloads", elem_id="song-downloads"):
+            buttons = downloads.build(texts.SONG_DOWNLOADS)
+        why.render()
+        with gr.Accordion(texts.OVERLAP, open=False):
+            overlap.render()
+    changes = [song.change, model.change, overlap.change]
+    asked = gr.on(changes, waiting, song, [prediction, *buttons], queue=False, **QUIET)
     classified = asked.then(
         show,
-        [song, model],
-        [prediction, timeline, why],
+        [song, model, overlap],
+        [prediction, timeline, why, *buttons],
         api_visibility="private",
         show_progress="minimal",
         show_progress_on=prediction,

@@ -6,6 +6,7 @@ from genre.errors import AudioError
 from genre.inference.classify import Prediction
 from genre.inference.report import format_sections
 from genre.inference.sections import Section, clock, sections
+from genre.models.colours import colour
 from genre.web import texts, views
 from genre.web.tabs.queue import Batch, Song
 
@@ -61,7 +62,7 @@ def _prediction(prediction: Prediction, labels: list[str]) -> str:
     description = format_sections(found) + (f". {' '.join(prediction.notes)}" if prediction.notes else "")
     strip = "".join(_piece(one, prediction.seconds, labels) for one in found)
     return (
-        f'<td class="genre"><i aria-hidden="true" style="--colour:{views.colour(prediction.genre, labels)}"></i>'
+        f'<td class="genre"><i aria-hidden="true" style="--colour:{colour(prediction.genre, labels)}"></i>'
         f'<span>{escape(_named(prediction))}</span></td><td class="confidence">{prediction.confidence:.0%}</td>'
         f'<td class="sections"><div class="strip" aria-hidden="true">{strip}</div>{escape(description)}</td>'
     )

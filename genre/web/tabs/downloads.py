@@ -1,0 +1,106 @@
+"""Buttons that download results: tables, JSON, label tracks for Audacity, and pictures.
+
+The files are in folders of their own in Gradio's cache, where they are deleted with the uploads.
+"""
+
+import secrets
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import gradio as gr
+from gradio.route_utils import get_root_url
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from genre.inference import report
+from genre.inference.classify import Prediction
+from genre.inference.export.label_track import SUFFIX as LABELS
+from genre.inference.export.label_track import label_track
+from genre.inference.export.names import Names, safe_name
+from genre.inference.export.picture import SUFFIX as PICTURE
+from genre.inference.export.picture import picture
+from genre.web.tabs.queue import Song
+
+ROUTE = "/gradio_api/queue/join"  # of events with a queue
+WINDOWS, JSON = ".windows.csv", ".json"  # suffixes, as LABELS and PICTURE
+BATCH_FILES = "genres.csv", "windows.csv", "genres.json", "labels.zip", "pictures.zip"
+SPREADSHEET = "utf-8-sig"  # Excel needs the byte order mark to read UTF-8
+
+
+def build(labels: list[str]) -> list[gr.DownloadButton]:
+    """Buttons, which are disabled until they have a file."""
+    return [gr.DownloadButton(label, size="sm", interactive=False) for label in labels]
+
+
+def disabled(buttons: list[gr.DownloadButton]) -> dict:
+    return {button: gr.DownloadButton(interactive=False) for button in buttons}
+
+
+def enabled(buttons: list[gr.DownloadButton], files: Iterable[Path | None]) -> dict:
+    """Updates that give each button its file; those without one stay disabled."""
+    pairs = zip(buttons, files, strict=True)
+    return {button: gr.DownloadButton(value=file, interactive=file is not None) for button, file in pairs}
+
+
+def page_address(request: gr.Request) -> str:
+    """Address of the page, of an event with a queue."""
+    return get_root_url(request.request, ROUTE, None) if request.request else ""
+
+
+def of_song(path: str, prediction: Prediction, spectrogram: Image.Image, labels: list[str], address: str) -> list[Path]:
+    """Write the files of one song: a table of its windows, JSON, a label track and a picture.
+
+    Args:
+        path: of the upload.
+        labels: of the model.
+        address: of the page.
+    """
+    folder, name = _new_folder(), safe_name(path)
+    windows, everything, track, image = (folder / f"{name}{suffix}" for suffix in (WINDOWS, JSON, LABELS, PICTURE))
+    _write_windows_and_json([(Path(path).name, prediction)], labels, windows, everything)
+    track.write_text(label_track(prediction), encoding="utf-8", newline="\n")
+    picture(prediction, labels, path, spectrogram, address).save(image)
+    return [windows, everything, track, image]
+
+
+def picture_of(name: str, prediction: Prediction, spectrogram: Image.Image, labels: list[str], address: str) -> Path:
+    """Draw the picture of a song of a batch into a file."""
+    file = _new_folder() / "picture.png"
+    picture(prediction, labels, name, spectrogram, address).save(file)
+    return file
+
+
+def of_batch(songs: list[Song], labels: list[str]) -> list[Path | None]:
+    """Write the files of a batch: two tables, JSON, zip files of label tracks and pictures; None for an empty one."""
+    folder = _new_folder()
+    genres, windows, everything, tracks, pictures = (folder / name for name in BATCH_FILES)
+    found = [(song.name, song.result) for song in songs if song.result]
+    with genres.open("w", encoding=SPREADSHEET, newline="") as file:
+        report.write_csv(found, labels, file)
+    _write_windows_and_json(found, labels, windows, everything)
+    names = Names()
+    classified = [
+        (names.new(song.name), song, result) for song in songs if isinstance(result := song.result, Prediction)
+    ]
+    with zipfile.ZipFile(tracks, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, _, result in classified:
+            archive.writestr(name + LABELS, label_track(result))
+    drawn = [(name, song.picture) for name, song, _ in classified if song.picture and song.picture.exists()]
+    with zipfile.ZipFile(pictures, "w") as archive:  # PNG is compressed already
+        for name, image in drawn:
+            archive.write(image, name + PICTURE)
+    return [genres, windows, everything, tracks if classified else None, pictures if drawn else None]
+
+
+def _new_folder() -> Path:
+    folder = Path(get_upload_folder()) / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _write_windows_and_json(found: report.Results, labels: list[str], windows: Path, everything: Path) -> None:
+    with windows.open("w", encoding=SPREADSHEET, newline="") as file:
+        report.write_windows_csv(found, labels, file)
+    with everything.open("w", encoding="utf-8") as file:
+        report.write_json(found, file)

@@ -1,0 +1,113 @@
+"""Downloads of one song and of a batch, read back."""
+
+import csv
+import io
+import json
+import zipfile
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from genre.__main__ import main
+from genre.web import texts
+from tests.browser.test_batch import downloaded, drop, wait_until_done
+from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
+from tests.conftest import RATE, music, write_audio
+from tests.inference.export.test_label_track import of_kind, parsed
+
+CSV, JSON, LABELS, PICTURE = texts.SONG_DOWNLOADS
+NAME = "Jóga (live) 100% #1"  # of which addresses would give "%" and "#" a meaning
+SAFE_NAME = "Jóga (live) 100_ _1"
+
+
+@pytest.fixture
+def song(tmp_path):
+    return write_audio(tmp_path / f"{NAME}.wav", [music(40)], "pcm_s16le", rate=RATE)
+
+
+def test_a_song_is_downloaded_in_each_format(page, song, tmp_path, capsys):
+    for name in texts.SONG_DOWNLOADS:
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
+    page.set_input_files(UPLOAD, song)
+    wait_for_prediction(page)
+    expect(page.get_by_role("button", name=PICTURE)).to_be_enabled(timeout=SECONDS)
+    table, everything, track, image = (downloaded(page, name, tmp_path / "got") for name in texts.SONG_DOWNLOADS)
+    assert {path.name for path in (table, everything, track, image)} == {
+        f"{SAFE_NAME}{suffix}" for suffix in (".windows.csv", ".json", ".labels.txt", ".genre.png")
+    }
+    assert main([str(song), "--json"]) == 0
+    (expected,) = json.loads(capsys.readouterr().out)
+    (given,) = json.loads(everything.read_text(encoding="utf-8"))
+    assert given.pop("file") == song.name and expected.pop("file") == str(song)
+    assert given == expected
+
+    labels = parsed(track.read_text(encoding="utf-8"))
+    sections = [(start, end, label.removeprefix("Section: ")) for start, end, label in of_kind(labels, "Section")]
+    assert sum(end - start for start, end, _ in sections) == pytest.approx(40, abs=0.01)
+    assert sections == [(one["start"], one["end"], one["genre"]) for one in given["sections"]]
+    windows = [(one["start"], one["end"]) for one in given["windows"]]
+    assert [label[:2] for label in of_kind(labels, "Window")] == windows
+    rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"))))
+    assert [(float(one["start"]), float(one["end"])) for one in rows] == windows
+    with Image.open(image) as picture:
+        assert (picture.format, picture.size) == ("PNG", (1200, 630))
+
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_role("button", name=PICTURE)).to_be_disabled()
+
+
+def test_a_file_without_a_result_has_no_downloads(page, example, tmp_path):
+    page.set_input_files(UPLOAD, example)
+    wait_for_prediction(page)
+    expect(page.get_by_role("button", name=JSON)).to_be_enabled(timeout=SECONDS)
+    page.get_by_role("button", name="Clear").click()
+    (tmp_path / "list.mp3").write_text("milk, bread")
+    page.set_input_files(UPLOAD, tmp_path / "list.mp3")
+    expect(page.locator("#prediction [role=alert]")).to_be_visible(timeout=SECONDS)
+    for name in texts.SONG_DOWNLOADS:
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
+
+
+def test_downloads_work_by_keyboard(page, example):
+    page.set_input_files(UPLOAD, example)
+    wait_for_prediction(page)
+    button = page.get_by_role("button", name=LABELS)
+    expect(button).to_be_enabled(timeout=SECONDS)
+    button.focus()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "arpeggio.labels.txt"
+
+
+def test_labels_and_pictures_of_a_batch_are_one_zip_each(page, example, song, tmp_path):
+    page.get_by_role("tab", name=texts.BATCH_TAB).click()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / song.name).write_bytes(example.read_bytes())
+    (tmp_path / "broken.mp3").write_text("milk, bread")
+    drop(page, song, other / song.name, tmp_path / "broken.mp3")
+    wait_until_done(page)
+    *_, labels, pictures = (downloaded(page, name, tmp_path / "got") for name in texts.BATCH_DOWNLOADS)
+    names = [SAFE_NAME, f"{SAFE_NAME} 2"]
+    with zipfile.ZipFile(labels) as archive:
+        assert archive.namelist() == [f"{name}.labels.txt" for name in names]
+        tracks = [parsed(archive.read(name).decode()) for name in archive.namelist()]
+    ends = [max(end for _, end, _ in of_kind(track, "Section")) for track in tracks]
+    assert ends == pytest.approx([40, 15], abs=0.01)
+    with zipfile.ZipFile(pictures) as archive:
+        assert archive.namelist() == [f"{name}.genre.png" for name in names]
+        for name in archive.namelist():
+            with Image.open(io.BytesIO(archive.read(name))) as picture:
+                assert picture.size == (1200, 630)
+
+
+def test_a_batch_without_results_has_no_empty_zip(page, tmp_path):
+    page.get_by_role("tab", name=texts.BATCH_TAB).click()
+    (tmp_path / "broken.mp3").write_text("milk, bread")
+    drop(page, tmp_path / "broken.mp3")
+    wait_until_done(page)
+    for name in texts.BATCH_DOWNLOADS[:3]:
+        expect(page.get_by_role("button", name=name)).to_be_enabled()
+    for name in texts.BATCH_DOWNLOADS[3:]:
+        expect(page.get_by_role("button", name=name)).to_be_disabled()

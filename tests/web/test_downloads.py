@@ -1,0 +1,61 @@
+"""Files for download: where they are, and what stays out of them."""
+
+import json
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from genre.errors import AudioError
+from genre.inference.classify import Prediction, Window
+from genre.web import uploads
+from genre.web.tabs import downloads
+from genre.web.tabs.queue import Song
+
+LABELS = ["Folk", "Rock"]
+FOLK = {"Folk": 0.9, "Rock": 0.1}
+PREDICTION = Prediction(FOLK, [Window(3 * i, 3 * i + 3, FOLK) for i in range(5)], 15.0, "made-up")
+IMAGE = Image.new("RGB", (300, 128))
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """The folder of uploads."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(uploads, "FOLDER", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["song.mp3", "..", "../../x.mp3", "a\0b\ud800.mp3", "é" * 300, "", "CON"])
+def test_files_of_a_song_are_in_a_folder_of_their_own_and_deleted_within_the_hour(folder, monkeypatch, name):
+    files = downloads.of_song(name, PREDICTION, IMAGE, LABELS, "https://example.org")
+    assert len(files) == len({*files}) == 4
+    assert {file.parent.parent for file in files} == {folder} and all(file.stat().st_size for file in files)
+    (row,) = json.loads(files[1].read_text(encoding="utf-8"))
+    assert row["genre"] == "Folk"
+    uploads.sweep(exempt=set())
+    assert all(file.exists() for file in files)
+    later = time.time() + 3600
+    monkeypatch.setattr(uploads.time, "time", lambda: later)
+    uploads.sweep(exempt=set())
+    assert list(folder.iterdir()) == []
+
+
+def test_a_batch_leaves_out_pictures_that_have_been_deleted_and_songs_that_failed(folder):
+    drawn = downloads.picture_of("a.mp3", PREDICTION, IMAGE, LABELS, "")
+    songs = [
+        Song("1", "a.mp3", PREDICTION, drawn),
+        Song("2", "B/a.mp3", replace(PREDICTION), Path("deleted.png")),
+        Song("3", "c.mp3", AudioError("This file is empty.")),
+        Song("4", "d.mp3", PREDICTION, None),
+    ]
+    *_, labels, pictures = downloads.of_batch(songs, LABELS)
+    with zipfile.ZipFile(labels) as archive:
+        assert archive.namelist() == ["a.labels.txt", "B - a.labels.txt", "d.labels.txt"]
+    with zipfile.ZipFile(pictures) as archive:
+        assert archive.namelist() == ["a.genre.png"]
+        assert archive.read("a.genre.png") == drawn.read_bytes()
+    assert downloads.of_batch(songs[2:3], LABELS)[3:] == [None, None]
