@@ -205,8 +205,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     start.add_argument("--from-scratch", action="store_true", help="random weights, without pre-training")
     for name, kind, meaning in (
-        ("epochs", int, "of the first stage, or with --from of the second"),
-        ("learning-rate", float, "maximum of the cosine schedule of that stage"),
+        ("epochs", int, "in a single stage, in place of the recipe's stages"),
+        ("learning-rate", float, "maximum of the cosine schedule, of the first stage or with --from of the second"),
         ("runs", int, "of that stage, whose weights are averaged"),
         ("windows-per-track", int, "random windows of each track in an epoch"),
         ("batch-size", int, "windows of a step, over all processes"),

@@ -113,10 +113,14 @@ def recipe_from(recipe: Recipe, name: str, start: Start) -> Recipe:
 
 
 def change_stage(recipe: Recipe, start: Start, **changes: Any) -> Recipe:
-    """The recipe with other fields of `Stage` in the stage that training begins with."""
+    """The recipe with other fields of `Stage` in the stage that training begins with.
+
+    With a number of epochs, training ends after that stage.
+    """
     if start.checkpoint:
         return replace(recipe, fine_tuning=replace(recipe.fine_tuning, **changes))
-    return replace(recipe, pretrained=replace(recipe.pretrained, **changes))
+    recipe = replace(recipe, pretrained=replace(recipe.pretrained, **changes))
+    return replace(recipe, fine_tuning=replace(recipe.fine_tuning, epochs=0)) if "epochs" in changes else recipe
 
 
 def _start_member(recipe: Recipe, name: str, training: Mixture, genres: list[str], start: Start) -> Member:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from accelerate import Accelerator
@@ -8,6 +10,7 @@ from genre.errors import GenreError
 from genre.features.log_mel import FRONT_ENDS
 from genre.models.member import RANDOM, Member, create_backbone
 from genre.training.loop import Validation, train_stage
+from genre.training.members import FRACTIONS, Start, train_member
 from genre.training.recipe import Recipe, Stage
 
 TINY = Recipe(
@@ -53,6 +56,29 @@ def test_without_an_epoch_the_weights_remain(folder, tmp_path):
     train_stage(ONE_PROCESS, member, training, validation, TINY, Stage(epochs=0), tmp_path / "state.pt")
     for name, value in member.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_two_stages_end_between_the_weights_of_both_where_validation_loss_is_lowest(folder, tmp_path):
+    data, recipe = read_data({"one": folder}), replace(TINY, pretrained=Stage(1), fine_tuning=Stage(1, runs=2))
+    member = train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
+    first, *second = (
+        torch.load(tmp_path / f"sparse-{run}.pt")["best"] for run in ("pretrained-0", "fine_tuning-0", "fine_tuning-1")
+    )
+    candidates = {}
+    for fraction in FRACTIONS:
+        mean = {
+            name: (one + other) / 2 for (name, one), other in zip(second[0].items(), second[1].values(), strict=True)
+        }
+        candidates[fraction] = {name: (1 - fraction) * first[name] + fraction * mean[name] for name in first}
+    validation, losses = Validation(data, "sparse"), {}
+    end = {name: value.clone() for name, value in member.state_dict().items()}
+    for fraction, state in candidates.items():
+        member.load_state_dict(state)
+        losses[fraction] = validation(member).loss
+    expected = candidates[min(losses, key=losses.get)]
+    for name, value in end.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name], msg=name)
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(folder, tmp_path, monkeypatch):
