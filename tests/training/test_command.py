@@ -30,7 +30,7 @@ def run_train(folder, out, *arguments, cwd):
 def test_the_command_trains_fuses_evaluates_and_saves(folder, tmp_path):
     out = tmp_path / "two"
     members = ["--members", "sparse", "smooth"]
-    done = run_train(folder, out, *SMALL, *members, "--epochs", "1", "--test", cwd=tmp_path)
+    done = run_train(folder, out, *SMALL, *members, "--epochs", "4", "--test", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((out / "metrics.json").read_text())
     (figures,) = metrics["test"].values()
