@@ -29,7 +29,8 @@ RATE = 44100
 # them out, CI runs them.
 SLOW = (
     *("browser", "fuzz", "hub", "web"),
-    *("training/test_command.py", "data/test_archive.py", "data/test_download.py", "cli/test_command.py"),
+    *("training/test_command.py", "training/test_probe.py", "data/test_archive.py", "data/test_download.py"),
+    "cli/test_command.py",
     *("inference/test_cluster.py", "inference/test_explain.py"),
     *("test_container.py", "test_faults.py", "test_other_systems.py"),
 )

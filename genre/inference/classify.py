@@ -198,7 +198,7 @@ class Classifier:
         if not audible:
             return None
         log_probabilities = {
-            name: torch.cat([_select_windows(one.log_probabilities[name], mask) for one, mask in audible])
+            name: torch.cat([select_windows(one.log_probabilities[name], mask) for one, mask in audible])
             for name in self.checkpoint.members
         }
         track = self._by_genre(self.checkpoint.track_probabilities(log_probabilities))
@@ -211,7 +211,7 @@ class Classifier:
             seconds=seconds,
             checkpoint=self.checkpoint.name,
             is_music=detector is None
-            or detector.is_music(torch.cat([_select_windows(one.features, mask) for one, mask in audible])),
+            or detector.is_music(torch.cat([select_windows(one.features, mask) for one, mask in audible])),
             confident=confidence >= limits.confident_from,
             prediction_set=[first, *(genre for genre, p in others if p >= limits.prediction_set_from)],
             notes=notes,
@@ -220,7 +220,7 @@ class Classifier:
     def _classify_clip(self, clip: Clip) -> "_ClipResult":
         """Run the members on a clip, unless all of its windows are silent."""
         spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
-        levels = np.array([self._level(clip, at) for at in clip.window_starts])
+        levels = self.levels(clip)
         if levels.max() < SILENCE:
             return _ClipResult(levels, [Window(*span, {}) for span in spans], None, None)
         log_probabilities, features = self._member_outputs(clip)
@@ -228,10 +228,11 @@ class Classifier:
         windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
         return _ClipResult(levels, windows, log_probabilities, features)
 
-    def _level(self, clip: Clip, at: float) -> float:
-        """Level of the window that starts `at` seconds into the recording."""
-        first = round((at - clip.start) * self.sample_rate)
-        return level(clip.waveform[first : first + round(self.window_seconds * self.sample_rate)].numpy())
+    def levels(self, clip: Clip) -> np.ndarray:
+        """Levels of the windows of a clip, shape (windows,), see `genre.audio.silence.level`."""
+        length = round(self.window_seconds * self.sample_rate)
+        firsts = [round((at - clip.start) * self.sample_rate) for at in clip.window_starts]
+        return np.array([level(clip.waveform[first : first + length].numpy()) for first in firsts])
 
     @torch.inference_mode()
     def _member_outputs(self, clip: Clip) -> tuple[dict[str, Tensor], Tensor | None]:
@@ -241,20 +242,26 @@ class Classifier:
             log-probabilities by member, shape (windows, labels), or (1, labels) for a member whose input is the whole
             clip; and the features that the music detector needs, shape (windows, features), None without a detector.
         """
+        features, detector = self.features(clip), self.checkpoint.music
+        log_probabilities = {
+            name: member.head(features[name]).float().log_softmax(-1)
+            for name, member in self.checkpoint.members.items()
+        }
+        return log_probabilities, features.get(detector.member) if detector else None
+
+    @torch.inference_mode()
+    def features(self, clip: Clip) -> dict[str, Tensor]:
+        """Pooled features of a clip by member: shape (windows, features), or (1, features) if its input is the clip."""
         starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
-        detector = self.checkpoint.music
-        waveform, log_probabilities, spectra, music_features = clip.raised, {}, {}, None
+        waveform, features, spectra = clip.raised, {}, {}
         for name, member in self.checkpoint.members.items():
             log_mel = member.log_mel
             if (key := log_mel.config.spectrum) not in spectra:  # members with the same settings share a spectrum
                 spectra[key] = log_mel.spectrum(waveform)
             takes_whole_clip = log_mel.config.window_seconds > self.window_seconds
             windows = log_mel.windows(spectra[key], torch.zeros(1) if takes_whole_clip else starts)
-            features = member.embed(windows)
-            log_probabilities[name] = member.head(features).float().log_softmax(-1)
-            if detector and detector.member == name:
-                music_features = features
-        return log_probabilities, music_features
+            features[name] = member.embed(windows)
+        return features
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
         pairs = zip(self.labels, probabilities.tolist(), strict=True)
@@ -273,7 +280,7 @@ def load(name: str | Path | None = None) -> Classifier:
     return Classifier(load_checkpoint(name))
 
 
-def _select_windows(outputs: Tensor, mask: Tensor) -> Tensor:
+def select_windows(outputs: Tensor, mask: Tensor) -> Tensor:
     """Rows of a member's outputs where `mask`, shape (windows,), is True; the only row if its input is the clip."""
     return outputs[mask] if len(outputs) == len(mask) else outputs
 

@@ -23,12 +23,7 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
     log_probabilities, labels = member_log_probabilities(checkpoint.members, source, split)
     first = checkpoint.window_probabilities({name: one[:, 0] for name, one in log_probabilities.items()})
     track = checkpoint.track_probabilities(log_probabilities)
-    figures = {
-        "tracks": len(labels),
-        "first_window": _figures(first, labels),
-        "track": _figures(track, labels)
-        | {"limits": _limits(track, labels, checkpoint.limits)}
-        | _per_genre(track, labels, checkpoint.labels),
+    figures = summary(first, track, labels, checkpoint.labels, checkpoint.limits) | {
         "members": {
             name: {
                 "windows_per_track": one.shape[1],
@@ -41,6 +36,17 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
         },
     }
     return figures, track
+
+
+def summary(first: Tensor, track: Tensor, labels: Tensor, genres: list[str], limits: ConfidenceLimits) -> dict:
+    """Figures of probabilities for first windows and for tracks, shape (tracks, labels) each, as in metrics.json."""
+    return {
+        "tracks": len(labels),
+        "first_window": _figures(first, labels),
+        "track": _figures(track, labels)
+        | {"limits": _limits(track, labels, limits)}
+        | _per_genre(track, labels, genres),
+    }
 
 
 def write_predictions(file: Path, source: Source, genres: list[str], split: str, probabilities: Tensor) -> None:
