@@ -11,7 +11,7 @@ element.addEventListener("focusin", ({ target }) => {
 });
 
 element.addEventListener("change", ({ target }) => {
-  if (target.matches("select")) trigger("change", { song: Number(target.dataset.song), genre: target.value });
+  if (target.matches("select")) trigger("input", { song: Number(target.dataset.song), genre: target.value });
 });
 
 element.addEventListener("click", ({ target }) => {

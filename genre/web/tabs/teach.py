@@ -31,29 +31,28 @@ def build(models: Models, model: gr.Dropdown) -> None:
         return {
             status: views.status(lesson),
             table: views.table(lesson),
-            result: views.result(lesson.probe),
+            result: gr.HTML(views.result(lesson), visible=lesson.probe is not None),
+            files: gr.Row(visible=some and idle),
             train: gr.Button(visible=some and idle),
             stop: gr.Button(visible=not idle),
-            clear: gr.Button(visible=some and idle),
-            **({} if lesson.probe else {download: gr.DownloadButton(visible=False)}),
+            download: gr.DownloadButton(visible=lesson.probe is not None),
         }
 
-    def change(lesson: Lesson | None, event: gr.EventData) -> dict:
-        """Move a song to another genre."""
-        return changed(lesson, lambda: lesson.move(event.song, event.genre))
-
-    def remove(lesson: Lesson | None, event: gr.EventData) -> dict:
-        return changed(lesson, lambda: lesson.remove(event.song))
-
-    def changed(lesson: Lesson | None, act) -> dict:
+    def move(lesson: Lesson | None, event: gr.EventData) -> dict:
         if lesson is None or lesson.working:
             return {stop: gr.skip()}
-        act()
+        lesson.move(event.song, event.genre)
+        return show(lesson)
+
+    def remove(lesson: Lesson | None, event: gr.EventData) -> dict:
+        if lesson is None or lesson.working:
+            return {stop: gr.skip()}
+        lesson.remove(event.song)
         return show(lesson)
 
     def learn_songs(lesson: Lesson | None, name: str) -> Iterator[dict]:
-        if lesson is None:
-            yield {status: views.alert(texts.NO_SONGS)}
+        if lesson is None or not lesson.songs:
+            yield {status: views.alert((lesson and lesson.message) or texts.NO_SONGS), table: ""}
             return
         try:
             base = lesson.base if lesson.base and (name or "").startswith(TAUGHT_PREFIX) else name or models.first
@@ -84,6 +83,8 @@ def build(models: Models, model: gr.Dropdown) -> None:
                 lesson.message = texts.STOPPED
         except genre.GenreError as error:
             lesson.message = str(error)
+        except OSError:
+            lesson.message = texts.NO_DISK
         except GeneratorExit:  # the visitor has left
             lesson.forget()
             raise
@@ -125,17 +126,17 @@ def build(models: Models, model: gr.Dropdown) -> None:
             status = gr.HTML(min_height=0)
             stop = gr.Button(texts.STOP, visible=False, variant="stop", scale=0, min_width=96)
             train = gr.Button(texts.TRAIN, visible=False, variant="primary", scale=0, min_width=96)
-        result = gr.HTML(min_height=0)
-        with gr.Row(elem_classes="downloads"):
+        result = gr.HTML(min_height=0, visible=False)
+        with gr.Row(visible=False, elem_classes="downloads") as files:
             download = gr.DownloadButton(texts.DOWNLOAD, visible=False, size="sm")
-            clear = gr.Button(texts.CLEAR, visible=False, size="sm")
+            clear = gr.Button(texts.CLEAR, size="sm")
         table = gr.HTML(js_on_load=(STATIC / "taught.js").read_text(encoding="utf-8"), min_height=0)
 
-    shown = [status, table, result, train, stop, clear, download]
+    shown = [status, table, result, train, stop, files, download]
     dropped.upload(
         add, [dropped, genre_name, state], [dropped, state, *shown], trigger_mode="multiple", queue=False, **QUIET
     )
-    table.change(change, state, shown, queue=False, trigger_mode="multiple", **QUIET)
+    table.input(move, state, shown, queue=False, trigger_mode="multiple", **QUIET)
     table.click(remove, state, shown, queue=False, trigger_mode="multiple", **QUIET)
     learned = train.click(
         learn_songs,

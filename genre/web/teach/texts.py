@@ -28,6 +28,7 @@ NO_SUB_FOLDERS = (
     "then choose the folder again."
 )
 FORGOTTEN = "Others have used this page since, and it has room for few; please drop your songs again."
+NO_DISK = "The server has no room for the model just now; press “Train” again in a few minutes."
 CHOSEN = "The new model is chosen on all tabs. Its file is kept here for an hour; this page keeps the model itself."
 LISTEN = "Listen again to these"
 LISTEN_MORE = "The other songs contradict their genres most. Is each where it belongs?"
@@ -93,6 +94,10 @@ def method(folds: int, largest: str, share: float) -> str:
         f"By cross-validation in {folds} parts: each song was classified by a model that knew neither it nor other "
         f"songs of its artist. Always answering {largest} would be right for {share:.0%}."
     )
+
+
+def unread(name: str, reason: str) -> str:
+    return f"{name} was left out. {reason}"
 
 
 def got(predicted: str, p: float) -> str:

@@ -68,17 +68,19 @@ def _state(song: TaughtSong, lesson: Lesson) -> tuple[str, str]:
     return ("read", texts.READ) if song.embedding else ("waiting", texts.WAITING)
 
 
-def result(probe: Probe | None) -> str:
-    """Accuracy with its interval, songs by genre, and those that the others contradict most."""
+def result(lesson: Lesson) -> str:
+    """Accuracy with its interval, songs by genre, those that the others contradict most, and what was left out."""
+    probe = lesson.probe
     if probe is None:
         return ""
+    unread = [texts.unread(song.name, str(song.error)) for song in lesson.songs if song.error]
     track, total = probe.figures["track"], len(probe.songs)
     counts = track["confusion"]["counts"]
     right = sum(counts[i][i] for i in range(len(counts)))
     headline, interval = texts.score(right, total, *track["top1_interval_95"])
     largest = max(probe.genres, key=lambda genre: sum(counts[probe.genres.index(genre)]))
     method = texts.method(probe.folds, largest, sum(counts[probe.genres.index(largest)]) / total)
-    notes = "".join(f"<p>{escape(sentence)}</p>" for sentence in [*probe.left_out, *probe.caveats])
+    notes = "".join(f"<p>{escape(sentence)}</p>" for sentence in [*unread, *probe.left_out, *probe.caveats])
     return (
         f'<div class="learned" role="status"><h2>{escape(headline)}</h2><p class="interval">{escape(interval)}</p>'
         f"<p>{escape(method)}</p>{notes}{_confusion(probe.genres, counts)}{_contradicted(probe)}"
