@@ -43,29 +43,21 @@ def _own_folder() -> Path:
 
 
 FOLDER = _own_folder()
-_exempt: set[str] = set()  # paths of the examples
 
 
 def keep_clean(page: "Blocks") -> None:
     """Start a thread that deletes old files, and exempt the examples, which Gradio copies to the folder only once."""
+    exempt = set()
     for block in page.blocks.values():
         block.keep_in_cache |= block.temp_files
-        _exempt.update(block.keep_in_cache)
+        exempt |= block.keep_in_cache
 
     def work() -> None:
         while True:
-            sweep(_exempt)
+            sweep(exempt)
             time.sleep(CHECK_SECONDS)
 
     threading.Thread(target=work, daemon=True).start()
-
-
-def delete(path: str) -> None:
-    """Delete an upload now; anything else, such as an example, stays."""
-    inside = Path(path).resolve().is_relative_to(FOLDER)
-    if inside and path not in _exempt:
-        with suppress(OSError):
-            Path(path).unlink()
 
 
 def sweep(exempt: set[str]) -> None:

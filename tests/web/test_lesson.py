@@ -1,4 +1,4 @@
-"""A visitor's songs and model: folders to genres, limits, what is deleted and when."""
+"""A visitor's songs and model: folders to genres, limits, who keeps what."""
 
 import gc
 import re
@@ -10,7 +10,6 @@ import torch
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.embed import Embedding
 from genre.web import texts as page_texts
-from genre.web import uploads
 from genre.web.models import TAUGHT_PREFIX, Models
 from genre.web.teach import lesson as lessons_module
 from genre.web.teach import texts, views
@@ -109,28 +108,6 @@ def test_one_job_learns_at_a_time_and_from_one_model():
     with pytest.raises(DataError, match="Your songs were read with one"):
         lesson.start("other")
     assert lesson.start("one") and next(lesson.take()).name == "b"
-
-
-def test_uploads_are_deleted_but_no_other_files(monkeypatch, tmp_path):
-    monkeypatch.setattr(uploads, "FOLDER", tmp_path / "genre")
-    (tmp_path / "genre").mkdir()
-    upload, example, outside = tmp_path / "genre" / "a", tmp_path / "genre" / "example", tmp_path / "b"
-    for path in (upload, example, outside):
-        path.write_bytes(b"x")
-    monkeypatch.setattr(uploads, "_exempt", {str(example)})
-    for path in (upload, example, outside, tmp_path / "genre" / ".." / "b", tmp_path / "genre" / "missing"):
-        uploads.delete(str(path))
-    assert not upload.exists() and example.exists() and outside.exists()
-
-
-def test_files_are_deleted_with_their_songs(monkeypatch):
-    deleted = []
-    monkeypatch.setattr(uploads, "delete", deleted.append)
-    lesson = lesson_of(Rock=["a", "b"])
-    lesson.remove(lesson.songs[0].number)
-    lesson.add([("/cache/refused", "c")], "")
-    lesson.forget()
-    assert deleted == ["/cache/0", "/cache/refused", "/cache/1"] and lesson.songs == []
 
 
 def test_only_the_lessons_used_last_are_kept(monkeypatch):

@@ -75,7 +75,7 @@ def build(models: Models, model: gr.Dropdown) -> None:
             if not lesson.stopped:
                 yield show(lesson)
                 archive = learn(lesson, models, dropped.GRADIO_CACHE)
-                label = texts.model_label(lesson.probe.genres)
+                label = texts.model_label(lesson.classifier.labels)
                 choices = [*models.names, (label, lesson.model)]
                 chosen[model] = gr.Dropdown(choices=choices, value=lesson.model)
                 chosen[download] = gr.DownloadButton(value=archive, visible=True)
@@ -97,6 +97,8 @@ def build(models: Models, model: gr.Dropdown) -> None:
         return {stop: gr.Button(visible=False)}
 
     def empty(lesson: Lesson, name: str) -> dict:
+        if lesson.working:
+            return {stop: gr.skip()}
         lesson.forget()
         taught = (name or "").startswith(TAUGHT_PREFIX)
         fewer = gr.Dropdown(choices=models.names, value=models.first if taught else name)

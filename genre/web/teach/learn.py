@@ -13,7 +13,7 @@ from genre.inference.embed import embed
 from genre.models.checkpoint import load_checkpoint
 from genre.training.probe import fit_probe
 from genre.training.probe_run import save_probe
-from genre.web import upload_reader, uploads
+from genre.web import upload_reader
 from genre.web.limits import MAX_MODEL_SIZE, MAX_TAUGHT_SECONDS
 from genre.web.models import Models
 from genre.web.teach.lesson import Lesson, TaughtSong
@@ -24,13 +24,12 @@ COMMAND = f"python train.py --data {SOURCE} --from {{base}} --probe --out checkp
 
 
 def read_song(classifier: Classifier, song: TaughtSong) -> None:
-    """Set artist and features of a song, or the error; then its file is deleted."""
+    """Set artist and features of a song, or the error."""
     try:
         song.embedding = embed(classifier, song.path, MAX_TAUGHT_SECONDS)
         song.artist = worker.tags(song.path).artist
     except AudioError as error:
         song.error = error
-    uploads.delete(song.path)
 
 
 def learn(lesson: Lesson, models: Models, cache: str) -> Path:

@@ -12,7 +12,6 @@ from genre.inference.classify import Classifier
 from genre.inference.embed import Embedding
 from genre.training.folds import Song, clean_genre
 from genre.training.probe import Probe
-from genre.web import uploads
 from genre.web.limits import MAX_TAUGHT_GENRES, MAX_TAUGHT_SONGS, MAX_TEACHERS
 from genre.web.teach import texts
 
@@ -22,7 +21,7 @@ class TaughtSong:
     """A song of a lesson.
 
     Attributes:
-        path: of the upload, which is deleted once it has been read.
+        path: of the upload.
         name: of the file on the visitor's machine.
         genre: label.
         number: identifies the song in the table.
@@ -64,9 +63,7 @@ class Lesson:
         self.forget()
 
     def forget(self, message: str = "") -> None:
-        """Delete songs, features and model."""
-        for song in getattr(self, "songs", []):
-            uploads.delete(song.path)
+        """Delete songs, features and model; uploads are deleted within the hour, as two visitors' may be one file."""
         self.base: str | None = None
         self.songs: list[TaughtSong] = []
         self.current: TaughtSong | None = None
@@ -104,10 +101,6 @@ class Lesson:
                 self.message = texts.too_many_songs(MAX_TAUGHT_SONGS)
             if taken:
                 self.songs, self.probe = self.songs + taken, None
-            kept = {song.path for song in taken}
-        for path, _ in files:
-            if path not in kept:
-                uploads.delete(path)
 
     def move(self, number: object, genre: object) -> None:
         """Give a song another genre that there is; anything else that a browser may send changes nothing."""
@@ -122,7 +115,6 @@ class Lesson:
                 if song.number == number:
                     self.songs = [one for one in self.songs if one is not song]
                     self.probe, self.message = None, ""
-                    uploads.delete(song.path)
 
     def start(self, base: str) -> bool:
         """Whether the caller may learn from the songs now; False while another job does.

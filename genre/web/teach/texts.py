@@ -41,7 +41,7 @@ RIGHT = "Right"
 def more(songs: int, genres: int, seconds: int) -> str:
     return (
         f"or drop songs above: up to {songs} songs of {genres} genres, the first {seconds / 60:g} minutes of each. "
-        "They are deleted as soon as they have been read."
+        "They are deleted within the hour."
     )
 
 
