@@ -5,7 +5,7 @@ import os
 import sys
 
 from genre.web import uploads  # must be imported before Gradio
-from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS
+from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS, TEACH
 
 # isort: split
 import gradio as gr
@@ -17,7 +17,7 @@ import genre
 from genre.malloc import keep_freed_memory
 from genre.web import QUIET, STATIC, addresses, api, snippets, texts, views
 from genre.web.models import Models
-from genre.web.tabs import batch, live, song
+from genre.web.tabs import batch, live, song, teach
 from genre.web.theme import THEME
 
 UPLOAD_CHECK_SECONDS, UPLOAD_TTL_SECONDS = 300, 3000  # so that uploads are deleted within the hour
@@ -70,6 +70,9 @@ def build_page(models: Models) -> gr.Blocks:
                 live.build(models, model, player, tabs)
             with gr.Tab(texts.BATCH_TAB):
                 added = batch.build(models, model, latest)
+            if TEACH:
+                with gr.Tab(teach.texts.TAB):
+                    teach.build(models, model)
         about = gr.HTML(about, elem_id="about")
         with gr.Accordion(texts.CARD, open=False):
             model.render()

@@ -1,6 +1,7 @@
 """Fine-tune ImageNet-pretrained networks on 3-second log-mel windows, and evaluate the checkpoint.
 
     python train.py --data DIR [DIR ...] --out checkpoints/NAME --test    train, fuse, calibrate, evaluate, save
+    python train.py --data DIR --from NAME --probe                        fit new heads alone, in minutes, to few songs
     python train.py --data DIR --evaluate checkpoints/NAME                evaluate a checkpoint again
     python train.py --out checkpoints/NAME --push USER/REPO               publish it on the Hugging Face Hub
 
@@ -12,7 +13,7 @@ DIR is one of
 Each of multiple folders has a share of every batch. A folder without an official split is split by artist; no artist
 is in two splits over all folders. Audio is decoded once, on all cores, to an archive of log-mels. Every choice (best
 epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test, at the
-end.
+end. With --probe, DIR is a single folder of genre folders; the figures are by cross-validation.
 """
 
 import argparse
@@ -32,11 +33,14 @@ from genre.data.splits import HeldOut
 from genre.errors import GenreError
 from genre.hub.card import write_card
 from genre.hub.publish import push_checkpoint, push_space
+from genre.inference.classify import Classifier
 from genre.json_files import write_json
 from genre.malloc import keep_all_freed_memory
 from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from genre.training.calibrate import calibrate
 from genre.training.members import Start, change_stage, recipe_from, train_member
+from genre.training.probe import fit_probe
+from genre.training.probe_run import describe_probe, embed_folder, save_probe
 from genre.training.recipe import RECIPES, Recipe
 from genre.training.run import describe_data, evaluate_sources, training_record
 
@@ -49,7 +53,9 @@ def main() -> None:
     precision = "bf16" if torch.cuda.is_available() else "no"
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
-        if arguments.data:
+        if arguments.probe:
+            probe(arguments)
+        elif arguments.data:
             name = arguments.evaluate or arguments.start_from
             known = load_checkpoint(name) if name else None
             arguments.members = arguments.members or default_members(arguments, known)
@@ -66,6 +72,16 @@ def main() -> None:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped; downloads, archives and finished epochs are kept. --resume continues after the last epoch.")
+
+
+def probe(arguments: argparse.Namespace) -> None:
+    """Fit new heads to the features of a checkpoint, save them as a checkpoint, write its card."""
+    (folder,) = arguments.data
+    known = load_checkpoint(arguments.start_from)
+    fitted = fit_probe(embed_folder(folder, Classifier(known)), known)
+    save_probe(arguments.out, known, fitted, folder.resolve().name, command_line())
+    write_card(arguments.out)
+    print(describe_probe(fitted))
 
 
 def default_members(arguments: argparse.Namespace, known: Checkpoint | None) -> list[str]:
@@ -159,6 +175,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.backbone and arguments.start_from:
         parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
+    if arguments.probe and (len(arguments.data) != 1 or not arguments.start_from or arguments.evaluate):
+        parser.error("--probe needs one folder of --data and the checkpoint --from which it takes the networks")
     if not arguments.data and not arguments.push:
         parser.error("give --data to train or to evaluate, or --push to publish")
     if arguments.shares and len(arguments.shares) != len(arguments.data):
@@ -213,6 +231,11 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         ("seed", int, "of everything random"),
     ):
         add(f"--{name}", type=kind, metavar="N", help=f"{meaning} (default: see genre/training/recipe.py)")
+    add(
+        "--probe",
+        action="store_true",
+        help="a linear probe: fit only new heads, on the features of --from, to one folder of genre folders",
+    )
     add("--resume", action="store_true", help="continue after the last finished epoch")
 
 

@@ -29,8 +29,9 @@ RATE = 44100
 # and single tests that are marked where they stand; CI runs all.
 SLOW = (
     *("browser", "fuzz", "hub", "web"),
-    *("training/test_command.py", "training/test_loop.py", "data/test_archive.py", "data/test_download.py"),
-    *("cli/test_command.py", "inference/test_cluster.py", "inference/test_explain.py"),
+    *("training/test_command.py", "training/test_loop.py", "training/test_probe.py"),
+    *("data/test_archive.py", "data/test_download.py", "cli/test_command.py"),
+    *("inference/test_cluster.py", "inference/test_explain.py"),
     *("test_container.py", "test_faults.py", "test_other_systems.py"),
 )
 
@@ -59,6 +60,15 @@ def songs() -> Path:
     folder = SHARED / "songs"
     if not folder.is_dir():
         pytest.skip("the shared songs are missing")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def outside() -> Path:
+    """Songs of another catalogue in folders by genre, with artists in their tags."""
+    folder = SHARED / "outside"
+    if not folder.is_dir():
+        pytest.skip("the shared songs of another catalogue are missing")
     return folder
 
 

@@ -12,14 +12,17 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 
 from genre.audio import decode
+from genre.audio.tags import Tags, read_tags
 from genre.errors import AudioError
 
 TIMEOUT_SECONDS = 30  # for a piece, which takes a fraction of a second in an ordinary file
@@ -45,10 +48,25 @@ def stream(
     Raises:
         AudioError: also where the file crashes or hangs the worker, which is then replaced for the next file.
     """
-    worker = _take()
     task = {"rate": rate, "start": start, "seconds": seconds, "piece_seconds": piece_seconds}
-    try:
+    with _worker() as worker:
         yield from worker.pieces({"path": os.fspath(path)} | task, [] if notes is None else notes)
+
+
+def tags(path: str | os.PathLike) -> Tags:
+    """As `genre.audio.tags.read_tags`, in another process; no tags where the file crashes or hangs the worker."""
+    answer: list[str] = []
+    with _worker() as worker, suppress(AudioError):
+        deque(worker.pieces({"path": os.fspath(path), "tags": True}, answer), maxlen=0)
+    return Tags(*json.loads(answer[0])) if answer else Tags()
+
+
+@contextmanager
+def _worker() -> Iterator["_Worker"]:
+    """A worker for one task; afterwards it waits for the next one, or is stopped if it cannot take one."""
+    worker = _take()
+    try:
+        yield worker
     finally:
         if worker.ready:
             _idle.append(worker)
@@ -149,6 +167,10 @@ def _serve(server: BinaryIO, task: dict) -> None:
     notes: list[str] = []
     sent = 0
     try:
+        if task.pop("tags", False):
+            _send(server, NOTE, json.dumps(astuple(read_tags(task["path"]))).encode())
+            _send(server, END)
+            return
         for piece in decode.stream(task.pop("path"), notes=notes, **task):
             sent = _send_notes(server, notes, sent)
             _send(server, SAMPLES, piece.data.cast("B"))

@@ -9,16 +9,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-
-from genre.audio.decode import FORMATS
 from genre.audio.folders import FoundFiles, find_audio, is_left_out
+from genre.audio.tags import Tags, read_tags
 from genre.errors import DataError
 from genre.features.log_mel import CLIP_SECONDS
 
 CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
 CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length
-ARTIST_TAGS = ("artist", "album_artist", "albumartist", "album artist", "author", "performer", "composer")
 # Defective tracks of FMA-small: three clips without audio, three of about a second, one nearly silent
 FMA_BROKEN = {99134, 108925, 133297, 98565, 98567, 98569, 72059}
 
@@ -92,17 +89,9 @@ def genre_folders(folder: Path) -> list[AudioClip]:
     Raises:
         DataError: no sub-folder holds a song.
     """
-    found = {
-        child.name: find_audio(child)
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and not is_left_out(child.name)
-    }
-    songs = {genre: one.files for genre, one in found.items() if one.files}
-    if not songs:
-        raise DataError(f"{folder} needs sub-folders with songs, one for each genre.")
-    _report_left_out(found)
-    tags = {path: _tags(path) for paths in songs.values() for path in paths}
-    _report_tags(folder, len(songs), tags)
+    songs = find_songs(folder)
+    tags = {path: read_tags(path) for paths in songs.values() for path in paths}
+    report_tags(folder, len(songs), tags)
     return [
         AudioClip(
             path=path,
@@ -117,31 +106,29 @@ def genre_folders(folder: Path) -> list[AudioClip]:
     ]
 
 
+def find_songs(folder: Path) -> dict[str, list[Path]]:
+    """Songs by genre, of a folder with a sub-folder for each; prints what is left out.
+
+    Raises:
+        DataError: no sub-folder holds a song.
+    """
+    found = {
+        child.name: find_audio(child)
+        for child in sorted(folder.iterdir())
+        if child.is_dir() and not is_left_out(child.name)
+    }
+    songs = {genre: one.files for genre, one in found.items() if one.files}
+    if not songs:
+        raise DataError(f"{folder} needs sub-folders with songs, one for each genre.")
+    _report_left_out(found)
+    return songs
+
+
 def clip_starts(seconds: float) -> list[float]:
     """Starts of the clips of a song, in seconds: evenly spaced, the first at 0, the last ends with the song."""
     room = max(0.0, seconds - CLIP_SECONDS)
     clips = min(CLIPS_PER_SONG, int(room / CLIP_HOP_SECONDS + 0.01) + 1)
     return [round(room * i / max(1, clips - 1), 3) for i in range(clips)]
-
-
-@dataclass(frozen=True)
-class _Tags:
-    artist: str  # empty where there is no such tag
-    tag: str  # the name of the tag
-    seconds: float  # 0 where the file declares no duration
-
-
-def _tags(path: Path) -> _Tags:
-    """Read the tags of a file, in Ogg those of the stream, otherwise those of the container."""
-    try:
-        with av.open(str(path), options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
-            tags: dict[str, str] = {}
-            for metadata in (*(track.metadata for track in container.streams.audio[:1]), container.metadata):
-                tags |= {key.lower(): value.strip().lower() for key, value in metadata.items()}
-            tag = next((name for name in ARTIST_TAGS if tags.get(name)), "")
-            return _Tags(tags.get(tag, ""), tag, (container.duration or 0) / av.time_base)
-    except (av.FFmpegError, OSError, ValueError):
-        return _Tags("", "", 0.0)  # decoding reports the error
 
 
 def _report_left_out(found: dict[str, FoundFiles]) -> None:
@@ -153,7 +140,8 @@ def _report_left_out(found: dict[str, FoundFiles]) -> None:
             print(f"  {os.fsencode(path).decode(errors='replace')}: {reason}")
 
 
-def _report_tags(folder: Path, genres: int, tags: dict[Path, _Tags]) -> None:
+def report_tags(folder: Path, genres: int, tags: dict[Path, Tags]) -> None:
+    """Print by which tags the artists of songs are known."""
     counts = Counter(one.tag for one in tags.values())
     unnamed = counts.pop("", 0)
     named = ", ".join(f"{count} by the tag {tag!r}" for tag, count in counts.most_common())

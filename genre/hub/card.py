@@ -1,10 +1,11 @@
 """The model card of a checkpoint, written from its metrics.json."""
 
+import re
 from pathlib import Path
 
 from genre.json_files import read_json, write_json
 from genre.models.checkpoint import LEVELS
-from genre.models.metrics import FILE, SPLITS, best_split, main_source, read_metrics
+from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_split, read_metrics
 
 USE = (
     "For sorting and browsing a music collection, where a wrong genre does no harm. Not for decisions about people, "
@@ -31,14 +32,14 @@ def write_card(folder: Path) -> None:
     training = metrics["training"]
     sections = [
         f"# {config['name']}",
-        f"Classifies music into {len(config['labels'])} genres ({', '.join(config['labels'])}) from "
+        f"Classifies music into {len(config['labels'])} genres ({', '.join(map(_plain, config['labels']))}) from "
         f"{config['window_seconds']:g}-second log-mel windows.",
         "## Members\n\n"
         + _table(
             ["member", "weight, window", "weight, track"],
             [[m["folder"], *(_weight(m["weight"], level) for level in LEVELS)] for m in config["members"]],
         ),
-        "## Training\n\n" + _training(training),
+        "## Training\n\n" + (_probe(training) if "probe" in training else _training(training)),
         "## Results\n\n" + _results(metrics),
         *([_notes(metrics["notes"])] if metrics.get("notes") else []),
         f"## Intended use\n\n{USE}",
@@ -77,6 +78,24 @@ def _training(training: dict) -> str:
     )
 
 
+def _probe(training: dict) -> str:
+    """The section on training of a linear probe."""
+    probe = training["probe"]
+    songs = ", ".join(f"{_plain(genre)} {number}" for genre, number in probe["songs"].items())
+    caveats = "".join(f" {_plain(sentence)}" for sentence in probe["caveats"])
+    return (
+        f"A linear probe: the networks of {training['start']} as they are, with new heads (multinomial logistic "
+        f"regression on their pooled features) fitted to {sum(probe['songs'].values())} songs ({songs}). The results "
+        f"are by cross-validation in {probe['folds']} folds, with the songs of an artist in one fold; fusion weights, "
+        f"temperature and limits are fitted on its probabilities.{caveats}\n\n    {training['command']}"
+    )
+
+
+def _plain(text: str) -> str:
+    """Text without a meaning in Markdown and HTML."""
+    return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", text)
+
+
 def _data(sources: dict) -> str:
     fma = any(name.lower().startswith("fma") for name in sources)
     others = [name for name in sources if not name.lower().startswith("fma")]
@@ -84,8 +103,9 @@ def _data(sources: dict) -> str:
 
 
 def _results(metrics: dict) -> str:
+    named = {"validation": "cross-validation"} if "probe" in metrics["training"] else {}
     rows = [
-        [source, split, level.replace("_", " "), *_figures(figures[level])]
+        [source, named.get(split, split), level.replace("_", " "), *_figures(figures[level])]
         for split in SPLITS
         for source, figures in metrics.get(split, {}).items()
         for level in LEVELS_OF_FIGURES
@@ -94,18 +114,19 @@ def _results(metrics: dict) -> str:
     split = best_split(metrics)
     parts = [
         _table(header, rows),
-        *(_limits(one["track"]["limits"], split, name) for name, one in metrics[split].items()),
+        *(_limits(one["track"]["limits"], named_split(metrics, split, name)) for name, one in metrics[split].items()),
     ]
-    name = main_source(metrics)
-    track = metrics[split][name]["track"]
+    source = main_source(metrics)
+    track = metrics[split][source]["track"]
     labels = track["confusion"]["labels"]
+    names = list(map(_plain, labels))
     parts.append(
-        f"Tracks of the {split} split of {name}, true genre by row, predicted genre by column:\n\n"
+        f"Tracks of {named_split(metrics, split, source)}, true genre by row, predicted genre by column:\n\n"
         + _table(
-            ["", *labels, "recall"],
+            ["", *names, "recall"],
             [
-                [genre, *map(str, counts), f"{track['recall'][genre]:.0%}"]
-                for genre, counts in zip(labels, track["confusion"]["counts"], strict=True)
+                [name, *map(str, counts), f"{track['recall'][genre]:.0%}"]
+                for name, genre, counts in zip(names, labels, track["confusion"]["counts"], strict=True)
             ],
         )
     )
@@ -118,11 +139,11 @@ def _figures(one: dict) -> list[str]:
     return [f"{one['top1']:.1%}", f"{low:.1%} to {high:.1%}", *(f"{one[key]:.1%}" for key in others)]
 
 
-def _limits(figures: dict, split: str, source: str) -> str:
+def _limits(figures: dict, what: str) -> str:
     alone = figures["top1_where_named_alone"]
     accuracy = f" (accuracy {alone:.0%})" if alone is not None else ""
     return (
-        f"On the {split} split of {source}, {figures['named_alone']:.0%} of the predictions are confident{accuracy}; "
+        f"On {what}, {figures['named_alone']:.0%} of the predictions are confident{accuracy}; "
         f"the prediction set contains the true genre for {figures['conformal_coverage']:.1%} of the tracks, with "
         f"{figures['conformal_size']:.1f} genres on average."
     )

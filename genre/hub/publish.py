@@ -38,7 +38,7 @@ from genre.errors import CheckpointError, GenreError
 from genre.json_files import read_json
 from genre.models.checkpoint import HUB_PREFIX, Checkpoint, load_checkpoint
 from genre.models.member import WEIGHTS_FILE
-from genre.models.metrics import best_split, main_source
+from genre.models.metrics import best_split, main_source, named_split
 from genre.models.music import MUSIC_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,7 +213,9 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
         split, source = best_split(checkpoint.metrics), main_source(checkpoint.metrics)
         files["metrics.json"] = folder / "metrics.json"
         files[CONFUSION_PNG] = confusion_image(checkpoint.metrics[split][source]["track"]["confusion"])
-        caption = f"Tracks of the {split} split of {source}, true genre by row, predicted genre by column"
+        caption = (
+            f"Tracks of {named_split(checkpoint.metrics, split, source)}, true genre by row, predicted genre by column"
+        )
         card += f"\n\n![{caption}]({CONFUSION_PNG})"
     card = card.replace(f"{HUB_PREFIX}user/repo", f"{HUB_PREFIX}{repo}")
     files["README.md"] = f"---\n{card_metadata(checkpoint).to_yaml()}\n---\n\n{card}\n".encode()

@@ -212,7 +212,7 @@ class Classifier:
         if not audible:
             return None
         log_probabilities = {
-            name: torch.cat([_select_windows(one.log_probabilities[name], mask) for one, mask in audible])
+            name: torch.cat([select_windows(one.log_probabilities[name], mask) for one, mask in audible])
             for name in self.checkpoint.members
         }
         track = self._by_genre(self.checkpoint.track_probabilities(log_probabilities))
@@ -225,7 +225,7 @@ class Classifier:
             seconds=seconds,
             checkpoint=self.checkpoint.name,
             is_music=detector is None
-            or detector.is_music(torch.cat([_select_windows(one.features, mask) for one, mask in audible])),
+            or detector.is_music(torch.cat([select_windows(one.features, mask) for one, mask in audible])),
             confident=confidence >= limits.confident_from,
             prediction_set=[first, *(genre for genre, p in others if p >= limits.prediction_set_from)],
             notes=notes,
@@ -234,7 +234,7 @@ class Classifier:
     def _classify_clip(self, clip: Clip) -> "_ClipResult":
         """Run the members on a clip, unless all of its windows are silent."""
         spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
-        levels = np.array([self._level(clip, at) for at in clip.window_starts])
+        levels = self.levels(clip)
         if levels.max() < SILENCE:
             return _ClipResult(levels, [Window(*span, {}) for span in spans], {}, torch.empty(0))
         log_probabilities, features = run_members(self.checkpoint, clip)
@@ -244,10 +244,11 @@ class Classifier:
         music_features = features[detector.member] if detector else torch.empty(0)
         return _ClipResult(levels, windows, log_probabilities, music_features)
 
-    def _level(self, clip: Clip, at: float) -> float:
-        """Level of the window that starts `at` seconds into the recording."""
-        first = round((at - clip.start) * self.sample_rate)
-        return level(clip.waveform[first : first + round(self.window_seconds * self.sample_rate)].numpy())
+    def levels(self, clip: Clip) -> np.ndarray:
+        """Levels of the windows of a clip, shape (windows,), see `genre.audio.silence.level`."""
+        length = round(self.window_seconds * self.sample_rate)
+        firsts = [round((at - clip.start) * self.sample_rate) for at in clip.window_starts]
+        return np.array([level(clip.waveform[first : first + length].numpy()) for first in firsts])
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
         pairs = zip(self.labels, probabilities.tolist(), strict=True)
@@ -266,7 +267,7 @@ def load(name: str | Path | None = None) -> Classifier:
     return Classifier(load_checkpoint(name))
 
 
-def _select_windows(outputs: Tensor, mask: Tensor) -> Tensor:
+def select_windows(outputs: Tensor, mask: Tensor) -> Tensor:
     """Rows of a member's outputs where `mask`, shape (windows,), is True; the only row if its input is the clip."""
     return outputs[mask] if len(outputs) == len(mask) else outputs
 

@@ -1,7 +1,8 @@
 """metrics.json: how a checkpoint was trained, and its evaluation.
 
-training    command, start, genres, sources {name: {share, training, validation, test}}, members {name: recipe}
-validation  figures of `genre.training.evaluate` by source
+training    command, start, genres, sources {name: {share, training, validation, test}}, members {name: recipe};
+            of a linear probe also probe {folds, songs {genre: number}, caveats}
+validation  figures of `genre.training.evaluate` by source; of a linear probe by cross-validation
 test        the same, where the test splits were read
 notes       sentences with figures of benchmarks, by their command
 """
@@ -39,6 +40,13 @@ def _with_limits(figures: dict) -> dict:
 def best_split(metrics: dict) -> str:
     """The split whose figures count: test, where there are figures of it."""
     return "test" if "test" in metrics else "validation"
+
+
+def named_split(metrics: dict, split: str, source: str) -> str:
+    """What the figures of a split are about, in words."""
+    if "probe" in metrics["training"]:
+        return f"{source}, by cross-validation"
+    return f"the {split} split of {source}"
 
 
 def main_source(metrics: dict) -> str:

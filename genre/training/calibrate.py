@@ -29,7 +29,7 @@ class Samples:
 
     Attributes:
         log_probabilities: of each member, shape (members, tracks, labels).
-        labels: true ones, shape (tracks,).
+        labels: true ones, shape (tracks,), or a distribution over them, shape (tracks, labels).
         weights: shape (tracks,).
     """
 

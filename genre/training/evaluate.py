@@ -1,16 +1,11 @@
 """Evaluation of a checkpoint on a split: accuracy with its interval, calibration, recall by genre, confusion."""
 
 import csv
+import math
 from pathlib import Path
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_calibration_error,
-    multiclass_accuracy,
-    multiclass_confusion_matrix,
-)
 
 from genre.data.dataset import Source
 from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
@@ -28,12 +23,7 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
     log_probabilities, labels = member_log_probabilities(checkpoint.members, source, split)
     first = checkpoint.window_probabilities({name: one[:, 0] for name, one in log_probabilities.items()})
     track = checkpoint.track_probabilities(log_probabilities)
-    figures = {
-        "tracks": len(labels),
-        "first_window": _figures(first, labels),
-        "track": _figures(track, labels)
-        | {"limits": _limits(track, labels, checkpoint.limits)}
-        | _per_genre(track, labels, checkpoint.labels),
+    figures = summary(first, track, labels, checkpoint.labels, checkpoint.limits) | {
         "members": {
             name: {
                 "windows_per_track": one.shape[1],
@@ -46,6 +36,17 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
         },
     }
     return figures, track
+
+
+def summary(first: Tensor, track: Tensor, labels: Tensor, genres: list[str], limits: ConfidenceLimits) -> dict:
+    """Figures of probabilities for first windows and for tracks, shape (tracks, labels) each, as in metrics.json."""
+    return {
+        "tracks": len(labels),
+        "first_window": _figures(first, labels),
+        "track": _figures(track, labels)
+        | {"limits": _limits(track, labels, limits)}
+        | _per_genre(track, labels, genres),
+    }
 
 
 def write_predictions(file: Path, source: Source, genres: list[str], split: str, probabilities: Tensor) -> None:
@@ -96,7 +97,9 @@ def _limits(probabilities: Tensor, labels: Tensor, limits: ConfidenceLimits) -> 
 
 
 def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict:
-    confusion = multiclass_confusion_matrix(probabilities, labels, len(genres))
+    predicted = probabilities.argmax(-1)
+    confusion = torch.zeros(len(genres), len(genres), dtype=torch.long)
+    confusion.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
     recall = confusion.diagonal() / confusion.sum(1).clamp(min=1)
     return {
         "recall": {genre: round(r, 4) for genre, r in zip(genres, recall.tolist(), strict=True)},
@@ -104,25 +107,32 @@ def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict
     }
 
 
-def wilson_interval(correct: int, total: int) -> list[float]:
-    """95 % score interval of a proportion (Wilson, 1927): its lower and its upper bound."""
-    interval = binomtest(correct, total).proportion_ci(method="wilson")
-    return [round(float(bound), 4) for bound in (interval.low, interval.high)]
+def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
+    """Score interval of a proportion (Wilson, 1927), of 95 % by default."""
+    p = correct / total
+    centre = p + z * z / (2 * total)
+    spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return [round((centre + side * spread) / (1 + z * z / total), 4) for side in (-1, 1)]
 
 
-def calibration_error(confidence: Tensor, correct: Tensor) -> float:
+def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error (Guo et al., 2017): mean gap between confidence and accuracy over equal bins.
 
     Args:
         confidence: of predictions, shape (predictions,).
         correct: whether they are right, bool of shape (predictions,).
     """
-    return binary_calibration_error(confidence, correct.long(), n_bins=CALIBRATION_BINS).item()
+    which = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = [
+        (confidence[which == b].mean() - correct[which == b].float().mean()).abs().item() * (which == b).sum().item()
+        for b in which.unique()
+    ]
+    return sum(gaps) / len(confidence)
 
 
 def _top(scores: Tensor, labels: Tensor, k: int) -> float:
-    genres = scores.shape[-1]
-    return round(multiclass_accuracy(scores, labels, genres, top_k=min(k, genres), average="micro").item(), 4)
+    k = min(k, scores.shape[-1])
+    return _round((scores.topk(k, dim=-1).indices == labels[:, None]).any(-1))
 
 
 def _loss(log_probabilities: Tensor, labels: Tensor) -> float:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +21,9 @@ from genre.errors import GenreError
 from genre.models.checkpoint import average_windows
 from genre.models.member import Member
 from genre.training.recipe import Recipe, Stage
+
+if TYPE_CHECKING:  # the page imports this module, too, and runs without this package
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def track_log_probabilities(member: Member, windows: Windows, batch_tracks: int 
 
 
 def train_stage(
-    accelerator: Accelerator,
+    accelerator: "Accelerator",
     member: Member,
     training: Mixture,
     validation: Validation,
@@ -142,7 +145,7 @@ class _Student(nn.Module):
 class _Run:
     """The state of training: network, optimiser, schedule, moving average of the weights, best epoch."""
 
-    def __init__(self, accelerator: Accelerator, member: Member, training: Mixture, recipe: Recipe, stage: Stage):
+    def __init__(self, accelerator: "Accelerator", member: Member, training: Mixture, recipe: Recipe, stage: Stage):
         torch.manual_seed(recipe.seed)
         self.accelerator, self.training, self.recipe, self.stage = accelerator, training, recipe, stage
         self.targets = functional.one_hot(training.labels, member.backbone.num_classes).float()

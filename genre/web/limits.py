@@ -17,6 +17,14 @@ def _number(name: str, default: int) -> int:
     return int(text)
 
 
+def _switch(name: str, default: str) -> bool:
+    """ "on" or "off"; exits with one line if the variable holds anything else."""
+    text = os.environ.get(f"GENRE_{name}", default)
+    if text not in ("on", "off"):
+        raise SystemExit(f"GENRE_{name} must be on or off, such as {default}, not {text!r}.")
+    return text == "on"
+
+
 def _size(name: str, default: str) -> int:
     """A size such as "50mb", in bytes; exits with one line if the variable holds anything else."""
     text = os.environ.get(f"GENRE_{name}", default)
@@ -33,3 +41,8 @@ JOB_SECONDS = _number("JOB_SECONDS", 120)  # after which decoding stops and the 
 PARALLEL_JOBS = _number("PARALLEL_JOBS", 2)  # recordings that are classified at the same time
 MAX_WAITING = _number("MAX_WAITING", 64)  # jobs in the queue; further ones are refused
 MAX_SONGS = _number("MAX_SONGS", 100)  # in a batch
+TEACH = _switch("TEACH", "on")  # whether there is a tab on which visitors teach their own genres
+MAX_TAUGHT_SONGS = _number("MAX_TAUGHT_SONGS", 100)  # of a visitor; the features of one take 0.2 MB
+MAX_TAUGHT_GENRES = _number("MAX_TAUGHT_GENRES", 8)  # of a visitor; there are as many colours
+MAX_TAUGHT_SECONDS = _number("MAX_TAUGHT_SECONDS", 120)  # of a song that are learned from, as by train.py
+MAX_TEACHERS = _number("MAX_TEACHERS", 10)  # visitors whose features and model are in memory, those that used them last

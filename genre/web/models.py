@@ -1,7 +1,9 @@
 """The models that visitors may choose from."""
 
 import re
+import secrets
 import threading
+import weakref
 from functools import lru_cache
 
 import genre
@@ -12,6 +14,7 @@ from genre.web import texts, upload_reader
 from genre.web.limits import MAX_MODEL_SIZE
 
 CACHED = 3  # models in memory, besides the first one
+TAUGHT_PREFIX = "taught:"  # of the names of models that visitors have taught
 HUB_NAME = re.compile(rf"({HUB_PREFIX})?[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
@@ -30,6 +33,7 @@ class Models:
         self._start = _load(self.first)
         self._lock = threading.Lock()
         self._load = lru_cache(CACHED)(_load)
+        self._taught: weakref.WeakValueDictionary[str, Classifier] = weakref.WeakValueDictionary()
 
     @property
     def names(self) -> list[str]:
@@ -45,12 +49,30 @@ class Models:
         name = (name or self.first).strip()
         if name == self.first:
             return self._start
-        if name not in self.names:
-            if not HUB_NAME.fullmatch(name):
-                raise CheckpointError(texts.NO_SUCH_MODEL)
-            name = HUB_PREFIX + name.removeprefix(HUB_PREFIX)
+        if name.startswith(TAUGHT_PREFIX):
+            if taught := self._taught.get(name):
+                return taught
+            raise CheckpointError(texts.TAUGHT_MODEL_GONE)
         with self._lock:
-            return self._load(name)
+            return self._load(self.source(name))
+
+    def source(self, name: str) -> str:
+        """The name by which `load_checkpoint` finds the model of a name, other than one that was taught.
+
+        Raises:
+            CheckpointError: there is none of that name.
+        """
+        if name in self.names:
+            return name
+        if not HUB_NAME.fullmatch(name):
+            raise CheckpointError(texts.NO_SUCH_MODEL)
+        return HUB_PREFIX + name.removeprefix(HUB_PREFIX)
+
+    def add_taught(self, classifier: Classifier) -> str:
+        """Add a model under a name that cannot be guessed; it is there for as long as the caller keeps it."""
+        name = TAUGHT_PREFIX + secrets.token_hex(16)
+        self._taught[name] = classifier
+        return name
 
 
 def _load(name: str) -> Classifier:

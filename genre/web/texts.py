@@ -31,12 +31,13 @@ CARD = "Model card: how it was trained, what it scores, what it cannot know"
 MODEL = "Model"
 MODEL_MORE = "One that is here, or user/repo from the Hugging Face Hub"
 NO_SUCH_MODEL = "There is no model of that name here; a model on the Hugging Face Hub is named user/repo."
+TAUGHT_MODEL_GONE = "The model that was taught is no longer here: train it again on the tab “Teach”."
 POSITION = "Position; arrow keys go from window to window, space plays, enter explains the window"
 EXPLAINING = "Computing which parts raised its score …"
 WHY_HINT = "Click a window to play it and to see why."
 WHY_ALT = "Spectrogram of the window; the parts that raised the score of the genre are orange"
 WHY_METHOD = "Orange: parts of the spectrogram that raised the score of the genre (integrated gradients)."
-PRIVACY = "Recordings are used for classification only and deleted within the hour."
+PRIVACY = "Recordings are used for your own predictions and models only and deleted within the hour."
 GENRES_OVERLAP = "Genres overlap: more than one may fit a song."
 OTHER_GENRES = ["jazz", "reggae", "classical", "blues", "country", "metal", "gospel", "flamenco"]  # see `_others`
 OTHER_GENRES_NAMED = 3
@@ -120,6 +121,9 @@ def coverage(clock: str, windows: int) -> str:
 
 
 def origin(training: dict) -> str:
+    if "probe" in training:
+        songs = sum(training["probe"]["songs"].values())
+        return f"The networks of {training['start']} with new heads, which were fitted to {songs} songs. "
     *others, last = training["sources"]
     sources = f"{', '.join(others)} and {last}" if others else last
     return f"Image networks, started from {training['start']} and trained on log-mel spectrograms of {sources}. "
@@ -130,6 +134,14 @@ def score(source: str, test: dict, labels: int) -> str:
         f"On {test['tracks']} tracks of {source} by artists it was not trained on, its first guess was right for "
         f"{test['track']['top1']:.0%} and one of its first three for {test['track']['top3']:.0%} "
         f"(chance: {1 / labels:.1%}). "
+    )
+
+
+def cross_validation(figures: dict) -> str:
+    low, high = figures["track"]["top1_interval_95"]
+    return (
+        f"By cross-validation its first guess was right for {figures['track']['top1']:.0%} of them (95 % interval "
+        f"{low:.0%} to {high:.0%}). "
     )
 
 

@@ -41,7 +41,9 @@ def intro(labels: list[str]) -> str:
 def about(checkpoint: Checkpoint) -> str:
     metrics = checkpoint.metrics
     facts = texts.origin(metrics["training"]) if metrics else ""
-    if "test" in metrics:
+    if "probe" in metrics.get("training", {}):
+        facts += texts.cross_validation(metrics["validation"][main_source(metrics)])
+    elif "test" in metrics:
         name = main_source(metrics)
         facts += texts.score(name, metrics["test"][name], len(checkpoint.labels))
     return (

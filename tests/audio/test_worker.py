@@ -3,10 +3,12 @@ import resource
 import signal
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from genre.audio import decode, worker
+from genre.audio.tags import Tags, read_tags
 from genre.errors import AudioError
 from tests.conftest import RATE, music, tone, write_audio
 from tests.fuzz.hostile import id3_header, many_tags
@@ -50,6 +52,31 @@ def test_a_worker_that_crashes_or_hangs_is_replaced(long_file, short_file, monke
     with pytest.raises(AudioError, match="damaged in a way that the decoder cannot cope with"):
         list(pieces)
     assert process.returncode is not None
+    monkeypatch.undo()
+    assert _decode(short_file) is not process
+
+
+def test_a_worker_reads_the_same_tags_and_none_of_other_files(tmp_path, short_file):
+    tagged = tmp_path / "tagged.flac"
+    with av.open(str(tagged), "w") as container:
+        container.metadata["artist"] = "The “Same” <b>"
+        sound = container.add_stream("flac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, RATE), np.int16), format="s16", layout="mono")
+        frame.sample_rate = RATE
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    (tmp_path / "text.mp3").write_text("This is a shopping list.")
+    process = _decode(short_file)
+    assert worker.tags(tagged) == read_tags(tagged) == Tags("the “same” <b>", "artist", 1.0)
+    assert worker.tags(tmp_path / "text.mp3") == worker.tags(tmp_path / "nowhere.mp3") == Tags()
+    assert _decode(short_file) is process
+
+
+def test_a_worker_that_crashes_over_tags_is_replaced(short_file, monkeypatch):
+    process = _decode(short_file)
+    monkeypatch.setattr(worker, "TIMEOUT_SECONDS", 1)
+    os.kill(process.pid, signal.SIGSTOP)
+    assert worker.tags(short_file) == Tags()
     monkeypatch.undo()
     assert _decode(short_file) is not process
 

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.web import texts
+from genre.web.teach import texts as teach_texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 
 APART = [  # groups of elements that must not overlap
@@ -71,7 +72,7 @@ def test_no_tab_is_wider_than_the_screen(page, example, theme):
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     assert fits(page)
-    for tab in (texts.LIVE_TAB, texts.BATCH_TAB):
+    for tab in (texts.LIVE_TAB, texts.BATCH_TAB, teach_texts.TAB):
         page.get_by_role("tab", name=tab).click()
         assert fits(page)
     page.get_by_role("button", name=texts.CARD).click()

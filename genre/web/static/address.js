@@ -1,7 +1,8 @@
-// The address of the page names the chosen model, so that a link to it opens with that model.
+// The address of the page names the chosen model, so that a link to it opens with that model, unless the visitor taught
+// it, who alone has it.
 (name) => {
   const address = new URL(location.href);
-  if (name) address.searchParams.set("model", name);
+  if (name && !name.startsWith("taught:")) address.searchParams.set("model", name);
   else address.searchParams.delete("model");
   address.search = address.search.replaceAll("%2F", "/");
   history.replaceState(history.state, "", address);

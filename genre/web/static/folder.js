@@ -1,14 +1,15 @@
 // Filters files before Gradio's upload field and replaces a folder, dropped or chosen, by the files in it. Files that are
 // no songs are not uploaded but listed below the field: in a folder those without a suffix of `props.suffixes`; of files
 // that were chosen one by one only those that the browser knows to be something else, since the decoder knows more.
+// `props.zone` and `props.field` are the ids of the tab and of its upload field,
 // `props.most` is the number of songs that the server accepts at a time, and `props.left_out` holds sentences.
 
 const NAMED = 3; // files that are left out
 
-const zone = element.closest("#batch");
+const zone = element.closest(`#${props.zone}`);
 const picker = element.querySelector("input");
 const statusLine = element.querySelector("[role=status]");
-const FIELD = "#songs-drop input[type=file]";
+const FIELD = `#${props.field} input[type=file]`;
 let submitting = false; // the change event then comes from this script
 
 const last = (name) => name.split("/").pop();
@@ -89,7 +90,7 @@ zone.addEventListener(
   "drop",
   async (event) => {
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    if (!entries.length || !event.target.closest("#songs-drop")) return;
+    if (!entries.length || !event.target.closest(`#${props.field}`)) return;
     event.preventDefault();
     event.stopPropagation();
     const files = (await Promise.all(entries.map(filesOf))).flat();

@@ -112,12 +112,14 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     state, path, used = gr.State(), gr.State(), gr.State()
     with gr.Column(elem_id="batch"):
         uploads = gr.File(file_count="multiple", label=texts.SONGS, height=150, elem_id="songs-drop")
-        uploads.preprocess = _with_names  # type: ignore[method-assign, assignment]  # it returns other values
+        uploads.preprocess = with_names  # type: ignore[method-assign, assignment]  # it returns other values
         gr.HTML(
             f'<button type="button">{texts.FOLDER}</button><input type="file" webkitdirectory hidden>'
             f'<span>{texts.songs_more(MAX_SONGS, MAX_SECONDS // 60)}</span><p role="status"></p>',
             js_on_load=(STATIC / "folder.js").read_text(encoding="utf-8"),
             elem_classes="folder",
+            zone="batch",
+            field="songs-drop",
             suffixes=sorted(decode.SUFFIXES),
             most=MAX_SONGS,
             left_out=texts.LEFT_OUT,
@@ -162,7 +164,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     return added
 
 
-def _with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:
+def with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:
     """(path, original name) of uploads; the default `preprocess` returns names without brackets and the like."""
     return [(file.path, file.orig_name or Path(file.path).name) for file in uploads or []]
 

@@ -1,0 +1,123 @@
+"""Teaching other genres: how long it takes, and how right the result is by cross-validation.
+
+    python -m benchmarks.teach time SONGS [--genres 3] [--songs 10] [--seconds 30]
+    python -m benchmarks.teach accuracy FOLDER [--songs 20] [--test-artists] [--checkpoint NAME]
+
+Both take a folder with a sub-folder of songs for each genre and use the first songs of each. `time` cuts them to the
+same length and runs what the page runs, after one song that warms up, and then the command `train.py --probe` with its
+start. `accuracy` prints the figures of the probe. A checkpoint that was trained on songs of the folder knows them; with
+--test-artists only songs of the artists are used that the shipped checkpoint's training held out for test.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import genre
+from benchmarks.server import ROOT
+from genre.audio.decode import decode
+from genre.audio.folders import find_audio
+from genre.audio.tags import read_tags
+from genre.data.splits import HeldOut, assign_splits
+from genre.inference.embed import embed
+from genre.models.checkpoint import DEFAULT, load_checkpoint
+from genre.training.folds import Song
+from genre.training.probe import fit_probe
+from genre.training.probe_run import describe_probe, embed_folder, save_probe
+from tests.conftest import write_audio
+
+RATE = 44100
+HELD_OUT = HeldOut(validation=0.15, test=0.34)  # of the training of checkpoints/fma-small, see its card
+COUNTED_AS = {"Classical": "Instrumental"}  # there
+
+
+def songs_of(folder: Path, most: int, test_artists: bool) -> dict[str, list[Path]]:
+    """The first songs of each genre, at most `most`."""
+    found = {path: path.relative_to(folder).parts[0] for path in find_audio(folder).files if path.parent != folder}
+    if test_artists:
+        genres = [COUNTED_AS.get(name, name) for name in found.values()]
+        artists = [read_tags(path).artist or str(path) for path in found]
+        splits = assign_splits(genres, artists, [""] * len(found), HELD_OUT, {}, seed=0)
+        found = {path: name for (path, name), split in zip(found.items(), splits, strict=True) if split == "test"}
+    return {name: [path for path, own in found.items() if own == name][:most] for name in sorted({*found.values()})}
+
+
+def cut_songs(songs: dict[str, list[Path]], seconds: float, folder: Path) -> None:
+    for name, paths in songs.items():
+        (folder / name).mkdir(parents=True)
+        for path in paths:
+            cut = decode(path, RATE, seconds=seconds).numpy()
+            write_audio(folder / name / f"{path.stem}.mp3", [cut], "libmp3lame", rate=RATE)
+
+
+def measure_time(folder: Path, genres: int, songs: int, seconds: float) -> None:
+    """Print the seconds of each step."""
+    chosen = dict(list(songs_of(folder, songs, False).items())[:genres])
+    checkpoint = load_checkpoint()
+    classifier = genre.Classifier(checkpoint)
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        cut_songs(chosen, seconds, work / "songs")
+        embed(classifier, next((work / "songs").rglob("*.mp3")))
+        started = time.perf_counter()
+        embedded = embed_folder(work / "songs", classifier)
+        read = time.perf_counter()
+        probe = fit_probe(embedded, checkpoint)
+        fitted = time.perf_counter()
+        save_probe(work / "mine", checkpoint, probe, "songs", "")
+        genre.load(work / "mine")
+        saved = time.perf_counter()
+        options = ["--data", "songs", "--from", DEFAULT, "--probe", "--out", "mine"]
+        command = [sys.executable, str(ROOT / "train.py"), *options]
+        subprocess.run(command, cwd=work, check=True, capture_output=True)
+        ended = time.perf_counter()
+    print(f"{len(embedded)} songs of {seconds:g} s in {len(chosen)} genres")
+    for step, duration in (
+        ("features of the songs", read - started),
+        ("cross-validation and fit", fitted - read),
+        ("save and load the model", saved - fitted),
+        ("together, as on the page", saved - started),
+        ("train.py --probe, with its start", ended - saved),
+    ):
+        print(f"{duration:8.2f} s  {step}")
+
+
+def measure_accuracy(folder: Path, songs: int, test_artists: bool, name: str) -> None:
+    """Print the figures of a probe."""
+    checkpoint = load_checkpoint(name)
+    classifier = genre.Classifier(checkpoint)
+    chosen = songs_of(folder, songs, test_artists)
+    embedded = [
+        Song(path.name, label, read_tags(path).artist, embed(classifier, path))
+        for label, paths in chosen.items()
+        for path in paths
+    ]
+    artists = {label: len({song.artist for song in embedded if song.genre == label}) for label in chosen}
+    print(", ".join(f"{label}: {len(paths)} songs, {artists[label]} artists" for label, paths in chosen.items()))
+    print(describe_probe(fit_probe(embedded, checkpoint)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, dest="command")
+    timed, right = commands.add_parser("time"), commands.add_parser("accuracy")
+    for command in (timed, right):
+        command.add_argument("folder", type=Path, help="a folder with a sub-folder of songs for each genre")
+    timed.add_argument("--genres", type=int, default=3, help="number of them (3)")
+    timed.add_argument("--songs", type=int, default=10, help="of each genre (10)")
+    timed.add_argument("--seconds", type=float, default=30, help="of each song (30)")
+    right.add_argument("--songs", type=int, default=20, help="of each genre (20)")
+    right.add_argument("--test-artists", action="store_true", help="only those held out in the shipped training")
+    right.add_argument("--checkpoint", default=DEFAULT, help="whose networks to use")
+    arguments = parser.parse_args()
+    if arguments.command == "time":
+        measure_time(arguments.folder, arguments.genres, arguments.songs, arguments.seconds)
+    else:
+        measure_accuracy(arguments.folder, arguments.songs, arguments.test_artists, arguments.checkpoint)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Songs for a linear probe: which can be used, and the folds of their cross-validation."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from genre.errors import DataError
+from genre.inference.embed import Embedding
+
+FOLDS = 10
+MAX_GENRE_LENGTH = 40  # characters
+COLLECTIVE = {"various artists", "various", "va", "unknown artist", "unknown"}  # tags that name no artist
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song to learn from.
+
+    Attributes:
+        name: for messages.
+        genre: label.
+        artist: by the tags, in lower case; empty where they name none.
+        embedding: its features.
+    """
+
+    name: str
+    genre: str
+    artist: str
+    embedding: Embedding
+
+
+def clean_genre(name: str) -> str:
+    """A genre's name without characters that cannot be printed and with single spaces.
+
+    Raises:
+        DataError: nothing is left of it, or it is too long.
+    """
+    genre = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    if not genre:
+        raise DataError("Give the genre a name.")
+    if len(genre) > MAX_GENRE_LENGTH:
+        raise DataError(f"The genre “{genre[:20]} …” has too long a name: use at most {MAX_GENRE_LENGTH} characters.")
+    return genre
+
+
+def check_songs(songs: list[Song]) -> tuple[list[Song], list[str]]:
+    """The songs without copies of a recording in the same genre, and a sentence for each copy.
+
+    Raises:
+        DataError: a recording is in two genres, there are fewer than two genres, or a genre has one song.
+    """
+    first: dict[str, Song] = {}
+    copies, conflicts = [], []
+    for song in songs:
+        other = first.setdefault(song.embedding.digest, song)
+        if song is other:
+            continue
+        if song.genre != other.genre:
+            conflicts.append(f"{other.name} in {other.genre} and {song.name} in {song.genre} are the same recording")
+        else:
+            copies.append(f"{song.name} is the same recording as {other.name} and was left out.")
+    if conflicts:
+        raise DataError(f"{'; '.join(conflicts)}. Leave each in one genre.")
+    counts = Counter(song.genre for song in first.values())
+    if len(counts) < 2:
+        has = f"all songs are {next(iter(counts))}" if counts else "there is no song"
+        raise DataError(f"At least two genres are needed, and {has}. Add songs of another genre.")
+    if single := sorted(genre for genre, count in counts.items() if count == 1):
+        raise DataError(f"One song is not enough: add songs to {' and '.join(single)}, or leave out what has only one.")
+    return list(first.values()), copies
+
+
+def group_songs(songs: list[Song]) -> tuple[list[str], list[str]]:
+    """The group of each song, by artist or else by file, and sentences on what that does to the figures.
+
+    A genre by a single artist could not be learned without them, so its songs are grouped by file.
+    """
+    artists = [song.artist if song.artist not in COLLECTIVE else "" for song in songs]
+    known: dict[str, set[str]] = defaultdict(set)
+    for song, artist in zip(songs, artists, strict=True):
+        known[song.genre].add(artist or song.embedding.digest)
+    alone = sorted(genre for genre, found in known.items() if len(found) == 1)
+    groups = [
+        artist if artist and song.genre not in alone else song.embedding.digest
+        for song, artist in zip(songs, artists, strict=True)
+    ]
+    notes = [f"All songs of {genre} are by one artist, so its figures are too high." for genre in alone]
+    if unnamed := artists.count(""):
+        count = (
+            f"{unnamed} songs name no artist and count as artists of their own"
+            if unnamed > 1
+            else ("1 song names no artist and counts as an artist of its own")
+        )
+        notes.append(f"{count}; if some artist has several songs, the figures are too high.")
+    return groups, notes
+
+
+def assign_folds(genres: list[str], groups: list[str]) -> list[int]:
+    """The fold of each song, at most `FOLDS`: all songs of a group in one fold, each genre over as many as possible.
+
+    The largest groups are placed first, each in the fold with the fewest songs of its genres, and of those in the one
+    with the fewest songs in all.
+
+    Args:
+        genres, groups: of each song.
+    """
+    songs: dict[str, Counter[str]] = defaultdict(Counter)
+    for genre, group in zip(genres, groups, strict=True):
+        songs[group][genre] += 1
+    placed: list[Counter[str]] = [Counter() for _ in range(min(FOLDS, len(songs)))]
+    fold_of = {}
+    for group in sorted(songs, key=lambda one: (-songs[one].total(), one)):
+        costs = [(sum(fold[genre] for genre in songs[group]), fold.total()) for fold in placed]
+        fold_of[group] = costs.index(min(costs))
+        placed[fold_of[group]] += songs[group]
+    return [fold_of[group] for group in groups]

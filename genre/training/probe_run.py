@@ -1,0 +1,110 @@
+"""A folder of songs to a linear probe, and a probe to a checkpoint, for train.py and the page."""
+
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from genre.audio.tags import read_tags
+from genre.data.sources import find_songs, report_tags
+from genre.errors import AudioError, CheckpointError, DataError
+from genre.inference.classify import Classifier
+from genre.inference.embed import embed
+from genre.json_files import write_json
+from genre.models.checkpoint import Checkpoint, add_music_detector, save_checkpoint
+from genre.models.member import Member, replace_head
+from genre.models.metrics import FILE
+from genre.training.evaluate import wilson_interval
+from genre.training.folds import Song, clean_genre
+from genre.training.probe import Head, Probe
+
+MOST_CONTRADICTED = 8  # songs that are listed
+
+
+def embed_folder(folder: Path, classifier: Classifier) -> list[Song]:
+    """The songs of a folder with a sub-folder for each genre; prints those that cannot be decoded.
+
+    Raises:
+        DataError: there is no such folder, it has no sub-folder with a song, or the name of one is too long.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    genres = {clean_genre(name): paths for name, paths in find_songs(folder).items()}
+    tags = {path: read_tags(path) for paths in genres.values() for path in paths}
+    report_tags(folder, len(genres), tags)
+    songs = []
+    with tqdm(total=len(tags), desc=f"{folder.name}: features", unit="song", mininterval=1) as bar:
+        for genre, paths in genres.items():
+            for path in paths:
+                name = path.relative_to(folder).as_posix()
+                try:
+                    songs.append(Song(name, genre, tags[path].artist, embed(classifier, path)))
+                except AudioError as error:
+                    bar.write(f"{name}: {error} It is left out.")
+                bar.update()
+    return songs
+
+
+def save_probe(folder: Path, checkpoint: Checkpoint, probe: Probe, source: str, command: str) -> None:
+    """Write a probe as a checkpoint with its metrics.json, without the card.
+
+    Args:
+        checkpoint: whose members, with batch norms, the heads are for; its music detector is kept.
+        source: name of the songs.
+        command: by which it can be repeated.
+
+    Raises:
+        CheckpointError: a member of the checkpoint has no linear head.
+    """
+    members = {name: _with_head(checkpoint.members[name], head) for name, head in probe.heads.items()}
+    save_checkpoint(folder, probe.genres, members, probe.window, probe.track, probe.limits)
+    if checkpoint.music:
+        add_music_detector(folder, checkpoint.music)
+    songs = {genre: sum(song.genre == genre for song in probe.songs) for genre in probe.genres}
+    total = len(probe.songs)
+    training = {
+        "command": command,
+        "start": checkpoint.name,
+        "genres": probe.genres,
+        "sources": {source: {"share": 1.0, "training": total, "validation": total, "test": 0}},
+        "members": dict.fromkeys(members, "linear probe"),
+        "probe": {"folds": probe.folds, "songs": songs, "caveats": probe.caveats},
+    }
+    write_json(folder / FILE, {"training": training, "validation": {source: probe.figures}})
+
+
+def _with_head(member: Member, head: Head) -> Member:
+    """A copy of a member with another head."""
+    changed = replace_head(member, len(head.bias))
+    linear = changed.backbone.get_classifier()
+    if not isinstance(linear, torch.nn.Linear):
+        raise CheckpointError("The networks of this model have no linear head, so they cannot learn other genres.")
+    with torch.no_grad():
+        linear.weight.copy_(head.weight)
+        linear.bias.copy_(head.bias)
+    return changed
+
+
+def describe_probe(probe: Probe) -> str:
+    """Lines with the figures of a probe, and the songs that the others contradict most."""
+    track, total = probe.figures["track"], len(probe.songs)
+    right = round(track["top1"] * total)
+    low, high = wilson_interval(right, total)
+    width = max(map(len, probe.genres))
+    counts = track["confusion"]["counts"]
+    lines = [
+        f"{right} of {total} songs right, {right / total:.1%} ({low:.1%} to {high:.1%}), by cross-validation in "
+        f"{probe.folds} folds",
+        *probe.left_out,
+        *probe.caveats,
+        "true genre by row, predicted by column:",
+        *(
+            f"  {genre:<{width}} {' '.join(f'{count:4}' for count in row)}   recall {track['recall'][genre]:.0%}"
+            for genre, row in zip(probe.genres, counts, strict=True)
+        ),
+    ]
+    contradicted = probe.contradicted()[:MOST_CONTRADICTED]
+    if contradicted:
+        lines.append("the songs that the others contradict most; are their genres right?")
+    lines += [f"  {song.name}: {song.genre} {p:.0%}, predicted {predicted}" for song, predicted, p in contradicted]
+    return "\n".join(lines)

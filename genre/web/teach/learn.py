@@ -1,0 +1,59 @@
+"""From the songs of a lesson to a model that the page can use and the visitor can take along."""
+
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from genre.audio import worker
+from genre.errors import AudioError
+from genre.hub.card import write_card
+from genre.inference.classify import Classifier
+from genre.inference.embed import embed
+from genre.models.checkpoint import load_checkpoint
+from genre.training.probe import fit_probe
+from genre.training.probe_run import save_probe
+from genre.web import upload_reader
+from genre.web.limits import MAX_MODEL_SIZE, MAX_TAUGHT_SECONDS
+from genre.web.models import Models
+from genre.web.teach.lesson import Lesson, TaughtSong
+
+NAME = "my-genres"  # of the checkpoint
+SOURCE = "songs"  # in its metrics.json, in place of the visitor's folder
+COMMAND = f"python train.py --data {SOURCE} --from {{base}} --probe --out checkpoints/{NAME}"
+
+
+def read_song(classifier: Classifier, song: TaughtSong) -> None:
+    """Set artist and features of a song, or the error."""
+    try:
+        song.embedding = embed(classifier, song.path, MAX_TAUGHT_SECONDS)
+        song.artist = worker.tags(song.path).artist
+    except AudioError as error:
+        song.error = error
+
+
+def learn(lesson: Lesson, models: Models, cache: str) -> Path:
+    """Fit the songs that have been read; sets the lesson's result.
+
+    Args:
+        cache: folder of uploads, where files are deleted within the hour.
+
+    Returns:
+        the zip of the model's checkpoint.
+
+    Raises:
+        GenreError: the songs cannot be learned from, or the base model is no longer there.
+    """
+    # Loaded again, since the members of a classifier have no batch norms any more.
+    base = load_checkpoint(models.source(lesson.base or models.first), MAX_MODEL_SIZE)
+    probe = fit_probe(lesson.examples, base)
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / NAME
+        save_probe(folder, base, probe, SOURCE, COMMAND.format(base=base.name))
+        write_card(folder)
+        target = Path(cache) / secrets.token_hex(16)
+        target.mkdir(parents=True)
+        archive = shutil.make_archive(str(target / NAME), "zip", work, NAME)
+        classifier = Classifier(load_checkpoint(folder), upload_reader.read)
+    lesson.probe, lesson.classifier, lesson.model = probe, classifier, models.add_taught(classifier)
+    return Path(archive)

@@ -1,0 +1,240 @@
+"""Teaching other genres: from dropped songs to a model on all tabs and in a folder."""
+
+import re
+import shutil
+import zipfile
+
+import pytest
+from playwright.sync_api import expect
+
+import genre
+from genre.web import texts as page_texts
+from genre.web.teach import texts
+from tests.browser.test_accessibility import severe_findings
+from tests.browser.test_batch import downloaded, fits
+from tests.browser.test_page import UPLOAD, wait_for_prediction
+from tests.conftest import write_audio
+from tests.training.test_probe import NAMES, synthetic_song, write_collection
+
+FOLDER, FILES = "#teach .folder input", "#taught-drop input[type=file]"
+SECONDS = 120_000  # Playwright counts in milliseconds
+ROWS = ".songs.taught tbody tr"
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    return write_collection(tmp_path_factory.mktemp("teach") / "mine")
+
+
+@pytest.fixture
+def new_song(tmp_path):
+    """A song of the first genre that is not in the collection."""
+    return write_audio(tmp_path / "new.flac", [synthetic_song(NAMES[0], 99)], "flac")
+
+
+def open_tab(page):
+    page.get_by_role("tab", name=texts.TAB).click()
+    page.locator("#teach").get_by_role("button", name=texts.FOLDER).wait_for()
+
+
+@pytest.fixture
+def teach_page(page):
+    open_tab(page)
+    return page
+
+
+def drop(page, *files, genre_name=""):
+    page.get_by_label(texts.GENRE).fill(genre_name)
+    page.set_input_files(FILES, files)
+
+
+def train(page):
+    page.get_by_role("button", name=texts.TRAIN, exact=True).click()
+
+
+def alert(page):
+    return page.locator("#teach [role=alert]")
+
+
+def teach(page, folder):
+    page.set_input_files(FOLDER, folder)
+    expect(page.locator(ROWS)).to_have_count(8)
+    train(page)
+    expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right", timeout=SECONDS)
+
+
+def probabilities(page):
+    """Of the first three genres on the card, in percent."""
+    return page.locator("#prediction .bars li").evaluate_all(
+        "all => Object.fromEntries(all.map((one) => [one.children[0].innerText, one.children[2].innerText]))"
+    )
+
+
+def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collection, new_song, tmp_path):
+    page = teach_page
+    teach(page, collection)
+    assert fits(page)
+    expect(page.locator(".learned")).to_contain_text("8 songs name no artist")
+    expect(page.locator(".confusion tbody tr")).to_have_count(2)
+    expect(page.locator("#intro")).to_contain_text("2 genres: Buzz and Hiss.")
+    expect(page.locator("#about")).to_contain_text("The networks of fma-small with new heads")
+
+    page.get_by_role("tab", name=page_texts.SONG_TAB, exact=True).click()
+    page.set_input_files(UPLOAD, new_song)
+    wait_for_prediction(page)
+    shown = probabilities(page)
+    expect(page.locator("#timeline .scale.genres span")).to_have_count(2)
+
+    page.get_by_role("tab", name=page_texts.BATCH_TAB).click()
+    page.set_input_files("#songs-drop input[type=file]", new_song)
+    expect(page.locator("#batch .songs td.genre")).to_have_text(re.compile("Buzz|Hiss"), timeout=SECONDS)
+
+    open_tab(page)
+    archive = downloaded(page, texts.DOWNLOAD, tmp_path)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path)
+    classifier = genre.load(tmp_path / "my-genres")
+    prediction = classifier.classify(new_song)
+    assert prediction.genre == NAMES[0]
+    assert shown == {name: f"{p:.0%}" for name, p in prediction.probabilities.items()}
+    assert "A linear probe" in classifier.checkpoint.card
+
+
+def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection, tmp_path):
+    page = teach_page
+    for name in NAMES:
+        drop(page, *sorted((collection / name).glob("*.flac")), genre_name=name)
+        expect(page.locator(ROWS).filter(has_text="Waiting")).to_have_count(4 * (NAMES.index(name) + 1))
+    page.get_by_label("Genre of 0.flac").first.select_option("Hiss")
+    expect(page.locator("#teach .genre select >> nth=3")).to_have_value("Hiss")
+    train(page)
+    expect(page.locator(".learned h2")).to_have_text(re.compile(r"\d of 8 songs right"), timeout=SECONDS)
+    expect(page.locator(".learned li").first).to_contain_text("0.flac, Hiss: got Buzz")
+    assert severe_findings(page) == []
+
+    remove = page.get_by_role("button", name="Remove 0.flac")
+    remove.first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(ROWS)).to_have_count(7)
+    expect(page.locator(".learned")).to_have_count(0)
+    assert page.evaluate("document.activeElement.closest('.songs.taught') !== null")
+    train(page)
+    expect(page.locator(".learned h2")).to_have_text(re.compile(r"\d of 7 songs right"), timeout=SECONDS)
+
+    page.get_by_role("button", name=texts.CLEAR).click()
+    expect(page.locator(ROWS)).to_have_count(0)
+    expect(page.locator("#intro")).to_contain_text("8 genres", timeout=SECONDS)
+    assert fits(page)
+
+
+def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
+    page = teach_page
+    songs = sorted((collection / "Hiss").glob("*.flac"))
+    drop(page, *songs)
+    expect(alert(page)).to_have_text(texts.NO_GENRE)
+    page.get_by_label(texts.GENRE).fill("")
+    page.set_input_files(FOLDER, collection / "Hiss")
+    expect(alert(page)).to_have_text(texts.NO_SUB_FOLDERS)
+    drop(page, songs[0], genre_name="x" * 60)
+    expect(alert(page)).to_contain_text("has too long a name")
+
+    drop(page, *songs, genre_name="<img src=x onerror=alert(1)>")
+    expect(page.locator(ROWS)).to_have_count(4)
+    expect(page.get_by_label("Genre of 0.flac")).to_have_value("<img src=x onerror=alert(1)>")
+    train(page)
+    expect(alert(page)).to_contain_text("At least two genres are needed, and all songs are <img", timeout=SECONDS)
+    assert page.locator("#teach img").count() == 0
+
+    copy = shutil.copy(songs[1], tmp_path / "copy.flac")
+    broken = tmp_path / "broken.mp3"
+    broken.write_text("milk, bread")
+    drop(page, copy, broken, genre_name="Other")
+    expect(page.locator(ROWS)).to_have_count(6)
+    train(page)
+    expect(alert(page)).to_contain_text("1.flac in <img", timeout=SECONDS)
+    expect(alert(page)).to_contain_text("are the same recording. Leave each in one genre.")
+    expect(page.locator("tr.failed")).to_contain_text("This is not an audio file that can be read, or it is damaged.")
+    page.get_by_role("button", name="Remove copy.flac").click()
+    train(page)
+    expect(alert(page)).to_contain_text("At least two genres are needed", timeout=SECONDS)
+    drop(page, collection / "Buzz" / "0.flac", genre_name="Other")
+    expect(page.locator(ROWS)).to_have_count(6)
+    train(page)
+    expect(alert(page)).to_contain_text("One song is not enough: add songs to Other", timeout=SECONDS)
+    assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
+    assert fits(page)
+
+
+def test_a_stop_keeps_what_was_read(teach_page, collection):
+    page = teach_page
+    page.set_input_files(FOLDER, collection)
+    expect(page.locator(ROWS)).to_have_count(8)
+    train(page)
+    page.locator("#teach").get_by_role("button", name=texts.STOP, exact=True).click()
+    expect(alert(page)).to_have_text(texts.STOPPED, timeout=SECONDS)
+    train(page)
+    expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right", timeout=SECONDS)
+
+
+def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server, collection, new_song):
+    contexts = [browser.new_context() for _ in range(3)]
+    first, second, other = pages = [context.new_page() for context in contexts]
+    for page in pages:
+        page.goto(server)
+        page.get_by_text("Drop a song, record a few seconds").wait_for()
+    for page, names in ((first, ("A", "B")), (second, ("C", "D"))):
+        open_tab(page)
+        for folder, name in zip(NAMES, names, strict=True):
+            drop(page, *sorted((collection / folder).glob("*.flac")), genre_name=name)
+            expect(page.get_by_label(re.compile("Genre of ")).first).to_be_visible()
+            expect(page.locator(ROWS)).to_have_count(4 if name in "AC" else 8)
+    for page in (first, second):
+        train(page)
+    for page, names in ((first, "A and B"), (second, "C and D")):
+        expect(page.locator(".learned")).to_be_visible(timeout=SECONDS)
+        expect(page.locator("#intro")).to_contain_text(f"2 genres: {names}.", timeout=SECONDS)
+    other.get_by_role("button", name=page_texts.CARD).click()
+    other.locator("#model input").click()
+    expect(other.get_by_role("option")).to_have_count(len(genre.available()))
+    expect(other.locator("#intro")).to_contain_text("8 genres")
+    for context in contexts:
+        context.close()
+
+
+def test_real_songs_of_three_genres_are_learned_and_classified_everywhere(teach_page, outside, tmp_path):
+    page, folder = teach_page, tmp_path / "mine"
+    for name in ("Classical", "Electronic", "Rock"):
+        songs = sorted((outside / name).glob("*.opus"))
+        (folder / name).mkdir(parents=True)
+        for path in songs[:10]:
+            shutil.copy(path, folder / name)
+    page.set_input_files(FOLDER, folder)
+    expect(page.locator(ROWS)).to_have_count(30)
+    train(page)
+    expect(page.locator(".learned h2")).to_have_text(
+        re.compile(r"^(1[3-9]|2\d|30) of 30 songs right$"), timeout=3 * SECONDS
+    )
+    expect(page.locator(".learned")).not_to_contain_text("name no artist")
+    new = outside / "Classical" / sorted(path.name for path in (outside / "Classical").glob("*.opus"))[10]
+    page.get_by_role("tab", name=page_texts.BATCH_TAB).click()
+    page.set_input_files("#songs-drop input[type=file]", new)
+    expect(page.locator("#batch .songs td.genre")).to_contain_text("Classical", timeout=SECONDS)
+    page.get_by_role("tab", name=page_texts.LIVE_TAB).click()
+    page.get_by_role("button", name=page_texts.LIVE["start"]).click()
+    expect(page.locator("#live-prediction .bars li")).to_have_count(3, timeout=SECONDS)
+    bars = page.locator("#live-prediction .bars li span").all_inner_texts()
+    assert sorted(bars) == ["Classical", "Electronic", "Rock"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_state_has_serious_findings(teach_page, collection, theme):
+    page = teach_page
+    page.goto(f"{page.url}?__theme={theme}")
+    open_tab(page)
+    assert severe_findings(page) == []
+    page.set_input_files(FOLDER, collection)
+    expect(page.locator(ROWS)).to_have_count(8)
+    assert severe_findings(page) == []
+    train(page)
+    expect(page.locator(".learned h2")).to_be_visible(timeout=SECONDS)
+    assert severe_findings(page) == []

@@ -1,0 +1,157 @@
+"""A visitor's songs and model: folders to genres, limits, who keeps what."""
+
+import gc
+import re
+import sys
+
+import pytest
+import torch
+
+from genre.errors import AudioError, CheckpointError, DataError
+from genre.inference.embed import Embedding
+from genre.web import texts as page_texts
+from genre.web.models import TAUGHT_PREFIX, Models
+from genre.web.teach import lesson as lessons_module
+from genre.web.teach import texts, views
+from genre.web.teach.lesson import Lesson, Lessons, sort_files
+from tests.web.test_limits import started
+
+
+def files(*names):
+    return [(f"/cache/{number}", name) for number, name in enumerate(names)]
+
+
+def sorted_by_folder(*names, genre=""):
+    songs, message = sort_files(files(*names), genre)
+    return [(song.genre, song.name) for song in songs], message
+
+
+def lesson_of(**songs):
+    lesson = Lesson()
+    for genre, names in songs.items():
+        lesson.add(files(*names), genre)
+    return lesson
+
+
+@pytest.mark.parametrize(
+    ("names", "genre", "expected"),
+    [
+        (["a.mp3"], "Rock", [("Rock", "a.mp3")]),
+        (["mine/Folk/a.mp3"], " Rock ", [("Rock", "a.mp3")]),
+        (["mine/Rock/a.mp3", "mine/Jazz/CD 1/b.mp3"], "", [("Rock", "a.mp3"), ("Jazz", "b.mp3")]),
+        (
+            ["Rock/a.mp3", "Jazz/b.mp3", "Jazz/CD 2/c.mp3"],
+            "",
+            [("Rock", "a.mp3"), ("Jazz", "b.mp3"), ("Jazz", "c.mp3")],
+        ),
+    ],
+)
+def test_folders_name_genres_unless_one_is_typed(names, genre, expected):
+    assert sorted_by_folder(*names, genre=genre) == (expected, "")
+
+
+def test_songs_beside_the_sub_folders_are_left_out():
+    assert sorted_by_folder("mine/Rock/a.mp3", "mine/b.mp3") == ([("Rock", "a.mp3")], texts.outside(1))
+
+
+@pytest.mark.parametrize(
+    ("names", "genre", "message"),
+    [
+        (["a.mp3"], "", texts.NO_GENRE),
+        (["Rock/a.mp3", "Rock/b.mp3"], "", texts.NO_SUB_FOLDERS),
+        (["a.mp3"], "x" * 99, "too long a name"),
+        (["mine/" + "x" * 99 + "/a.mp3"], "", "too long a name"),
+    ],
+)
+def test_songs_without_a_genre_are_one_sentence(names, genre, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        sorted_by_folder(*names, genre=genre)
+    lesson = Lesson()
+    lesson.add(files(*names), genre)
+    assert lesson.songs == [] and message in lesson.message and "alert" in views.status(lesson)
+
+
+def test_songs_and_genres_are_limited(monkeypatch):
+    monkeypatch.setattr(lessons_module, "MAX_TAUGHT_SONGS", 3)
+    monkeypatch.setattr(lessons_module, "MAX_TAUGHT_GENRES", 2)
+    lesson = lesson_of(Rock=["a", "b"], Folk=["c", "d"])
+    assert [song.name for song in lesson.songs] == ["a", "b", "c"]
+    assert lesson.message == texts.too_many_songs(3)
+    lesson.remove(lesson.songs[0].number)
+    lesson.add(files("e"), "Jazz")
+    assert lesson.genres == ["Folk", "Rock"] and lesson.message == texts.too_many_genres(2)
+
+
+def test_songs_are_moved_and_removed_by_what_a_browser_may_send():
+    lesson = lesson_of(Rock=["a", "b"], Folk=["c"])
+    first = lesson.songs[0]
+    for number, genre in ((first.number, "Jazz"), (-1, "Folk"), ("0", "Folk"), (first.number, ["Folk"])):
+        lesson.move(number, genre)
+        assert first.genre == "Rock"
+    lesson.move(first.number, "Folk")
+    assert first.genre == "Folk"
+    lesson.remove(None)
+    lesson.remove(first.number)
+    assert [song.name for song in lesson.songs] == ["b", "c"]
+
+
+def test_one_job_learns_at_a_time_and_from_one_model():
+    lesson = lesson_of(Rock=["a"], Folk=["b"])
+    assert lesson.start("one") and not lesson.start("one")
+    taken = []
+    for song in lesson.take():
+        song.embedding = Embedding({"smooth": torch.zeros(1, 4)}, song.name)
+        taken.append(song.name)
+        lesson.stopped = song.name == "a"
+    assert taken == ["a"] and lesson.current is None
+    lesson.working = False
+    with pytest.raises(DataError, match="Your songs were read with one"):
+        lesson.start("other")
+    assert lesson.start("one") and next(lesson.take()).name == "b"
+
+
+def test_only_the_lessons_used_last_are_kept(monkeypatch):
+    monkeypatch.setattr(lessons_module, "MAX_TEACHERS", 2)
+    lessons, (one, two, three, four) = Lessons(), (lesson_of(Rock=["a"]) for _ in range(4))
+    lessons.use(one)
+    lessons.use(two)
+    lessons.use(one)
+    lessons.use(three)
+    assert two.songs == [] and two.message == texts.FORGOTTEN
+    assert one.songs and three.songs
+    one.working = True  # a job is never interrupted
+    lessons.use(four)
+    assert one.songs and three.songs and four.songs
+    one.working = False
+    lessons.use(four)
+    assert not one.songs and three.songs and four.songs
+
+
+def test_a_taught_model_is_there_as_long_as_its_visitor_keeps_it(classifier):
+    models = Models()
+    taught = type(classifier)(classifier.checkpoint)
+    name = models.add_taught(taught)
+    assert models.get(name) is taught and name not in models.names
+    assert re.fullmatch(TAUGHT_PREFIX + "[0-9a-f]{32}", name)
+    del taught
+    gc.collect()
+    for gone in (name, TAUGHT_PREFIX, TAUGHT_PREFIX + "0" * 32):
+        with pytest.raises(CheckpointError, match=re.escape(page_texts.TAUGHT_MODEL_GONE)):
+            models.get(gone)
+
+
+def test_names_and_genres_are_escaped():
+    lesson = lesson_of(**{"<b>x</b>": ['"><i>.mp3']}, Folk=["c"])
+    lesson.songs[1].error = AudioError("<u>")
+    lesson.working, lesson.current = True, lesson.songs[0]
+    page = views.table(lesson) + views.status(lesson) + views.alert("<u>")
+    assert not re.search(r"<(b>x|i>|u>)", page)
+    assert "&lt;b&gt;x&lt;/b&gt;</option>" in page and 'title="&quot;&gt;&lt;i&gt;.mp3"' in page
+
+
+@pytest.mark.parametrize(
+    "name", ["TEACH", "MAX_TAUGHT_SONGS", "MAX_TAUGHT_GENRES", "MAX_TAUGHT_SECONDS", "MAX_TEACHERS"]
+)
+def test_an_invalid_setting_is_one_line(name):
+    message = started([sys.executable, "-c", "import genre.web.limits"], {f"GENRE_{name}": "maybe"})
+    assert re.fullmatch(f"GENRE_{name} must be .*, such as .*, not 'maybe'\\.\n", message)

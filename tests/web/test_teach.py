@@ -1,0 +1,73 @@
+"""Teaching without a browser: what a visitor cannot see of others, and what is left of one who leaves."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import app
+from genre.web import texts as page_texts
+from genre.web.models import TAUGHT_PREFIX, Models
+from genre.web.teach import texts
+from genre.web.teach.lesson import Lesson
+from tests.conftest import ROOT, running_app
+from tests.training.test_probe import NAMES, write_collection
+from tests.visitor import Visitor
+
+STRICT = {"GENRE_MAX_TEACHERS": "1", "GENRE_MAX_TAUGHT_SECONDS": "3"}
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    return write_collection(tmp_path_factory.mktemp("teach") / "mine")
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    """The address of an app with room for one visitor's songs."""
+    with running_app(ROOT, os.environ | STRICT, tmp_path_factory.mktemp("server")) as address:
+        yield address
+
+
+def drop_songs(visitor, collection):
+    for name in NAMES:
+        songs = [visitor.upload(path) for path in sorted((collection / name).glob("*.flac"))]
+        visitor.ask("add_1", songs, name, None)
+
+
+def test_a_later_visitor_takes_the_place_of_an_earlier_one(strict, collection, example):
+    first, second = Visitor(strict), Visitor(strict)
+    drop_songs(first, collection)
+    answer = first.ask("learn_songs", None, None)
+    assert "8 of 8 songs right" in answer
+    start = answer.index(TAUGHT_PREFIX)
+    name = answer[start : start + len(TAUGHT_PREFIX) + 32]
+    song = first.upload(example)
+    assert "Buzz" in first.ask("show", song, name)
+
+    drop_songs(second, collection)  # there is room for one
+    assert page_texts.TAUGHT_MODEL_GONE in first.ask("show", song, name)
+    assert texts.FORGOTTEN in first.ask("learn_songs", None, None)
+    assert "8 of 8 songs right" in second.ask("learn_songs", None, None)
+
+
+def test_nothing_is_left_of_a_visitor_who_leaves_half_way():
+    """Gradio closes the generator of a job whose visitor has left."""
+    page = app.build_page(Models())
+    (learn,) = (one.fn for one in page.fns.values() if one.api_name == "learn_songs")
+    lesson = Lesson()
+    lesson.add([("/cache/0", "a.mp3"), ("/cache/1", "b.mp3")], "Rock")
+    job = learn(lesson, None)
+    next(job)
+    assert lesson.working and lesson.current.name == "a.mp3"
+    job.close()
+    assert lesson.songs == [] and not lesson.working and lesson.current is None
+
+
+@pytest.mark.parametrize(("switch", "found"), [("on", "True"), ("off", "False")])
+def test_the_tab_can_be_switched_off(switch, found):
+    program = "import app, genre.web.models as m; print('learn_songs' in str(app.build_page(m.Models()).config))"
+    environment = os.environ | {"GENRE_TEACH": switch}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{found}\n", done.stderr
