@@ -88,7 +88,7 @@ def stream(
     wanted = None if seconds is None else round(seconds * rate)
     sent, waiting, waiting_samples, full = 0, [], 0, False
     notes = [] if notes is None else notes
-    with _open(path) as file:
+    with open_file(path) as file:
         source = _Source(file, notes)
         for block in mixed(source.blocks(rate, start), notes):
             if wanted is not None:
@@ -114,7 +114,7 @@ def stream(
 
 
 @contextmanager
-def _open(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def open_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Open a file or raise AudioError, also where it is empty."""
     try:
         file = Path(path).open("rb")  # noqa: SIM115 (errors inside the with block have other reasons)
@@ -154,7 +154,7 @@ class _Source:
         first, *others = self.parts
         for part in self.parts:
             try:
-                container = _container(part)
+                container = open_container(part)
             except AudioError:
                 if part is first:
                     raise
@@ -163,7 +163,7 @@ class _Source:
             if part is first and len(container.streams.audio) > 1:
                 container.close()  # choosing a track reads the file from its start
                 number = _choose_track(first, self.notes)
-                container = _container(first)
+                container = open_container(first)
             with container:
                 track = container.streams.audio[number]
                 length = container.duration / av.time_base if container.duration else 0.0
@@ -183,7 +183,7 @@ class _Source:
         return rest if seconds is None else min(rest, seconds)
 
 
-def _container(file: ogg.File) -> av.container.InputContainer:
+def open_container(file: ogg.Part) -> av.container.InputContainer:
     """Open a container with an audio track or raise AudioError. FFmpeg gets a file object, never a path or a URL."""
     try:
         file.seek(0)
@@ -202,12 +202,12 @@ def _default_track(container: av.container.InputContainer) -> int:
     return 0 if best is None else [track.index for track in container.streams.audio].index(best.index)
 
 
-def _choose_track(file: ogg.File, notes: list[str]) -> int:
+def _choose_track(file: ogg.Part, notes: list[str]) -> int:
     """Index of the audio track to decode: FFmpeg's choice, which is the default track, unless it is silent.
 
     Then it is the first other track that is not silent; where all are silent it is the default track.
     """
-    with _container(file) as container:
+    with open_container(file) as container:
         tracks, default = len(container.streams.audio), _default_track(container)
     order = [default, *(number for number in range(tracks) if number != default)][:MAX_PROBED]
     chosen = next((number for number in order if _has_signal(file, number)), default)
@@ -216,9 +216,9 @@ def _choose_track(file: ogg.File, notes: list[str]) -> int:
     return chosen
 
 
-def _has_signal(file: ogg.File, number: int) -> bool:
+def _has_signal(file: ogg.Part, number: int) -> bool:
     """Whether the track with this index exceeds `SILENCE` in its first `PROBE_SECONDS`."""
-    with _container(file) as container:
+    with open_container(file) as container:
         seconds = 0.0
         try:
             for block in _blocks(container, container.streams.audio[number], PROBE_RATE, 0.0, Tally()):

@@ -4,6 +4,7 @@ FFmpeg reads the parts as one stream and stops, or decodes with wrong tables, wh
 each part is opened as a separate file.
 """
 
+import errno
 import io
 import os
 import re
@@ -31,8 +32,12 @@ class Part(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of files, but returns a negative number for a position before the beginning, which FFmpeg takes for an
+        error; an exception would be printed by PyAV. Damaged files have such offsets."""
         base = {os.SEEK_SET: self._begin, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
-        self._at = max(self._begin, base + offset)
+        if base + offset < self._begin:
+            return -errno.EINVAL
+        self._at = base + offset
         return self.tell()
 
     def tell(self) -> int:
@@ -45,19 +50,17 @@ class Part(io.RawIOBase):
         return True
 
 
-File = BinaryIO | Part  # what FFmpeg reads from
-
-
-def parts(file: BinaryIO) -> list[File]:
-    """The parts of a chained Ogg file, at most `MAX_PARTS`; the file itself where it is not chained."""
+def parts(file: BinaryIO) -> list[Part]:
+    """The parts of a chained Ogg file, at most `MAX_PARTS`; the whole file as one where it is not chained."""
+    whole = Part(file, 0, file.seek(0, os.SEEK_END))
     file.seek(0)
     if file.read(len(CAPTURE)) != CAPTURE:
-        return [file]
+        return [whole]
     begins = _first_pages(file)
     ends = {begin + _page_bytes(file, begin) for begin in begins}
     begins = [begin for begin in begins if begin not in ends]  # multiplexed streams begin in adjacent pages
     if len(begins) < 2:
-        return [file]
+        return [whole]
     return [Part(file, *span) for span in zip(begins, [*begins[1:], file.seek(0, os.SEEK_END)], strict=True)]
 
 

@@ -46,7 +46,7 @@ def frames(container: av.container.InputContainer, track: av.AudioStream, tally:
     """
     if track.codec_context is None:  # FFmpeg has no decoder for it
         return
-    if track.codec_context.codec_tag in PROTECTED_TAGS:
+    if _tag(track.codec_context) in PROTECTED_TAGS:
         raise _protected()
     packets = container.demux(track)
     while True:
@@ -67,6 +67,14 @@ def frames(container: av.container.InputContainer, track: av.AudioStream, tally:
         tally.decoded += packet.size
         tally.seconds += sum(frame.samples / frame.sample_rate for frame in found)
         yield from found
+
+
+def _tag(codec: av.CodecContext) -> str:
+    """Four characters that name the codec in its container; empty where a damaged header has others than ASCII."""
+    try:
+        return codec.codec_tag
+    except UnicodeDecodeError:
+        return ""
 
 
 def _protected() -> AudioError:

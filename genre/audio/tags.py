@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import av
 
-from genre.audio.decode import FORMATS
+from genre.audio import ogg
+from genre.audio.decode import open_container, open_file
+from genre.errors import AudioError
 
 ARTIST_TAGS = ("artist", "album_artist", "albumartist", "album artist", "author", "performer", "composer")
 
@@ -28,11 +30,11 @@ class Tags:
 def read_tags(path: str | os.PathLike) -> Tags:
     """Read the tags of a file, in Ogg those of the stream, otherwise those of the container; none if it is damaged."""
     try:
-        with av.open(os.fspath(path), options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:
+        with open_file(path) as file, open_container(ogg.parts(file)[0]) as container:
             tags: dict[str, str] = {}
             for metadata in (*(track.metadata for track in container.streams.audio[:1]), container.metadata):
                 tags |= {key.lower(): value.strip().lower() for key, value in metadata.items()}
             tag = next((name for name in ARTIST_TAGS if tags.get(name)), "")
             return Tags(tags.get(tag, ""), tag, (container.duration or 0) / av.time_base)
-    except (av.FFmpegError, OSError, ValueError):
+    except (AudioError, av.FFmpegError, OSError, ValueError):
         return Tags()

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -72,7 +73,8 @@ def test_files_that_are_not_chained_are_one_part(tmp_path):
     film = write_audio(tmp_path / "film.ogg", [tone(1)] * 2, "vorbis")
     for path in (film, write_audio(tmp_path / "tone.flac", [tone(1)], "flac")):
         with path.open("rb") as file:
-            assert ogg.parts(file) == [file]
+            (part,) = ogg.parts(file)
+            assert part.read() == path.read_bytes()
 
 
 def test_multiplexed_streams_are_one_part():
@@ -94,3 +96,9 @@ def test_pages_across_the_boundaries_of_chunks_are_found(monkeypatch):
     for chunk in range(6, 70):
         monkeypatch.setattr(ogg, "CHUNK", chunk)
         assert len(ogg.parts(io.BytesIO(page * 3))) == 3
+
+
+def test_a_position_before_the_beginning_is_an_error_without_an_exception():
+    part = ogg.Part(io.BytesIO(b"0123456789"), 2, 8)
+    assert max(part.seek(-1), part.seek(-7, os.SEEK_END), part.seek(-1, os.SEEK_CUR)) < 0
+    assert part.read() == b"234567"

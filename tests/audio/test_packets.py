@@ -35,6 +35,16 @@ def test_fairplay_is_reported_as_copy_protected(tmp_path):
         decode.decode(path, RATE)
 
 
+def test_a_codec_tag_of_other_characters_than_ascii_is_no_error(tmp_path):
+    data = bytearray(write_audio(tmp_path / "song.wav", [music(2)], "pcm_f32le").read_bytes())
+    at = data.index(b"fmt ") + 8
+    data[at : at + 2] = b"\xff\xef"  # the format of the samples, which FFmpeg hands on as the codec's tag
+    path = tmp_path / "damaged.wav"
+    path.write_bytes(data)
+    with pytest.raises(AudioError):
+        decode.decode(path, RATE)
+
+
 def damaged_mp3(folder, fraction):
     """8 s of which the first bytes, by this fraction, are intact."""
     data = write_audio(folder / "whole.mp3", [music(8)], "mp3").read_bytes()

@@ -1,4 +1,6 @@
 import csv
+import os
+import sys
 
 import av
 import pytest
@@ -47,6 +49,14 @@ def test_artists_are_read_from_the_tags_of_every_container(tmp_path, suffix, cap
     assert artists[first] == artists[second] == "the same"
     assert artists[third] == str(third)
     assert "1 by the tag 'artist', 1 by the tag 'album_artist'" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode on this system")
+def test_artists_are_read_from_files_whose_name_is_not_utf_8(tmp_path):
+    write_song(tmp_path / "Folk" / "song.flac", {"artist": "The Same"})
+    (tmp_path / "Folk" / "song.flac").rename(os.fsdecode(os.fsencode(tmp_path / "Folk") + b"/caf\xe9.flac"))
+    (clip,) = genre_folders(tmp_path)
+    assert clip.artist == "the same"
 
 
 def test_songs_without_artists_are_separate_and_reported(tmp_path, capsys):
