@@ -25,7 +25,9 @@ class Part(io.RawIOBase):
         self._file, self._begin, self._end, self._at = file, begin, end, begin
 
     def read(self, size: int = -1) -> bytes:
-        left = max(0, self._end - self._at)
+        left = self._end - self._at
+        if left <= 0:
+            return b""
         self._file.seek(self._at)
         data = self._file.read(left if size < 0 else min(size, left))
         self._at += len(data)

@@ -98,7 +98,9 @@ def test_pages_across_the_boundaries_of_chunks_are_found(monkeypatch):
         assert len(ogg.parts(io.BytesIO(page * 3))) == 3
 
 
-def test_a_position_before_the_beginning_is_an_error_without_an_exception():
+def test_positions_outside_of_a_file_raise_no_exception():
     part = ogg.Part(io.BytesIO(b"0123456789"), 2, 8)
     assert max(part.seek(-1), part.seek(-7, os.SEEK_END), part.seek(-1, os.SEEK_CUR)) < 0
     assert part.read() == b"234567"
+    assert part.seek(2**63) == 2**63
+    assert part.read() == b""
