@@ -44,10 +44,10 @@ def test_a_later_visitor_takes_the_place_of_an_earlier_one(strict, collection, e
     start = answer.index(TAUGHT_PREFIX)
     name = answer[start : start + len(TAUGHT_PREFIX) + 32]
     song = first.upload(example)
-    assert "Buzz" in first.ask("show", song, name)
+    assert "Buzz" in first.ask("show", song, name, 0)
 
     drop_songs(second, collection)  # there is room for one
-    assert page_texts.TAUGHT_MODEL_GONE in first.ask("show", song, name)
+    assert page_texts.TAUGHT_MODEL_GONE in first.ask("show", song, name, 0)
     assert texts.FORGOTTEN in first.ask("learn_songs", None, None)
     assert "8 of 8 songs right" in second.ask("learn_songs", None, None)
 
