@@ -35,7 +35,10 @@ def test_no_state_has_serious_findings(page, example, theme):
     assert severe_findings(page) == []
     page.get_by_text(texts.CANNOT_KNOW, exact=True).click()
     page.get_by_role("button", name=texts.OVERLAP).click()
+    windows = page.locator("#timeline .window")
+    without_overlap = windows.count()
     page.get_by_label("A half").check()
+    expect(windows).not_to_have_count(without_overlap, timeout=SECONDS)
     expect(page.get_by_role("button", name=texts.SONG_DOWNLOADS[-1])).to_be_enabled(timeout=SECONDS)
     assert severe_findings(page) == []
     page.get_by_role("button", name=texts.CARD).click()
