@@ -57,7 +57,8 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             yield show(batch)
             if batch.done and not batch.working:  # else another job is still classifying
                 with suppress(OSError):  # the disk is full; the results are complete all the same
-                    yield downloads.enabled(buttons, downloads.of_batch(batch.songs, models.get(batch.model).labels))
+                    files = downloads.of_batch(batch.songs, models.get(batch.model).labels)
+                    yield show(batch) | downloads.enabled(buttons, files)  # all of it: a browser may skip an update
         except genre.GenreError as error:
             yield {status: table.alert(str(error)), stop: gr.Button(visible=False)}
 

@@ -37,10 +37,12 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
             if not path:
                 return
             for result in stream_results(classifier, path, overlap):
-                yield {prediction: result.card, timeline: result.timeline}
+                shown = {prediction: result.card, timeline: result.timeline}
+                yield shown
             image, address = result.spectrogram.image(), downloads.page_address(request)
             with suppress(OSError):  # the disk is full; the result is complete all the same
-                yield downloads.enabled(buttons, downloads.of_song(path, result.prediction, image, labels, address))
+                files = downloads.of_song(path, result.prediction, image, labels, address)
+                yield shown | downloads.enabled(buttons, files)  # all of it: a browser may skip an update
         except genre.GenreError as error:
             yield {prediction: views.error(str(error)), timeline: views.blank_timeline(labels), why: ""}
 
