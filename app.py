@@ -14,6 +14,7 @@ from gradio import processing_utils
 from starlette.middleware import Middleware
 
 import genre
+from genre.inference.ensemble import member_threads
 from genre.malloc import keep_freed_memory
 from genre.web import QUIET, STATIC, addresses, api, snippets, texts, views
 from genre.web.models import Models
@@ -98,7 +99,8 @@ def main() -> None:
     except genre.GenreError as error:
         sys.exit(f"app.py: {error}")
     keep_freed_memory()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # jobs share the cores
+    member_threads()  # one for each core, shared by all jobs, which the next line does not change
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # for what jobs compute beside that
     processing_utils.async_transport = addresses.BoundedTransport()  # type: ignore[assignment]  # declared None
     page = build_page(models)
     uploads.keep_clean(page)

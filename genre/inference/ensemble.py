@@ -24,7 +24,8 @@ def run_members(checkpoint: Checkpoint, clip: Clip) -> tuple[dict[str, Tensor], 
         by member, log-probabilities (windows, labels) and pooled features (windows, features); of a member whose input
         is the whole clip both have one row.
     """
-    threads, starts = _threads(), torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
+    threads, number = member_threads()
+    starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
     # Tasks start in this order, so one that waits for an earlier one waits for a task that is running or done.
     waveform = threads.submit(lambda: clip.raised)
     spectra: dict[tuple, Future[Tensor]] = {}
@@ -35,7 +36,7 @@ def run_members(checkpoint: Checkpoint, clip: Clip) -> tuple[dict[str, Tensor], 
     for name, member in checkpoint.members.items():
         config = member.log_mel.config
         takes_whole_clip = config.window_seconds > checkpoint.window_seconds
-        parts = (torch.zeros(1) if takes_whole_clip else starts).chunk(torch.get_num_threads())
+        parts = (torch.zeros(1) if takes_whole_clip else starts).chunk(number)
         running[name] = [threads.submit(_outputs, member, spectra[config.spectrum], part) for part in parts]
     log_probabilities, features = {}, {}
     for name, tasks in running.items():
@@ -57,8 +58,11 @@ def _outputs(member: Member, spectrum: Future[Tensor], starts: Tensor) -> tuple[
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    """As many threads as PyTorch is set to use, in each of which PyTorch uses only that one."""
+def member_threads() -> tuple[ThreadPoolExecutor, int]:
+    """The threads that members run in, for all classifiers of the process, and their number.
+
+    There are as many as PyTorch is set to use at the first call. In each of them PyTorch uses only that one.
+    """
     number = torch.get_num_threads()
     threads, all_started = ThreadPoolExecutor(number, "members"), Barrier(number)
 
@@ -70,4 +74,4 @@ def _threads() -> ThreadPoolExecutor:
     for started in [threads.submit(use_one) for _ in range(number)]:
         started.result()
     torch.set_num_threads(number)  # that default again
-    return threads
+    return threads, number
