@@ -201,6 +201,7 @@ def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server
         context.close()
 
 
+@pytest.mark.parametrize("size", ["desktop"], indirect=True)  # the phone has no other path
 def test_real_songs_of_three_genres_are_learned_and_classified_everywhere(teach_page, outside, tmp_path):
     page, folder = teach_page, tmp_path / "mine"
     for name in ("Classical", "Electronic", "Rock"):
