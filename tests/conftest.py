@@ -54,22 +54,24 @@ def default_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def shared(name: str) -> Path:
+    """A folder of music or of arrays beside the project; skips the test where there is none."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"{name} is missing beside the project")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def songs() -> Path:
     """Whole Creative-Commons songs in folders by genre, with songs.csv."""
-    folder = SHARED / "songs"
-    if not folder.is_dir():
-        pytest.skip("the shared songs are missing")
-    return folder
+    return shared("songs")
 
 
 @pytest.fixture(scope="session")
 def outside() -> Path:
     """Songs of another catalogue in folders by genre, with artists in their tags."""
-    folder = SHARED / "outside"
-    if not folder.is_dir():
-        pytest.skip("the shared songs of another catalogue are missing")
-    return folder
+    return shared("outside")
 
 
 @pytest.fixture(scope="session")
@@ -84,10 +86,7 @@ def fma_clips() -> dict[int, Path]:
 @pytest.fixture(scope="session")
 def fma_arrays() -> Path:
     """The prepared arrays of FMA-small."""
-    folder = SHARED / "fma_small"
-    if not folder.is_dir():
-        pytest.skip("the prepared FMA-small arrays are missing")
-    return folder
+    return shared("fma_small")
 
 
 @pytest.fixture(scope="session")

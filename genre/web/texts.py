@@ -184,11 +184,11 @@ def classifying(name: str, clock: str) -> str:
 
 
 def waiting(songs: int) -> str:
-    return f"{_songs(songs)} waiting for a turn …"
+    return f"{count_songs(songs)} waiting for a turn …"
 
 
 def finished(songs: int, failed: int) -> str:
-    return f"{_songs(songs - failed)} classified" + (f", {failed} could not be" if failed else "") + "."
+    return f"{count_songs(songs - failed)} classified" + (f", {failed} could not be" if failed else "") + "."
 
 
 def left_out(unclassified: int, limit: int) -> list[str]:
@@ -199,12 +199,12 @@ def left_out(unclassified: int, limit: int) -> list[str]:
         limit: length of the list if files exceeded it, else 0.
     """
     return [
-        *([f"Stopped: {_songs(unclassified)} not classified."] if unclassified else []),
+        *([f"Stopped: {count_songs(unclassified)} not classified."] if unclassified else []),
         *([f"The list holds {limit} songs at most; those after them were left out."] if limit else []),
     ]
 
 
-def _songs(number: int) -> str:
+def count_songs(number: int) -> str:
     return f"{number} song{'' if number == 1 else 's'}"
 
 

@@ -56,6 +56,11 @@ def alert(message: str) -> str:
     return f'<p class="alert" role="alert">{escape(message)}</p>'
 
 
+def alert_box(message: str) -> str:
+    """An alert in a box, as the progress of a tab is."""
+    return f'<div class="progress">{alert(message)}</div>'
+
+
 def error(message: str) -> str:
     """An alert in place of a prediction card."""
     return _card(texts.NO_RESULT, message, "error", "alert")

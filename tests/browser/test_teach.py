@@ -34,7 +34,7 @@ def new_song(tmp_path):
 
 def open_tab(page):
     page.get_by_role("tab", name=texts.TAB).click()
-    page.locator("#teach").get_by_role("button", name=texts.FOLDER).wait_for()
+    page.locator("#teach").get_by_role("button", name=page_texts.FOLDER).wait_for()
 
 
 @pytest.fixture

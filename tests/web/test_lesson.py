@@ -10,6 +10,7 @@ import torch
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.embed import Embedding
 from genre.web import texts as page_texts
+from genre.web import views as page_views
 from genre.web.models import TAUGHT_PREFIX, Models
 from genre.web.teach import lesson as lessons_module
 from genre.web.teach import texts, views
@@ -144,7 +145,7 @@ def test_names_and_genres_are_escaped():
     lesson = lesson_of(**{"<b>x</b>": ['"><i>.mp3']}, Folk=["c"])
     lesson.songs[1].error = AudioError("<u>")
     lesson.working, lesson.current = True, lesson.songs[0]
-    page = views.table(lesson) + views.status(lesson) + views.alert("<u>")
+    page = views.table(lesson) + views.status(lesson) + page_views.alert_box("<u>")
     assert not re.search(r"<(b>x|i>|u>)", page)
     assert "&lt;b&gt;x&lt;/b&gt;</option>" in page and 'title="&quot;&gt;&lt;i&gt;.mp3"' in page
 

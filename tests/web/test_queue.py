@@ -4,7 +4,7 @@ import pytest
 
 from genre.errors import AudioError
 from genre.inference.classify import Prediction, Window
-from genre.web import texts
+from genre.web import texts, views
 from genre.web.limits import MAX_SONGS
 from genre.web.tabs import table
 from genre.web.tabs.queue import Batch
@@ -91,7 +91,7 @@ def test_rows_show_their_state_and_escape_everything():
     batch.songs[0].result = prediction(0.1)
     batch.songs[1].result = AudioError("<u>broken</u>")
     batch.current = batch.songs[2]
-    page = table.rows(batch, LABELS) + table.status(batch) + table.opened("<b>x.mp3", "") + table.alert("<u>")
+    page = table.rows(batch, LABELS) + table.status(batch) + table.opened("<b>x.mp3", "") + views.alert_box("<u>")
     assert not re.search(r"<(b>x|i>c|i>Rock|u>)", page)
     assert 'a"onclick' not in page
     assert "&lt;i&gt;Rock&lt;/i&gt;" in page and "&lt;u&gt;broken&lt;/u&gt;" in page

@@ -5,17 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
-from gradio.data_classes import ListFiles
 from gradio.events import Dependency
 
 import genre
-from genre.audio import decode
 from genre.errors import AudioError
 from genre.features.image import Spectrogram
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.limits import MAX_SECONDS, MAX_SONGS
 from genre.web.models import Models
-from genre.web.tabs import downloads, table
+from genre.web.tabs import downloads, drop, table
 from genre.web.tabs.queue import Batch, Song
 from genre.web.tabs.result import ending, stream_results, timeline_and_why
 
@@ -60,7 +58,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
                     files = downloads.of_batch(batch.songs, models.get(batch.model).labels)
                     yield show(batch) | downloads.enabled(buttons, files)  # all of it: a browser may skip an update
         except genre.GenreError as error:
-            yield {status: table.alert(str(error)), stop: gr.Button(visible=False)}
+            yield {status: views.alert_box(str(error)), stop: gr.Button(visible=False)}
 
     def choose(batch: Batch | None, click: gr.EventData) -> None:
         if song := batch and batch.at(click.row):
@@ -75,7 +73,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         if isinstance(song.result, AudioError):
             return
         if not Path(song.path).exists():
-            yield {timeline: table.alert(texts.DELETED)}
+            yield {timeline: views.alert_box(texts.DELETED)}
             return
         try:
             classifier = models.get(batch.model)
@@ -85,7 +83,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
                     return
                 yield {timeline: result.timeline}
         except genre.GenreError as error:
-            yield {timeline: table.alert(str(error))}
+            yield {timeline: views.alert_box(str(error))}
 
     def again(batch: Batch | None, name: str) -> dict:
         if batch is None:
@@ -98,7 +96,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         if batch.current:
             return {stop: gr.skip()}
         batch.stop()
-        return show(batch) | {status: table.alert(texts.BUSY)}
+        return show(batch) | {status: views.alert_box(texts.BUSY)}
 
     def halt(batch: Batch) -> dict:
         batch.stop()
@@ -112,18 +110,8 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
 
     state, path, used = gr.State(), gr.State(), gr.State()
     with gr.Column(elem_id="batch"):
-        uploads = gr.File(file_count="multiple", label=texts.SONGS, height=150, elem_id="songs-drop")
-        uploads.preprocess = with_names  # type: ignore[method-assign, assignment]  # it returns other values
-        gr.HTML(
-            f'<button type="button">{texts.FOLDER}</button><input type="file" webkitdirectory hidden>'
-            f'<span>{texts.songs_more(MAX_SONGS, MAX_SECONDS // 60)}</span><p role="status"></p>',
-            js_on_load=(STATIC / "folder.js").read_text(encoding="utf-8"),
-            elem_classes="folder",
-            zone="batch",
-            field="songs-drop",
-            suffixes=sorted(decode.SUFFIXES),
-            most=MAX_SONGS,
-            left_out=texts.LEFT_OUT,
+        uploads = drop.build(
+            texts.SONGS, texts.songs_more(MAX_SONGS, MAX_SECONDS // 60), MAX_SONGS, zone="batch", field="songs-drop"
         )
         with gr.Row(elem_classes="working"):
             status = gr.HTML(min_height=0)
@@ -163,11 +151,6 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     )
     opened.failure(lambda: views.error(texts.BUSY), None, prediction, queue=False, **QUIET)
     return added
-
-
-def with_names(uploads: ListFiles | None) -> list[tuple[str, str]]:
-    """(path, original name) of uploads; the default `preprocess` returns names without brackets and the like."""
-    return [(file.path, file.orig_name or Path(file.path).name) for file in uploads or []]
 
 
 def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterator[float]:

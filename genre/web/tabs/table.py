@@ -33,10 +33,6 @@ def status(batch: Batch, seconds: float = 0.0) -> str:
     )
 
 
-def alert(message: str) -> str:
-    return f'<div class="progress">{views.alert(message)}</div>'
-
-
 def rows(batch: Batch, labels: list[str]) -> str:
     """The table; a row with a result contains a button with its number as data-row."""
     if not batch.songs:

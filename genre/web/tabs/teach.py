@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import gradio as gr
 
 import genre
-from genre.audio import decode
 from genre.web import QUIET, STATIC
 from genre.web import texts as page_texts
+from genre.web import views as page_views
 from genre.web.limits import MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS, MAX_TAUGHT_SONGS
 from genre.web.models import TAUGHT_PREFIX, Models
-from genre.web.tabs.batch import with_names
+from genre.web.tabs import drop
 from genre.web.teach import texts, views
 from genre.web.teach.learn import learn, read_song
 from genre.web.teach.lesson import Lesson, Lessons
@@ -52,7 +52,7 @@ def build(models: Models, model: gr.Dropdown) -> None:
 
     def learn_songs(lesson: Lesson | None, name: str) -> Iterator[dict]:
         if lesson is None or not lesson.songs:
-            yield {status: views.alert((lesson and lesson.message) or texts.NO_SONGS), table: ""}
+            yield {status: page_views.alert_box((lesson and lesson.message) or texts.NO_SONGS), table: ""}
             return
         try:
             base = lesson.base if lesson.base and (name or "").startswith(TAUGHT_PREFIX) else name or models.first
@@ -61,7 +61,7 @@ def build(models: Models, model: gr.Dropdown) -> None:
                 yield {stop: gr.skip()}
                 return
         except genre.GenreError as error:
-            yield {status: views.alert(str(error))}
+            yield {status: page_views.alert_box(str(error))}
             return
         yield from work(lesson, classifier)
 
@@ -108,20 +108,8 @@ def build(models: Models, model: gr.Dropdown) -> None:
         genre_name = gr.Textbox(
             label=texts.GENRE, info=texts.GENRE_MORE, placeholder=texts.GENRE_EXAMPLE, max_lines=1, max_length=200
         )
-        dropped = gr.File(file_count="multiple", label=texts.SONGS, height=150, elem_id="taught-drop")
-        dropped.preprocess = with_names  # type: ignore[method-assign, assignment]  # as in the batch tab
-        gr.HTML(
-            f'<button type="button">{texts.FOLDER}</button><input type="file" webkitdirectory hidden>'
-            f"<span>{texts.more(MAX_TAUGHT_SONGS, MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS)}</span>"
-            '<p role="status"></p>',
-            js_on_load=(STATIC / "folder.js").read_text(encoding="utf-8"),
-            elem_classes="folder",
-            zone="teach",
-            field="taught-drop",
-            suffixes=sorted(decode.SUFFIXES),
-            most=MAX_TAUGHT_SONGS,
-            left_out=page_texts.LEFT_OUT,
-        )
+        more = texts.more(MAX_TAUGHT_SONGS, MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS)
+        dropped = drop.build(texts.SONGS, more, MAX_TAUGHT_SONGS, zone="teach", field="taught-drop")
         with gr.Row(elem_classes="working"):
             status = gr.HTML(min_height=0)
             stop = gr.Button(texts.STOP, visible=False, variant="stop", scale=0, min_width=96)
@@ -146,7 +134,7 @@ def build(models: Models, model: gr.Dropdown) -> None:
         show_progress="minimal",
         show_progress_on=status,
     )
-    learned.failure(lambda: views.alert(page_texts.BUSY), None, status, queue=False, **QUIET)
+    learned.failure(lambda: page_views.alert_box(page_texts.BUSY), None, status, queue=False, **QUIET)
     stop.click(halt, state, stop, queue=False, **QUIET)
     clear.click(empty, [state, model], [*shown, model], queue=False, **QUIET)
 

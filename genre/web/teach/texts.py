@@ -1,5 +1,7 @@
 """The texts of the tab that teaches other genres; `genre.web.teach.views` escapes them."""
 
+from genre.web.texts import count_songs
+
 TAB = "Teach"
 INTRO = (
     "Teach the model your own genres: ten songs each are a good start. The model’s networks stay as they are; what is "
@@ -9,13 +11,11 @@ GENRE = "Genre of the songs that you drop next"
 GENRE_MORE = "Leave it empty for a folder with a sub-folder for each genre"
 GENRE_EXAMPLE = "for example Jazz"
 SONGS = "Songs to learn from"
-FOLDER = "Choose a folder"
 TRAIN = "Train"
 STOP = "Stop"
 CLEAR = "Start over"
 DOWNLOAD = "Download the model"
 COLUMNS = ["Song", "Genre", "State", "Remove"]
-REMOVE = "Remove"
 WAITING = "Waiting"
 READING = "Reading …"
 READ = "Ready"
@@ -46,7 +46,7 @@ def more(songs: int, genres: int, seconds: int) -> str:
 
 
 def outside(files: int) -> str:
-    return f"{_songs(files)} outside of the sub-folders left out."
+    return f"{count_songs(files)} outside of the sub-folders left out."
 
 
 def too_many_songs(most: int) -> str:
@@ -62,7 +62,7 @@ def other_base(name: str) -> str:
 
 
 def collected(songs: int, genres: int) -> str:
-    return f"{_songs(songs)} of {genres} genre{'' if genres == 1 else 's'}"
+    return f"{count_songs(songs)} of {genres} genre{'' if genres == 1 else 's'}"
 
 
 def reading(done: int, total: int) -> str:
@@ -106,7 +106,3 @@ def got(predicted: str, p: float) -> str:
 
 def model_label(genres: list[str]) -> str:
     return f"My genres: {', '.join(genres)}"
-
-
-def _songs(number: int) -> str:
-    return f"{number} song{'' if number == 1 else 's'}"

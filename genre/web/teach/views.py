@@ -14,10 +14,10 @@ def status(lesson: Lesson) -> str:
     """One line on the progress, a bar while songs are read, and the message."""
     done, total = sum(song.is_read for song in lesson.songs), len(lesson.songs)
     if not total:
-        return alert(lesson.message) if lesson.message else ""
+        return views.alert_box(lesson.message) if lesson.message else ""
     if not lesson.working:
         line = texts.collected(total, len(lesson.genres))
-        message = f'<div class="progress">{views.alert(lesson.message)}</div>' if lesson.message else ""
+        message = views.alert_box(lesson.message) if lesson.message else ""
         return f'<div class="progress"><p role="status"><b>{escape(line)}</b></p></div>{message}'
     line = texts.reading(done, total)
     more = texts.reading_now(lesson.current.name) if lesson.current else texts.FITTING
@@ -25,10 +25,6 @@ def status(lesson: Lesson) -> str:
         f'<div class="progress"><p role="status"><b>{escape(line)}</b> <span class="classifying">{escape(more)}</span>'
         f'</p><i aria-hidden="true" style="--fraction:{done / total:.3f}"></i></div>'
     )
-
-
-def alert(message: str) -> str:
-    return f'<div class="progress">{views.alert(message)}</div>'
 
 
 def table(lesson: Lesson) -> str:
