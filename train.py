@@ -88,7 +88,7 @@ def default_members(arguments: argparse.Namespace, known: Checkpoint | None) -> 
     """Members of the checkpoint, or those whose features the data has."""
     if known:
         return list(known.members)
-    return ["smooth", "whole"] if any(map(is_prepared, arguments.data)) else ["dense"]
+    return ["sparse", "smooth", "whole"] if any(map(is_prepared, arguments.data)) else ["dense"]
 
 
 @contextmanager
@@ -209,7 +209,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         "--members",
         nargs="+",
         choices=list(RECIPES),
-        help="networks to train and fuse (dense on audio, smooth and whole where there are prepared arrays)",
+        help="networks to train and fuse (dense on audio, the other three where there are prepared arrays)",
     )
     backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
     add("--backbone", help=f"any timm image model ({backbones})")

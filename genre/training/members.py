@@ -81,19 +81,19 @@ def train_member(
             ends.append(end)
         end = average_weights(ends)
         if stage.runs > 1:
-            accelerator.print(f"{name}, {stage_name}, weights averaged: validation {validation(end)}")
+            accelerator.print(f"{name}, {stage_name}, weights averaged: validation {validation(end.to(accelerator.device))}")
         interpolated = stage_name == "fine_tuning" and not new_head
-        member = _interpolate(accelerator, name, member, end, validation) if interpolated else end
+        member = _interpolate(accelerator, name, member, end.cpu(), validation) if interpolated else end.cpu()
     return member
 
 
 def _interpolate(accelerator: Accelerator, name: str, start: Member, end: Member, validation: Validation) -> Member:
     """Interpolate the weights before and after fine-tuning, by the fraction with the lowest validation loss."""
     candidates = {fraction: average_weights([start, end], [1 - fraction, fraction]) for fraction in FRACTIONS}
-    figures = {fraction: validation(candidate) for fraction, candidate in candidates.items()}
+    figures = {fraction: validation(candidate.to(accelerator.device)) for fraction, candidate in candidates.items()}
     for fraction, one in figures.items():
         accelerator.print(f"{name}, weights interpolated, {fraction:.0%} fine-tuned: validation {one}")
-    return candidates[min(figures, key=lambda fraction: figures[fraction].loss)]
+    return candidates[min(figures, key=lambda fraction: figures[fraction].loss)].cpu()
 
 
 def recipe_from(recipe: Recipe, name: str, start: Start) -> Recipe:

@@ -62,20 +62,20 @@ class Recipe:
 
 
 RECIPES = {
-    "sparse": Recipe("sparse"),
+    "sparse": Recipe("sparse", pretrained=Stage(epochs=12), fine_tuning=Stage(epochs=2, learning_rate=5e-4)),
     "smooth": Recipe(
         "smooth",
         input_size=(64, 130),
-        pretrained=Stage(epochs=12),
-        fine_tuning=Stage(epochs=3, learning_rate=5e-4),
+        pretrained=Stage(epochs=13),
+        fine_tuning=Stage(epochs=2, learning_rate=5e-4),
         windows_per_track=1,
         augmentation=Augmentation(roll=0.5, column_mask=0.2),
     ),
     "whole": Recipe(
         "whole",
         input_size=(192, 192),
-        pretrained=Stage(epochs=7),
-        fine_tuning=Stage(epochs=2, learning_rate=5e-4),
+        pretrained=Stage(epochs=16),
+        fine_tuning=Stage(epochs=3, learning_rate=7e-4, runs=3),
         windows_per_track=1,
         augmentation=Augmentation(roll=0.5, excerpt=0.3),
     ),
