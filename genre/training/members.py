@@ -81,7 +81,9 @@ def train_member(
             ends.append(end)
         end = average_weights(ends)
         if stage.runs > 1:
-            accelerator.print(f"{name}, {stage_name}, weights averaged: validation {validation(end.to(accelerator.device))}")
+            accelerator.print(
+                f"{name}, {stage_name}, weights averaged: validation {validation(end.to(accelerator.device))}"
+            )
         interpolated = stage_name == "fine_tuning" and not new_head
         member = _interpolate(accelerator, name, member, end.cpu(), validation) if interpolated else end.cpu()
     return member

@@ -66,7 +66,7 @@ RECIPES = {
     "smooth": Recipe(
         "smooth",
         input_size=(64, 130),
-        pretrained=Stage(epochs=13),
+        pretrained=Stage(epochs=18),
         fine_tuning=Stage(epochs=2, learning_rate=5e-4),
         windows_per_track=1,
         augmentation=Augmentation(roll=0.5, column_mask=0.2),
