@@ -52,10 +52,8 @@ def test_a_batch_leaves_out_pictures_that_have_been_deleted_and_songs_that_faile
         Song("3", "c.mp3", AudioError("This file is empty.")),
         Song("4", "d.mp3", PREDICTION, None),
     ]
-    *_, labels, pictures = downloads.of_batch(songs, LABELS)
-    with zipfile.ZipFile(labels) as archive:
-        assert archive.namelist() == ["a.labels.txt", "B - a.labels.txt", "d.labels.txt"]
-    with zipfile.ZipFile(pictures) as archive:
-        assert archive.namelist() == ["a.genre.png"]
-        assert archive.read("a.genre.png") == drawn.read_bytes()
-    assert downloads.of_batch(songs[2:3], LABELS)[3:] == [None, None]
+    *_, archive = downloads.of_batch(songs, LABELS)
+    with zipfile.ZipFile(archive) as files:
+        assert files.namelist() == ["a.labels.txt", "a.genre.png", "B - a.labels.txt", "d.labels.txt"]
+        assert files.read("a.genre.png") == drawn.read_bytes()
+    assert downloads.of_batch(songs[2:3], LABELS)[-1] is None

@@ -24,7 +24,7 @@ from genre.web.tabs.queue import Song
 
 ROUTE = "/gradio_api/queue/join"  # of events with a queue
 WINDOWS, JSON = ".windows.csv", ".json"  # suffixes, as LABELS and PICTURE
-BATCH_FILES = "genres.csv", "windows.csv", "genres.json", "labels.zip", "pictures.zip"
+BATCH_FILES = "genres.csv", "windows.csv", "genres.json", "labels-and-pictures.zip"
 SPREADSHEET = "utf-8-sig"  # Excel needs the byte order mark to read UTF-8
 
 
@@ -72,25 +72,27 @@ def picture_of(name: str, prediction: Prediction, spectrogram: Image.Image, labe
 
 
 def of_batch(songs: list[Song], labels: list[str]) -> list[Path | None]:
-    """Write the files of a batch: two tables, JSON, zip files of label tracks and pictures; None for an empty one."""
+    """Write the files of a batch: two tables, JSON, and a zip of label tracks and pictures; None for an empty one."""
     folder = _new_folder()
-    genres, windows, everything, tracks, pictures = (folder / name for name in BATCH_FILES)
+    genres, windows, everything, archive = (folder / name for name in BATCH_FILES)
     found = [(song.name, song.result) for song in songs if song.result]
     with genres.open("w", encoding=SPREADSHEET, newline="") as file:
         report.write_csv(found, labels, file)
     _write_windows_and_json(found, labels, windows, everything)
+    return [genres, windows, everything, archive if _zip_songs(songs, archive) else None]
+
+
+def _zip_songs(songs: list[Song], archive: Path) -> int:
+    """Write the label track and, unless it has been deleted, the picture of each song; returns the number of files."""
     names = Names()
-    classified = [
-        (names.new(song.name), song, result) for song in songs if isinstance(result := song.result, Prediction)
-    ]
-    with zipfile.ZipFile(tracks, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, _, result in classified:
-            archive.writestr(name + LABELS, label_track(result))
-    drawn = [(name, song.picture) for name, song, _ in classified if song.picture and song.picture.exists()]
-    with zipfile.ZipFile(pictures, "w") as archive:  # PNG is compressed already
-        for name, image in drawn:
-            archive.write(image, name + PICTURE)
-    return [genres, windows, everything, tracks if classified else None, pictures if drawn else None]
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+        for song in songs:
+            if isinstance(song.result, Prediction):
+                name = names.new(song.name)
+                out.writestr(name + LABELS, label_track(song.result))
+                if song.picture and song.picture.exists():
+                    out.write(song.picture, name + PICTURE, zipfile.ZIP_STORED)  # PNG is compressed already
+        return len(out.namelist())
 
 
 def _new_folder() -> Path:
