@@ -1,7 +1,9 @@
-"""Time of every step from a folder of songs to a prediction: python -m benchmarks.train_path SONGS
+"""Ways to a model for one's own genres, by accuracy and time: python -m benchmarks.train_path FOLDER [--songs 10 30 60]
 
-SONGS has a sub-folder of mp3s for each genre. Each song is cut into clips of 15 s that count as songs of their own, so
-that few songs are enough for every step; the accuracy of such a split means nothing.
+FOLDER has a sub-folder of songs for each genre. A third of each genre's artists are held out for test; of the songs of
+the others, at most N a genre are given to `train.py`: for a linear probe on a checkpoint, for fine-tuning it, and for
+*dense* from ImageNet weights. Every model classifies the test songs from their files. A checkpoint that was trained on
+songs of the folder knows the test artists, so name another one with --checkpoint.
 """
 
 import argparse
@@ -9,62 +11,80 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import chain, zip_longest
 from pathlib import Path
-
-import soundfile
 
 import genre
 from benchmarks.server import ROOT
-from genre.audio.decode import decode
+from genre.audio.tags import read_tags
+from genre.data.sources import find_songs
+from genre.data.splits import HeldOut, assign_splits
+from genre.models.checkpoint import DEFAULT
+from genre.training.evaluate import wilson_interval
 
-CUT_SECONDS, RATE = 15, 44100
-
-
-def cut_songs(songs: Path, folder: Path) -> int:
-    """Write the clips into a folder of genre folders; returns their number."""
-    count = 0
-    for path in sorted(songs.glob("*/*.mp3")):
-        waveform = decode(path, RATE).numpy()
-        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
-        for number, first in enumerate(range(0, len(waveform) - CUT_SECONDS * RATE, CUT_SECONDS * RATE)):
-            cut = waveform[first : first + CUT_SECONDS * RATE]
-            soundfile.write(folder / path.parent.name / f"{path.stem}_{number}.flac", cut, RATE)
-            count += 1
-    return count
+HELD_OUT = HeldOut(validation=0.0, test=1 / 3)
 
 
-def run_train(folder: Path, *arguments: str) -> float:
-    """Seconds that the training command takes."""
+def split_songs(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """Songs by genre for training, those of different artists first, and for test."""
+    training, test = {}, {}
+    for name, paths in find_songs(folder).items():
+        artists = [read_tags(path).artist or str(path) for path in paths]
+        splits = assign_splits([name] * len(paths), artists, [""] * len(paths), HELD_OUT, {}, seed=0)
+        test[name] = [path for path, split in zip(paths, splits, strict=True) if split == "test"]
+        by_artist: dict[str, list[Path]] = {}
+        for path, artist in zip(paths, artists, strict=True):
+            if path not in test[name]:
+                by_artist.setdefault(artist, []).append(path)
+        training[name] = [path for path in chain(*zip_longest(*by_artist.values())) if path]
+    return training, test
+
+
+def train(songs: dict[str, list[Path]], folder: Path, options: list[str]) -> float:
+    """Train a model into folder/"mine" by `train.py`; returns the seconds it takes."""
+    for name, paths in songs.items():
+        (folder / "music" / name).mkdir(parents=True)
+        for path in paths:
+            (folder / "music" / name / path.name).symlink_to(path.resolve())
     started = time.perf_counter()
-    subprocess.run([sys.executable, str(ROOT / "train.py"), *arguments], cwd=folder, check=True, capture_output=True)
+    command = [sys.executable, str(ROOT / "train.py"), "--data", "music", "--out", "mine", *options]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return time.perf_counter() - started
+
+
+def accuracy(checkpoint: Path, test: dict[str, list[Path]]) -> str:
+    classifier = genre.load(checkpoint)
+    right = [classifier.classify(path).genre == name for name, paths in test.items() for path in paths]
+    low, high = wilson_interval(sum(right), len(right))
+    return f"{sum(right) / len(right):.0%} ({low:.0%} to {high:.0%})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("songs", type=Path, help="a folder of genre folders")
-    songs = parser.parse_args().songs.resolve()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        clips = cut_songs(songs, folder / "collection")
-        new = ["--data", "collection", "--from", "fma-small", "--out", "mine"]
-        # The second run finds the archive and the epoch finished, so it only starts, fuses, measures and saves.
-        whole = run_train(folder, *new, "--epochs", "1")
-        again = run_train(folder, *new, "--epochs", "1", "--resume")
-        evaluate = run_train(folder, "--data", "collection", "--evaluate", "mine", "--split", "test")
-        started = time.perf_counter()
-        classifier = genre.load(folder / "mine")
-        loaded = time.perf_counter()
-        classifier.classify(next((folder / "collection").glob("*/*.flac")))
-        classified = time.perf_counter()
-    for step, seconds in (
-        (f"archive of {clips} clips of {CUT_SECONDS} s and one epoch", whole - again),
-        ("start, fuse, measure and save", again),
-        ("measure again", evaluate),
-        ("load", loaded - started),
-        ("classify a clip", classified - loaded),
-    ):
-        print(f"{seconds:8.2f} s  {step}")
+    parser.add_argument("folder", type=Path, help="a folder of genre folders")
+    parser.add_argument("--songs", type=int, nargs="+", default=[10, 30, 60], metavar="N", help="at most, of a genre")
+    parser.add_argument("--checkpoint", default=DEFAULT, help="for the probe and for fine-tuning (%(default)s)")
+    parser.add_argument("--weights", help="ImageNet weights from a file instead of the Hub")
+    arguments = parser.parse_args()
+    start = Path(arguments.checkpoint)
+    start_from = ["--from", str(start.resolve()) if start.is_dir() else arguments.checkpoint]
+    weights = ["--weights", str(Path(arguments.weights).resolve())] if arguments.weights else []
+    ways = {
+        "linear probe": [*start_from, "--probe"],
+        "fine-tuning": start_from,
+        "from ImageNet weights": ["--members", "dense", *weights],
+    }
+    training, test = split_songs(arguments.folder)
+    print("test: " + ", ".join(f"{name} {len(paths)}" for name, paths in test.items()))
+    print("| songs | " + " | ".join(ways) + " |\n|" + " --- |" * (len(ways) + 1))
+    for number in arguments.songs:
+        songs = {name: paths[:number] for name, paths in training.items()}
+        print("| " + ", ".join(str(len(paths)) for paths in songs.values()), end="", flush=True)
+        for options in ways.values():
+            with tempfile.TemporaryDirectory() as name:
+                seconds = train(songs, Path(name), options)
+                print(f" | {accuracy(Path(name) / 'mine', test)}, {seconds / 60:.1f} min", end="", flush=True)
+        print(" |")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import RATE, music, write_audio
 from tests.inference.export.test_label_track import of_kind, parsed
 
+pytestmark = pytest.mark.parametrize("size", ["desktop"], indirect=True)  # the phone has no other path
+
 CSV, JSON, LABELS, PICTURE = texts.SONG_DOWNLOADS
 NAME = "Jóga (live) 100% #1"  # of which addresses would give "%" and "#" a meaning
 SAFE_NAME = "Jóga (live) 100_ _1"

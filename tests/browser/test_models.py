@@ -13,6 +13,8 @@ from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, running_app
 from tests.hub.test_publish import small_checkpoint
 
+pytestmark = pytest.mark.parametrize("size", ["desktop"], indirect=True)  # the phone has no other path
+
 SMALL = ["Quiet", "Loud", "In between"]
 
 
