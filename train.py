@@ -146,6 +146,8 @@ def recipe_for(arguments: argparse.Namespace, name: str, start: Start) -> Recipe
     """A member's recipe with the options of the command line, and with the network of the checkpoint, if any."""
     fields = ("backbone", "windows_per_track", "batch_size", "seed")
     changes = {field: value for field in fields if (value := getattr(arguments, field)) is not None}
+    if arguments.shares:
+        changes["share_power"] = None
     stage = {
         field: value
         for field in ("epochs", "learning_rate", "runs")
@@ -187,7 +189,7 @@ def parse_arguments() -> argparse.Namespace:
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="music or prepared arrays, see above")
-    add("--shares", type=float, nargs="+", metavar="S", help="of each DIR in a batch (by the root of its size)")
+    add("--shares", type=float, nargs="+", metavar="S", help="of each DIR in a batch (by its size and the recipe)")
     add(
         "--counts-as",
         nargs="+",

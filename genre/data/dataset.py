@@ -16,7 +16,7 @@ A source is a folder with `index.csv` and an array for each front end, whose row
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from genre.errors import DataError
 
 UNSOUND_NOTES = ("clip is", "near-silent", "mel image is blank")  # how the notes of unusable rows begin
 DUPLICATE_NOTE = "same audio as "
+SHARE_POWER = 0.5  # by default; a small source has a larger share than by its size
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Sources with one list of genres; `shares` are their fractions of each training batch, in all 1."""
+    """Sources with one list of genres; `shares` are their weights in validation and in training batches, in all 1."""
 
     genres: list[str]
     sources: list[Source]
@@ -55,6 +56,11 @@ class DataSet:
 
     def tracks(self, split: str) -> int:
         return sum(len(source.of(split)) for source in self.sources)
+
+    def shared_by_power(self, power: float) -> "DataSet":
+        """The same sources, with shares proportional to their numbers of training tracks to this power."""
+        sizes = [len(source.of("training")) ** power for source in self.sources]
+        return replace(self, shares=[size / sum(sizes) for size in sizes])
 
 
 def read_data(
@@ -71,8 +77,7 @@ def read_data(
 
     Args:
         folders: of the sources, by name.
-        shares: of each training batch, in the order of the sources; by default proportional to the square root of a
-            source's number of training tracks, so that a small source has a larger share than by its size.
+        shares: of the sources, in their order; by default by `SHARE_POWER`.
         counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
         held_out: fractions of the artists of each genre, for sources without a split of their own.
         seed: of that split.
@@ -90,8 +95,9 @@ def read_data(
     sources = {name: _source(name, folders[name], tables[name], genres, held_out, split_of, seed) for name in order}
     ordered = [sources[name] for name in folders]
     _check_splits(genres, ordered)
-    sizes = [len(source.of("training")) ** 0.5 for source in ordered] if shares is None else shares
-    return DataSet(genres, ordered, [size / sum(sizes) for size in sizes])
+    if shares is None:
+        return DataSet(genres, ordered, []).shared_by_power(SHARE_POWER)
+    return DataSet(genres, ordered, [share / sum(shares) for share in shares])
 
 
 def _read_table(folder: Path, counts_as: dict[str, str]) -> list[dict]:

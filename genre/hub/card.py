@@ -65,16 +65,19 @@ def _weight(weights: dict[str, float], level: str) -> str:
 def _training(training: dict) -> str:
     sources = training["sources"]
     table = _table(
-        ["source", "share of a batch", "training", "validation", "test"],
+        ["source", "share", "training", "validation", "test"],
         [
             [name, f"{one['share']:.0%}", *(str(one[split]) for split in ("training", "validation", "test"))]
             for name, one in sources.items()
         ],
     )
+    by_member = training.get("batch_shares", {}) if len(sources) > 1 else {}
+    batches = "; ".join(f"{name} {', '.join(f'{share:.0%}' for share in one)}" for name, one in by_member.items())
     return (
         f"Initialised from {training['start']}. Tracks of each source, no artist in two splits:\n\n{table}\n\n"
         "Best epochs, fusion weights, temperature and limits were chosen on validation, with the sources weighted by "
-        f"their shares.\n\n    {training['command']}"
+        + (f"their shares, for epochs those of a batch ({batches})" if batches else "their shares")
+        + f".\n\n    {training['command']}"
     )
 
 

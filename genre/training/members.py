@@ -57,6 +57,7 @@ def train_member(
         runs_folder: for the state after each epoch (`<name>-<stage>-<run>.pt`) and TensorBoard's logs.
         resume: continue from those states.
     """
+    data = with_shares(data, recipe)
     training, validation = Mixture(data, recipe.front_end), Validation(data, recipe.front_end)
     torch.manual_seed(recipe.seed)
     member = _start_member(recipe, name, training, data.genres, start)
@@ -87,6 +88,11 @@ def train_member(
         interpolated = stage_name == "fine_tuning" and not new_head
         member = _interpolate(accelerator, name, member, end.cpu(), validation) if interpolated else end.cpu()
     return member
+
+
+def with_shares(data: DataSet, recipe: Recipe) -> DataSet:
+    """The data with the shares of the recipe."""
+    return data if recipe.share_power is None else data.shared_by_power(recipe.share_power)
 
 
 def _interpolate(accelerator: Accelerator, name: str, start: Member, end: Member, validation: Validation) -> Member:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from genre.data.dataset import SHARE_POWER
 from genre.features.augment import Augmentation
 
 
@@ -32,6 +33,8 @@ class Recipe:
         fine_tuning: the second stage, from the result of the first one or from a trained checkpoint, with weight
             averaging over its runs. Then the weights before and after it are interpolated, unless the head is a new one
             for other genres (`genre.models.member.average_weights`).
+        share_power: a source's share of a batch is proportional to its number of training tracks to this power; None
+            for the shares of the data set.
         windows_per_track: random windows of each track in an epoch.
         batch_size: windows of an optimiser step.
         weight_decay: of AdamW; the schedule is a cosine after `warmup_epochs`.
@@ -49,6 +52,7 @@ class Recipe:
     input_size: tuple[int, int] = (128, 64)
     pretrained: Stage = Stage(epochs=8)
     fine_tuning: Stage = Stage(epochs=4, learning_rate=7e-4, runs=3)
+    share_power: float | None = SHARE_POWER
     windows_per_track: int = 2
     batch_size: int = 64
     weight_decay: float = 0.05
@@ -62,7 +66,12 @@ class Recipe:
 
 
 RECIPES = {
-    "sparse": Recipe("sparse", pretrained=Stage(epochs=12), fine_tuning=Stage(epochs=2, learning_rate=5e-4)),
+    "sparse": Recipe(
+        "sparse",
+        pretrained=Stage(epochs=12),
+        fine_tuning=Stage(epochs=2, learning_rate=5e-4),
+        share_power=0.4,
+    ),
     "smooth": Recipe(
         "smooth",
         input_size=(64, 130),
@@ -76,6 +85,7 @@ RECIPES = {
         input_size=(192, 192),
         pretrained=Stage(epochs=16),
         fine_tuning=Stage(epochs=3, learning_rate=7e-4, runs=3),
+        share_power=0.4,
         windows_per_track=1,
         augmentation=Augmentation(roll=0.5, excerpt=0.3),
     ),

@@ -7,16 +7,16 @@ from genre.data.splits import SPLITS
 from genre.errors import DataError
 from genre.models.checkpoint import Checkpoint
 from genre.training.evaluate import evaluate, write_predictions
-from genre.training.members import Start
+from genre.training.members import Start, with_shares
 from genre.training.recipe import Recipe
 
 
 def describe_data(data: DataSet) -> str:
-    """Lines with the genres, and each source's tracks by split and share of a batch."""
+    """Lines with the genres, and each source's tracks by split and share."""
     lines = [f"{len(data.genres)} genres: {', '.join(data.genres)}"]
     for source, share in zip(data.sources, data.shares, strict=True):
         counts = ", ".join(f"{len(source.of(split))} {split}" for split in SPLITS)
-        lines.append(f"  {source.name}: {counts}, {len(source.dropped)} unusable; {share:.0%} of each batch")
+        lines.append(f"  {source.name}: {counts}, {len(source.dropped)} unusable; share {share:.0%}")
     return "\n".join(lines)
 
 
@@ -86,4 +86,7 @@ def training_record(command: str, start: Start, data: DataSet, recipes: dict[str
             for source, share in zip(data.sources, data.shares, strict=True)
         },
         "members": {name: repr(recipe) for name, recipe in recipes.items()},
+        "batch_shares": {
+            name: [round(share, 4) for share in with_shares(data, recipe).shares] for name, recipe in recipes.items()
+        },
     }

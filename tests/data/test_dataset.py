@@ -163,6 +163,8 @@ def test_small_sources_get_a_larger_share_than_by_their_size(folder, second):
     data = read_data({"one": folder, "two": second}, counts_as={"Classical": "Folk"})
     sizes = [len(source.of("training")) for source in data.sources]
     assert data.shares[1] / data.shares[0] == pytest.approx((sizes[1] / sizes[0]) ** 0.5)
+    assert data.shared_by_power(0).shares == [0.5, 0.5]
+    assert data.shared_by_power(1).shares == pytest.approx([size / sum(sizes) for size in sizes])
 
 
 def test_only_tracks_with_an_embedding_have_a_teacher(folder, second):

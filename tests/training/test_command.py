@@ -15,6 +15,7 @@ from genre.audio.decode import decode
 from genre.data.formats import FORMATS
 from genre.models.checkpoint import load_checkpoint
 from genre.training.members import FRACTIONS
+from genre.training.recipe import RECIPES
 from tests.conftest import ROOT, music, write_audio
 
 SMALL = ["--from-scratch", "--backbone", "test_efficientnet", "--batch-size", "8"]
@@ -50,7 +51,7 @@ def test_the_command_trains_fuses_evaluates_and_saves(folder, tmp_path):
 def test_the_runs_of_the_second_stage_are_averaged(folder, tmp_path):
     done = run_train(folder, tmp_path / "start", *SMALL, "--members", "sparse", "--epochs", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    more = ["--from", str(tmp_path / "start"), "--epochs", "1"]
+    more = ["--from", str(tmp_path / "start"), "--epochs", "1", "--runs", "3"]
     done = run_train(folder, tmp_path / "end", *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "sparse, fine_tuning 3 of 3: test_efficientnet" in done.stdout
@@ -87,6 +88,9 @@ def test_arrays_and_songs_train_together(folder, tmp_path):
     metrics = json.loads((tmp_path / "both" / "metrics.json").read_text())
     assert list(metrics["validation"]) == [folder.name, "songs"]
     assert metrics["training"]["sources"]["songs"] | {"share": 0} == dict(share=0, training=1, validation=1, test=1)
+    shares, power = metrics["training"]["batch_shares"]["sparse"], RECIPES["sparse"].share_power
+    assert shares[0] / shares[1] == pytest.approx(64**power, rel=1e-2)
+    assert f"(sparse {shares[0]:.0%}, {shares[1]:.0%})" in (tmp_path / "both" / "README.md").read_text()
     augmented = next((tmp_path / "runs" / "archives").glob("songs-*/" + FORMATS["sparse"].augmented_file))
     assert np.load(augmented).any(axis=(1, 2, 3)).sum() == 1  # of the training song alone
 
