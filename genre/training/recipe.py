@@ -70,7 +70,7 @@ RECIPES = {
         "sparse",
         pretrained=Stage(epochs=12),
         fine_tuning=Stage(epochs=2, learning_rate=5e-4),
-        share_power=0.4,
+        share_power=0.3,
     ),
     "smooth": Recipe(
         "smooth",
