@@ -15,6 +15,8 @@ FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
     --disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream
     --autoplay-policy=no-user-gesture-required""".split()
 
+ON_DESKTOP = pytest.mark.parametrize("size", ["desktop"], indirect=True)  # for tests whose path is the same on a phone
+
 
 @pytest.fixture(scope="session")
 def microphone_file(tmp_path_factory, example):

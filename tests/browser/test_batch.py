@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import ON_DESKTOP
 from tests.conftest import music, write_audio
 
 SECONDS = 60_000  # Playwright counts in milliseconds
@@ -130,6 +131,7 @@ def test_a_row_opens_by_mouse_and_by_keyboard(batch_page, example, album):
     expect(page.locator("#batch-song")).not_to_be_visible()
 
 
+@ON_DESKTOP
 def test_a_folder_is_classified_without_its_other_files(batch_page, album):
     page = batch_page
     page.set_input_files(".folder input", album)
@@ -153,6 +155,7 @@ def test_a_folder_is_classified_without_its_other_files(batch_page, album):
     expect(page.locator(".songs tbody tr")).to_have_count(done + 1)
 
 
+@ON_DESKTOP
 def test_chosen_files_are_decoded_whatever_their_suffix(batch_page, example, tmp_path):
     page = batch_page
     songs = [tmp_path / name for name in ("no suffix", "1. x.unknown", "sound.caf")]
@@ -174,6 +177,7 @@ def test_chosen_files_are_decoded_whatever_their_suffix(batch_page, example, tmp
     expect(page.locator(".songs tbody tr")).to_have_count(4)
 
 
+@ON_DESKTOP
 def test_dropped_folders_are_opened(batch_page, album):
     """Browsers add the entries of a drop event; those of a scripted event are added here."""
     page = batch_page

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.web import texts
+from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, music, running_app, write_audio
 
@@ -41,7 +42,7 @@ def visitors(browser, server):
         context.close()
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@ON_DESKTOP
 def test_one_is_classified_one_waits_and_one_is_refused(page, visitors, concert, example):
     first, second = visitors
     first.set_input_files(UPLOAD, concert)
@@ -67,7 +68,7 @@ def test_one_is_classified_one_waits_and_one_is_refused(page, visitors, concert,
     wait_for_prediction(page)
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@ON_DESKTOP
 def test_live_continues_after_a_refusal(page):
     page.get_by_role("tab", name=texts.LIVE_TAB).click()
     page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}))

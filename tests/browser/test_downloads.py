@@ -11,12 +11,13 @@ from playwright.sync_api import expect
 
 from genre.__main__ import main
 from genre.web import texts
+from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_batch import downloaded, drop, wait_until_done
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import RATE, music, write_audio
 from tests.inference.export.test_label_track import of_kind, parsed
 
-pytestmark = pytest.mark.parametrize("size", ["desktop"], indirect=True)  # the phone has no other path
+pytestmark = ON_DESKTOP
 
 CSV, JSON, LABELS, PICTURE = texts.SONG_DOWNLOADS
 NAME = "Jóga (live) 100% #1"  # of which addresses would give "%" and "#" a meaning

@@ -5,6 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.web import texts
+from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_page import UPLOAD, wait_for_prediction
 from tests.conftest import music, write_audio
 
@@ -47,7 +48,7 @@ def zone(page):
     return zone
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@ON_DESKTOP
 @pytest.mark.parametrize("suffix", CODECS)
 def test_a_song_of_every_format_is_classified(page, tmp_path, suffix):
     options = {"format": CONTAINERS[suffix]} if suffix in CONTAINERS else {}
@@ -60,7 +61,7 @@ def test_a_song_of_every_format_is_classified(page, tmp_path, suffix):
     )
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@ON_DESKTOP
 @pytest.mark.parametrize(("name", "kind"), [("song.mp3", "audio/mpeg"), ("song.mp4", "video/mp4")])
 def test_songs_and_videos_may_be_dropped(page, zone, tmp_path, name, kind):
     codec, film = ("aac", "mpeg4") if name.endswith("mp4") else ("libmp3lame", None)
@@ -70,7 +71,7 @@ def test_songs_and_videos_may_be_dropped(page, zone, tmp_path, name, kind):
     expect(page.locator("#timeline .window")).to_have_count(2)
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@ON_DESKTOP
 @pytest.mark.parametrize("name", ["no suffix", "x.unknown", "sound.caf", "pack.zip", "page.html"])
 def test_files_are_decoded_whatever_their_suffix(page, example, tmp_path, name):
     (tmp_path / name).write_bytes(example.read_bytes())
@@ -80,7 +81,7 @@ def test_files_are_decoded_whatever_their_suffix(page, example, tmp_path, name):
     expect(page.get_by_text("Invalid file type")).to_have_count(0)
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@ON_DESKTOP
 @pytest.mark.parametrize(
     ("name", "kind"), [("pack.zip", "application/zip"), ("no suffix", ""), ("x.txt", "text/plain")]
 )
@@ -91,7 +92,7 @@ def test_a_file_that_cannot_be_decoded_shows_an_alert_on_the_card(page, zone, na
     expect(page.get_by_text("Invalid file type")).to_have_count(0)
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@ON_DESKTOP
 def test_a_folder_shows_an_alert_on_the_card(page, zone, example):
     """Browsers mark folders in the entries of a drop event; those of a scripted event are added here."""
     zone.evaluate(
@@ -107,7 +108,7 @@ def test_a_folder_shows_an_alert_on_the_card(page, zone, example):
     wait_for_prediction(page)
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)
+@ON_DESKTOP
 def test_the_dialog_offers_every_file(page, zone):
     with page.expect_file_chooser() as dialog:
         zone.click()

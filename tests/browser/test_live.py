@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.web import texts
+from tests.browser.conftest import ON_DESKTOP
 
 SECONDS = 60_000  # Playwright counts in milliseconds
 COVERAGE = "#live-prediction .coverage"
@@ -58,6 +59,7 @@ def test_the_prediction_is_updated_and_the_recording_opens_as_a_song(live):
     expect(live.locator("#live-prediction")).to_contain_text(texts.LIVE_EMPTY)
 
 
+@ON_DESKTOP
 def test_silence_shows_a_message(live):
     replace_microphone(live, "return new AudioContext().createMediaStreamDestination().stream")
     start(live)
@@ -66,6 +68,7 @@ def test_silence_shows_a_message(live):
     expect(live.locator(COVERAGE)).to_have_count(0)
 
 
+@ON_DESKTOP
 @pytest.mark.parametrize("error", ["NotAllowedError", "NotFoundError", "NotReadableError"])
 def test_without_a_microphone_there_is_a_message(live, error):
     replace_microphone(live, f"throw new DOMException('', '{error}')")

@@ -9,11 +9,12 @@ from playwright.sync_api import expect
 from genre.models.checkpoint import DEFAULT, load_checkpoint
 from genre.models.colours import COLOURS
 from genre.web import texts
+from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, running_app
 from tests.hub.test_publish import small_checkpoint
 
-pytestmark = pytest.mark.parametrize("size", ["desktop"], indirect=True)  # the phone has no other path
+pytestmark = ON_DESKTOP
 
 SMALL = ["Quiet", "Loud", "In between"]
 

@@ -6,6 +6,7 @@ from playwright.sync_api import Locator, expect
 
 from genre.inference.sections import clock
 from genre.web import texts
+from tests.browser.conftest import ON_DESKTOP
 
 UPLOAD = "#song input[type=file]"
 SECONDS = 30_000  # Playwright counts in milliseconds
@@ -62,6 +63,7 @@ def test_a_click_plays_from_there_and_explains_the_window(page, example):
     assert cursor["x"] == pytest.approx(plot["x"] + plot["width"] * played, abs=plot["width"] * 0.03)
 
 
+@ON_DESKTOP
 @pytest.mark.parametrize(("choice", "windows"), [("A half", 9), ("Three quarters", 17)])
 def test_overlapping_windows_lie_side_by_side_and_are_explained(page, classifier, example, choice, windows):
     page.set_input_files(UPLOAD, example)
@@ -98,12 +100,14 @@ def test_what_the_result_cannot_know_is_behind_a_link_on_the_first_screen(page):
     expect(explanation).to_be_in_viewport()
 
 
+@ON_DESKTOP
 def test_an_example_is_classified_after_a_click(page):
     page.get_by_role("button", name="Strummed chords").click()
     wait_for_prediction(page)
     expect(page.locator("#timeline .window")).to_have_count(5)
 
 
+@ON_DESKTOP
 def test_a_recording_is_classified(page, server, classifier, tmp_path):
     page.get_by_role("button", name="Record audio").click()
     page.get_by_role("button", name="Record", exact=True).click()
@@ -120,6 +124,7 @@ def test_a_recording_is_classified(page, server, classifier, tmp_path):
     expect(page.locator("#prediction h2")).to_have_text(prediction.genre)
 
 
+@ON_DESKTOP
 def test_a_bad_file_is_one_sentence_and_the_page_continues_to_work(page, example, tmp_path):
     (tmp_path / "list.mp3").write_text("milk, bread")
     page.set_input_files(UPLOAD, tmp_path / "list.mp3")

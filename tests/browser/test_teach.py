@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 import genre
 from genre.web import texts as page_texts
 from genre.web.teach import texts
+from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_accessibility import severe_findings
 from tests.browser.test_batch import downloaded, fits
 from tests.browser.test_page import UPLOAD, wait_for_prediction
@@ -100,6 +101,7 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     assert "A linear probe" in classifier.checkpoint.card
 
 
+@ON_DESKTOP
 def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection, tmp_path):
     page = teach_page
     for name in NAMES:
@@ -127,6 +129,7 @@ def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection, 
     assert fits(page)
 
 
+@ON_DESKTOP
 def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
     page = teach_page
     songs = sorted((collection / "Hiss").glob("*.flac"))
@@ -165,6 +168,7 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
     assert fits(page)
 
 
+@ON_DESKTOP
 def test_a_stop_keeps_what_was_read(teach_page, collection):
     page = teach_page
     page.set_input_files(FOLDER, collection)
@@ -201,7 +205,7 @@ def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server
         context.close()
 
 
-@pytest.mark.parametrize("size", ["desktop"], indirect=True)  # the phone has no other path
+@ON_DESKTOP
 def test_real_songs_of_three_genres_are_learned_and_classified_everywhere(teach_page, outside, tmp_path):
     page, folder = teach_page, tmp_path / "mine"
     for name in ("Classical", "Electronic", "Rock"):

@@ -193,7 +193,7 @@ def test_the_order_of_songs_does_not_matter():
 
 def test_features_are_those_that_are_classified(classifier, example):
     embedding = embed(classifier, example)
-    assert {name: len(one) for name, one in embedding.features.items()} == {"smooth": 5, "whole": 1}
+    assert {name: len(one) for name, one in embedding.features.items()} == {"sparse": 5, "smooth": 5, "whole": 1}
     members = classifier.checkpoint.members
     log_probabilities = {name: members[name].head(one).log_softmax(-1) for name, one in embedding.features.items()}
     expected = classifier.classify(example).probabilities
