@@ -20,9 +20,9 @@ from accelerate.state import AcceleratorState
 
 from genre.data.prepare import Preparation, prepare
 from genre.data.windows import Mixture
-from genre.features.log_mel import FRONT_ENDS
-from genre.models.member import Member, create_backbone
+from genre.models.member import Member
 from genre.training.loop import Validation, ValidationFigures, train_stage
+from genre.training.members import Start, start_member
 from genre.training.recipe import RECIPES, Stage
 
 SAMPLE_SECONDS = 0.5
@@ -77,8 +77,7 @@ def main() -> None:
         counts_as = {"Classical": "Instrumental"}
         data = prepare(Preparation(arguments.data, folder / "archives", [recipe.front_end], counts_as=counts_as))
         training = Mixture(data, recipe.front_end)
-        backbone = create_backbone(recipe.backbone, len(data.genres), arguments.weights, recipe.input_size)
-        start = Member(backbone, FRONT_ENDS[recipe.front_end], *training.statistics(), recipe.input_size)
+        start = start_member(recipe, arguments.member, training, data.genres, Start(weights=arguments.weights))
         windows = arguments.epochs * training.steps(recipe.batch_size, recipe.windows_per_track) * recipe.batch_size
         print(f"{torch.cuda.get_device_name()}, {arguments.member}, {windows} windows in {arguments.epochs} epochs")
         for precision in ("bf16", "no"):

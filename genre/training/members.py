@@ -60,7 +60,7 @@ def train_member(
     data = with_shares(data, recipe)
     training, validation = Mixture(data, recipe.front_end), Validation(data, recipe.front_end)
     torch.manual_seed(recipe.seed)
-    member = _start_member(recipe, name, training, data.genres, start)
+    member = start_member(recipe, name, training, data.genres, start)
     stages = {"fine_tuning": recipe.fine_tuning} if start.checkpoint else {"pretrained": recipe.pretrained}
     if not start.checkpoint and recipe.fine_tuning.epochs:
         stages["fine_tuning"] = recipe.fine_tuning
@@ -131,7 +131,8 @@ def change_stage(recipe: Recipe, start: Start, **changes: Any) -> Recipe:
     return replace(recipe, fine_tuning=replace(recipe.fine_tuning, epochs=0)) if "epochs" in changes else recipe
 
 
-def _start_member(recipe: Recipe, name: str, training: Mixture, genres: list[str], start: Start) -> Member:
+def start_member(recipe: Recipe, name: str, training: Mixture, genres: list[str], start: Start) -> Member:
+    """The member that training begins with."""
     if start.checkpoint:
         member = start.checkpoint.members[name]
         if start.checkpoint.labels == genres:
