@@ -1,7 +1,8 @@
 """Fine-tune ImageNet-pretrained networks on 3-second log-mel windows, and evaluate the checkpoint.
 
     python train.py --data DIR [DIR ...] --out checkpoints/NAME --test    train, fuse, calibrate, evaluate, save
-    python train.py --data DIR --from NAME --probe                        fit new heads alone, in minutes, to few songs
+    python train.py --data DIR --out checkpoints/NAME                     the same with a folder of genre folders: fit
+                                                                          new heads alone, a linear probe, in minutes
     python train.py --data DIR --evaluate checkpoints/NAME                evaluate a checkpoint again
     python train.py --out checkpoints/NAME --push USER/REPO               publish it on the Hugging Face Hub
 
@@ -13,7 +14,8 @@ DIR is one of
 Each of multiple folders has a share of every batch. A folder without an official split is split by artist; no artist
 is in two splits over all folders. Audio is decoded once, on all cores, to an archive of log-mels. Every choice (best
 epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test, at the
-end. With --probe, DIR is a single folder of genre folders; the figures are by cross-validation.
+end. A single folder of genre folders, with no option on how to train, is learned by a linear probe (--probe), whose
+figures are by cross-validation; --from fma-small fine-tunes instead, --members dense starts from ImageNet weights.
 """
 
 import argparse
@@ -28,7 +30,7 @@ import torch
 from accelerate import Accelerator
 
 from genre.data.dataset import DataSet
-from genre.data.prepare import Preparation, is_prepared, prepare
+from genre.data.prepare import Preparation, holds_genre_folders, is_prepared, prepare
 from genre.data.splits import HeldOut
 from genre.errors import GenreError
 from genre.hub.card import write_card
@@ -36,7 +38,7 @@ from genre.hub.publish import push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.json_files import write_json
 from genre.malloc import keep_all_freed_memory
-from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from genre.models.checkpoint import DEFAULT, Checkpoint, load_checkpoint, save_checkpoint
 from genre.training.calibrate import calibrate
 from genre.training.members import Start, change_stage, recipe_from, train_member
 from genre.training.probe import fit_probe
@@ -45,6 +47,8 @@ from genre.training.recipe import RECIPES, Recipe
 from genre.training.run import describe_data, evaluate_sources, training_record
 
 RUNS = Path("runs")  # archives, predictions, states of training, TensorBoard's logs
+# What --probe can be given with; a probe has no test split, its figures are by cross-validation.
+PROBE_OPTIONS = {"probe", "start_from", "data", "out", "test", "push", "tag", "space", "public", "dry_run"}
 
 
 def main() -> None:
@@ -78,6 +82,8 @@ def probe(arguments: argparse.Namespace) -> None:
     """Fit new heads to the features of a checkpoint, save them as a checkpoint, write its card."""
     (folder,) = arguments.data
     known = load_checkpoint(arguments.start_from)
+    start = arguments.start_from
+    print(f"Linear probe on {start}; --from {start} without --probe fine-tunes its networks, too.")
     fitted = fit_probe(embed_folder(folder, Classifier(known)), known)
     save_probe(arguments.out, known, fitted, folder.resolve().name, command_line())
     write_card(arguments.out)
@@ -177,13 +183,26 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.backbone and arguments.start_from:
         parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
-    if arguments.probe and (len(arguments.data) != 1 or not arguments.start_from or arguments.evaluate):
-        parser.error("--probe needs one folder of --data and the checkpoint --from which it takes the networks")
+    _choose_probe(parser, arguments)
     if not arguments.data and not arguments.push:
         parser.error("give --data to train or to evaluate, or --push to publish")
     if arguments.shares and len(arguments.shares) != len(arguments.data):
         parser.error("give as many --shares as folders of --data")
     return arguments
+
+
+def _choose_probe(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Set --probe for a folder of genre folders where no option says how to train; check what it is given with."""
+    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
+    if len(arguments.data) == 1 and given <= PROBE_OPTIONS - {"start_from"} and holds_genre_folders(arguments.data[0]):
+        arguments.probe = True
+    if not arguments.probe:
+        return
+    if len(arguments.data) != 1:
+        parser.error("--probe needs one folder of --data")
+    if others := sorted(given - PROBE_OPTIONS):
+        parser.error(f"--probe has no use for --{others[0].replace('_', '-')}")
+    arguments.start_from = arguments.start_from or DEFAULT
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -236,7 +255,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--probe",
         action="store_true",
-        help="a linear probe: fit only new heads, on the features of --from, to one folder of genre folders",
+        help="a linear probe: fit only new heads, on the features of --from (fma-small), to one folder of genre "
+        "folders; the default there if no option says how to train",
     )
     add("--resume", action="store_true", help="continue after the last finished epoch")
 

@@ -42,6 +42,12 @@ def is_prepared(folder: Path) -> bool:
     return (folder / "index.csv").is_file()
 
 
+def holds_genre_folders(folder: Path) -> bool:
+    """Whether a folder is neither prepared arrays nor FMA-small, nor a part of that."""
+    fma = folder.name == "fma_small" or is_fma_small(folder) or _is_fma_audio(folder)
+    return not fma and not is_prepared(folder)
+
+
 def prepare(preparation: Preparation) -> DataSet:
     """Download and decode what is missing, and read all sources.
 
@@ -66,13 +72,17 @@ def prepare(preparation: Preparation) -> DataSet:
 
 
 def _clips(folder: Path) -> list[AudioClip]:
-    if (folder / "000").is_dir():
+    if _is_fma_audio(folder):
         raise DataError(f"{folder} holds FMA's audio alone; name the folder above it, with fma_metadata/tracks.csv.")
     if folder.name == "fma_small" and not is_fma_small(folder):
         fetch_fma_small(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
     return fma_small(folder) if is_fma_small(folder) else genre_folders(folder)
+
+
+def _is_fma_audio(folder: Path) -> bool:
+    return (folder / "000").is_dir()
 
 
 def _archive_folder(preparation: Preparation, folder: Path) -> Path:

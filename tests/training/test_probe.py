@@ -228,9 +228,9 @@ def test_real_songs_are_told_apart_by_artists_held_out(outside, classifier):
 def test_the_command_writes_a_checkpoint_that_loads_and_can_be_published(collection, tmp_path):
     shutil.copytree(collection, tmp_path / "mine")
     (tmp_path / "mine" / "Hiss" / "broken.mp3").write_text("milk, bread")
-    done = run_train("--data", "mine", "--from", "fma-small", "--probe", "--out", "probe", cwd=tmp_path)
+    done = run_train("--data", "mine", "--out", "probe", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "8 of 8 songs right" in done.stdout
+    assert "Linear probe on fma-small" in done.stdout and "8 of 8 songs right" in done.stdout
     assert "Hiss/broken.mp3: This is not an audio file that can be read, or it is damaged." in done.stderr + done.stdout
     metrics = json.loads((tmp_path / "probe" / "metrics.json").read_text())
     assert metrics["training"]["probe"]["songs"] == {"Buzz": 4, "Hiss": 4}
@@ -251,16 +251,17 @@ def test_the_command_writes_a_checkpoint_that_loads_and_can_be_published(collect
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["--data", "one", "--from", "fma-small"], 1, "At least two genres are needed, and all songs are Hiss"),
-        (["--data", "flat", "--from", "fma-small"], 1, "needs sub-folders with songs, one for each genre"),
-        (["--data", "nowhere", "--from", "fma-small"], 1, "There is no folder nowhere"),
-        (["--data", "one"], 2, "--probe needs one folder of --data and the checkpoint --from"),
+        (["--data", "one"], 1, "At least two genres are needed, and all songs are Hiss"),
+        (["--data", "flat", "--from", "fma-small", "--probe"], 1, "needs sub-folders with songs, one for each genre"),
+        (["--data", "nowhere", "--probe"], 1, "There is no folder nowhere"),
+        (["--data", "one", "flat", "--probe"], 2, "--probe needs one folder of --data"),
+        (["--data", "one", "--probe", "--counts-as", "Hiss=Buzz"], 2, "--probe has no use for --counts-as"),
     ],
 )
 def test_bad_folders_are_one_line(collection, tmp_path, options, status, message):
     shutil.copytree(collection / "Hiss", tmp_path / "one" / "Hiss")
     shutil.copytree(collection / "Hiss", tmp_path / "flat")
-    done = run_train(*options, "--probe", "--out", "out", cwd=tmp_path)
+    done = run_train(*options, "--out", "out", cwd=tmp_path)
     assert done.returncode == status and message in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
 
