@@ -15,8 +15,11 @@ import csv
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +145,7 @@ def _fill(
     # Spawned processes: a fork of a process with torch's threads can hang.
     context = multiprocessing.get_context("spawn")
     bar = tqdm(total=len(places), initial=len(places) - len(to_do), desc=title, unit="clip", mininterval=1)
-    with bar, ProcessPoolExecutor(processes, context, torch.set_num_threads, (1,)) as pool:
+    with bar, _decoding_errors(), ProcessPoolExecutor(processes, context, _start_process) as pool:
         results = pool.map(_features_or_reason, tasks, chunksize=4)
         for count, (place, result) in enumerate(zip(to_do, results, strict=True), 1):
             if isinstance(result, str):
@@ -158,6 +161,29 @@ def _fill(
             bar.update()
     for store in stores:
         store.flush()
+
+
+@contextmanager
+def _decoding_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise DataError(
+            "A decoding process was ended by the system, perhaps for lack of memory. What it finished is kept: run the "
+            "command again."
+        ) from error
+
+
+def _start_process() -> None:
+    """Use one thread, and end with the parent process, also where that one is killed."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _features_or_reason(task: tuple) -> list[np.ndarray] | str:

@@ -1,6 +1,5 @@
 import csv
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -123,24 +122,39 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_run_ends_with_the_same_archive(tmp_path, fma_clips):
+DYING = """
+import os, signal
+if __name__ == "__mp_main__":  # as in every process of the pool
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_run_leaves_no_process_and_ends_with_the_same_archive(tmp_path, fma_clips):
     (tmp_path / "build.py").write_text(BUILD)
 
     def start(folder):
         command = [sys.executable, str(tmp_path / "build.py"), str(fma_clips[2]), str(folder)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     assert start(tmp_path / "whole").wait(120) == 0
     process, done = start(tmp_path / "killed"), tmp_path / "killed" / "sparse.done.npy"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (done.is_file() and (np.load(done) == STORED).sum() >= 5):
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(20)
+    process.kill()
+    process.communicate(timeout=20)  # returns once the last process that has its output open is gone
     assert 5 <= (np.load(done) == STORED).sum() < 60
     assert not (tmp_path / "killed" / "index.csv").exists()
 
     assert start(tmp_path / "killed").wait(120) == 0
     for name in (FORMATS["sparse"].file, "sparse.done.npy", "index.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_decoding_process_that_is_killed_is_one_sentence(tmp_path, example):
+    (tmp_path / "build.py").write_text(DYING + BUILD)
+    command = [sys.executable, str(tmp_path / "build.py"), str(example), str(tmp_path / "archive")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert "DataError: A decoding process was ended by the system" in done.stderr
