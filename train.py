@@ -1,8 +1,7 @@
 """Fine-tune ImageNet-pretrained networks on 3-second log-mel windows, and evaluate the checkpoint.
 
     python train.py --data DIR [DIR ...] --out checkpoints/NAME --test    train, fuse, calibrate, evaluate, save
-    python train.py --data DIR --out checkpoints/NAME                     the same with a folder of genre folders: fit
-                                                                          new heads alone, a linear probe, in minutes
+    python train.py --data GENRE_FOLDERS --out checkpoints/NAME           fit new heads alone in minutes: a linear probe
     python train.py --data DIR --evaluate checkpoints/NAME                evaluate a checkpoint again
     python train.py --out checkpoints/NAME --push USER/REPO               publish it on the Hugging Face Hub
 
@@ -58,7 +57,8 @@ def main() -> None:
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
         if arguments.probe:
-            probe(arguments)
+            if accelerator.is_main_process:
+                probe(arguments)
         elif arguments.data:
             name = arguments.evaluate or arguments.start_from
             known = load_checkpoint(name) if name else None
