@@ -21,7 +21,7 @@ from genre.models.music import MusicDetector
 TRACKS, WINDOWS_PER_TRACK = 1600, 4  # of the training split of each source at most
 VALIDATION_EVERY = 5  # one recording without music in five chooses the penalty
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-TOLERANCE, ITERATIONS = 1e-8, 1000  # of the fit
+TOLERANCE = 1e-8  # of the fit
 FALSE_ALARMS = 0.02  # fraction of the validation tracks that are not detected as music
 BATCH = 64
 LOW_PASSED = replace(NO_CHANGE, low_pass=1.0)
@@ -40,7 +40,7 @@ def fit_music_detector(music: Tensor, not_music: Tensor, member: str, penalty: f
     targets = np.repeat([1, 0], [len(music), len(not_music)])
     # scikit-learn's loss is the sum over windows, times C, plus half of the squared weights.
     strength = 0.5 / penalty / len(features)
-    model = LogisticRegression(C=strength, class_weight="balanced", tol=TOLERANCE, max_iter=ITERATIONS)
+    model = LogisticRegression(C=strength, class_weight="balanced", solver="newton-cholesky", tol=TOLERANCE)
     model.fit(((features - mean) / std).numpy(), targets)
     weight = torch.from_numpy(model.coef_[0]) / std
     return MusicDetector(member, weight.float(), (model.intercept_[0] - weight @ mean).item())
