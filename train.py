@@ -47,7 +47,9 @@ from genre.training.run import describe_data, evaluate_sources, training_record
 
 RUNS = Path("runs")  # archives, predictions, states of training, TensorBoard's logs
 # What --probe can be given with; a probe has no test split, its figures are by cross-validation.
-PROBE_OPTIONS = {"probe", "start_from", "data", "out", "test", "push", "tag", "space", "public", "dry_run"}
+PROBE_OPTIONS = {
+    *("probe", "start_from", "data", "counts_as", "out", "test", "push", "tag", "space", "public", "dry_run")
+}
 
 
 def main() -> None:
@@ -84,7 +86,7 @@ def probe(arguments: argparse.Namespace) -> None:
     known = load_checkpoint(arguments.start_from)
     start = arguments.start_from
     print(f"Linear probe on {start}; --from {start} without --probe fine-tunes its networks, too.")
-    fitted = fit_probe(embed_folder(folder, Classifier(known)), known)
+    fitted = fit_probe(embed_folder(folder, Classifier(known), dict(arguments.counts_as)), known)
     save_probe(arguments.out, known, fitted, folder.resolve().name, command_line())
     write_card(arguments.out)
     print(describe_probe(fitted))

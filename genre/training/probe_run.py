@@ -1,5 +1,6 @@
 """A folder of songs to a linear probe, and a probe to a checkpoint, for train.py and the page."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -21,15 +22,21 @@ from genre.training.probe import Head, Probe
 MOST_CONTRADICTED = 8  # songs that are listed
 
 
-def embed_folder(folder: Path, classifier: Classifier) -> list[Song]:
+def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str] | None = None) -> list[Song]:
     """The songs of a folder with a sub-folder for each genre; prints those that cannot be decoded.
+
+    Args:
+        counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
 
     Raises:
         DataError: there is no such folder, it has no sub-folder with a song, or the name of one is too long.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
-    genres = {clean_genre(name): paths for name, paths in find_songs(folder).items()}
+    counts_as = counts_as or {}
+    genres: dict[str, list[Path]] = defaultdict(list)
+    for name, paths in find_songs(folder).items():
+        genres[clean_genre(counts_as.get(name, name))] += paths
     tags = {path: read_tags(path) for paths in genres.values() for path in paths}
     report_tags(folder, len(genres), tags)
     songs = []

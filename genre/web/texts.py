@@ -124,9 +124,9 @@ def origin(training: dict) -> str:
     if "probe" in training:
         songs = sum(training["probe"]["songs"].values())
         return f"The networks of {training['start']} with new heads, which were fitted to {songs} songs. "
-    *others, last = training["sources"]
-    sources = f"{', '.join(others)} and {last}" if others else last
-    return f"Image networks, started from {training['start']} and trained on log-mel spectrograms of {sources}. "
+    first, *others = training["sources"]
+    more = f" and {len(others)} other collection{'s' if len(others) > 1 else ''}" if others else ""
+    return f"Image networks, started from {training['start']} and trained on log-mel spectrograms of {first}{more}. "
 
 
 def score(source: str, test: dict, labels: int) -> str:

@@ -228,7 +228,9 @@ def test_real_songs_are_told_apart_by_artists_held_out(outside, classifier):
 def test_the_command_writes_a_checkpoint_that_loads_and_can_be_published(collection, tmp_path):
     shutil.copytree(collection, tmp_path / "mine")
     (tmp_path / "mine" / "Hiss" / "broken.mp3").write_text("milk, bread")
-    done = run_train("--data", "mine", "--out", "probe", cwd=tmp_path)
+    (tmp_path / "mine" / "Drone").mkdir()
+    (tmp_path / "mine" / "Buzz" / "0.flac").rename(tmp_path / "mine" / "Drone" / "0.flac")
+    done = run_train("--data", "mine", "--counts-as", "Drone=Buzz", "--out", "probe", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Linear probe on fma-small" in done.stdout and "8 of 8 songs right" in done.stdout
     assert "Hiss/broken.mp3: This is not an audio file that can be read, or it is damaged." in done.stderr + done.stdout
@@ -255,7 +257,7 @@ def test_the_command_writes_a_checkpoint_that_loads_and_can_be_published(collect
         (["--data", "flat", "--from", "fma-small", "--probe"], 1, "needs sub-folders with songs, one for each genre"),
         (["--data", "nowhere", "--probe"], 1, "There is no folder nowhere"),
         (["--data", "one", "flat", "--probe"], 2, "--probe needs one folder of --data"),
-        (["--data", "one", "--probe", "--counts-as", "Hiss=Buzz"], 2, "--probe has no use for --counts-as"),
+        (["--data", "one", "--probe", "--epochs", "2"], 2, "--probe has no use for --epochs"),
     ],
 )
 def test_bad_folders_are_one_line(collection, tmp_path, options, status, message):
