@@ -23,6 +23,7 @@ from genre.models.checkpoint import DEFAULT
 from genre.training.evaluate import wilson_interval
 
 HELD_OUT = HeldOut(validation=0.0, test=1 / 3)
+WAYS = ["probe", "fine-tuning", "dense"]
 
 
 def split_songs(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
@@ -64,26 +65,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a folder of genre folders")
     parser.add_argument("--songs", type=int, nargs="+", default=[10, 30, 60], metavar="N", help="at most, of a genre")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="to measure (all)")
     parser.add_argument("--checkpoint", default=DEFAULT, help="for the probe and for fine-tuning (%(default)s)")
     parser.add_argument("--weights", help="ImageNet weights from a file instead of the Hub")
     arguments = parser.parse_args()
     start = Path(arguments.checkpoint)
     start_from = ["--from", str(start.resolve()) if start.is_dir() else arguments.checkpoint]
     weights = ["--weights", str(Path(arguments.weights).resolve())] if arguments.weights else []
-    ways = {
-        "linear probe": [*start_from, "--probe"],
-        "fine-tuning": start_from,
-        "from ImageNet weights": ["--members", "dense", *weights],
-    }
+    options = {"probe": [*start_from, "--probe"], "fine-tuning": start_from, "dense": ["--members", "dense", *weights]}
     training, test = split_songs(arguments.folder)
     print("test: " + ", ".join(f"{name} {len(paths)}" for name, paths in test.items()))
-    print("| songs | " + " | ".join(ways) + " |\n|" + " --- |" * (len(ways) + 1))
+    print("| songs | " + " | ".join(arguments.ways) + " |\n|" + " --- |" * (len(arguments.ways) + 1))
     for number in arguments.songs:
         songs = {name: paths[:number] for name, paths in training.items()}
         print("| " + ", ".join(str(len(paths)) for paths in songs.values()), end="", flush=True)
-        for options in ways.values():
+        for way in arguments.ways:
             with tempfile.TemporaryDirectory() as name:
-                seconds = train(songs, Path(name), options)
+                seconds = train(songs, Path(name), options[way])
                 print(f" | {accuracy(Path(name) / 'mine', test)}, {seconds / 60:.1f} min", end="", flush=True)
         print(" |")
 
