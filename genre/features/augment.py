@@ -46,7 +46,7 @@ class Augmentation:
     gain: float = 6.0
     tilt: float = 10.0
     dynamic_range: float = 0.25
-    low_pass: float = 0.1
+    low_pass: float = 0.3
     equaliser: float = 3.0
     phone: float = 0.3
     roll: float = 0.0
