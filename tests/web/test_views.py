@@ -80,3 +80,16 @@ def test_genres_of_the_model_are_no_examples_of_other_music():
 
 def test_the_introduction_escapes_labels():
     assert "<i>" not in views.intro(["<i>Folk</i>", "Rock"])
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        (["mine"], "of mine."),
+        (["mine", "x"], "of mine and 1 other collection."),
+        (["mine", "x", "y"], "of mine and 2 other collections."),
+    ],
+)
+def test_the_model_is_introduced_by_its_first_collection(sources, words):
+    training = {"start": "ImageNet weights", "sources": {name: {} for name in sources}}
+    assert words in texts.origin(training)
