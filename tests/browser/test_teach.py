@@ -29,8 +29,8 @@ def collection(tmp_path_factory):
 
 @pytest.fixture
 def new_song(tmp_path):
-    """A song of the first genre that is not in the collection."""
-    return write_audio(tmp_path / "new.flac", [synthetic_song(NAMES[0], 99)], "flac")
+    """A song of the second genre that is not in the collection."""
+    return write_audio(tmp_path / "new.flac", [synthetic_song(NAMES[1], 99)], "flac")
 
 
 def open_tab(page):
@@ -96,9 +96,21 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
         file.extractall(tmp_path)
     classifier = genre.load(tmp_path / "my-genres")
     prediction = classifier.classify(new_song)
-    assert prediction.genre == NAMES[0]
+    assert prediction.genre == NAMES[1]
     assert shown == {name: f"{p:.0%}" for name, p in prediction.probabilities.items()}
     assert "A linear probe" in classifier.checkpoint.card
+
+
+@ON_DESKTOP
+def test_a_folder_that_is_chosen_before_the_upload_field_is_there_is_not_lost(teach_page, collection):
+    remove_for_a_while = """selector => {
+        const field = document.querySelector(selector), parent = field.parentNode;
+        field.remove();
+        setTimeout(() => parent.append(field), 500);
+    }"""
+    teach_page.evaluate(remove_for_a_while, FILES)
+    teach_page.set_input_files(FOLDER, collection)
+    expect(teach_page.locator(ROWS)).to_have_count(8)
 
 
 @ON_DESKTOP

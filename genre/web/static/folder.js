@@ -28,13 +28,22 @@ function submitFolder(files) {
   submit(visible, visible.filter(isSong));
 }
 
+// Gradio's field, which may not be there yet while the page is being drawn.
+async function uploadField() {
+  for (;;) {
+    const field = zone.querySelector(FIELD);
+    if (field) return field;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
 // Submits songs as if they had been chosen in Gradio's field, and lists the other files. One song more than the server
 // accepts tells it that there were too many.
-function submit(files, songs) {
+async function submit(files, songs) {
   const submitted = new Set(songs);
   const others = files.filter((file) => !submitted.has(file));
   statusLine.textContent = others.length || !files.length ? sentence(others.map(({ name }) => last(name))) : "";
-  const field = zone.querySelector(FIELD);
+  const field = await uploadField();
   const transfer = new DataTransfer();
   songs.slice(0, props.most + 1).forEach((file) => transfer.items.add(file));
   field.files = transfer.files;
