@@ -74,6 +74,7 @@ AUGMENTATIONS = {
     "equalised by 6 dB": replace(NO_CHANGE, equaliser=6.0),
     "another dynamic range, tilt and level": replace(NO_CHANGE, dynamic_range=0.3, tilt=15.0, gain=10.0),
     "low-pass at a random band": replace(NO_CHANGE, low_pass=1.0),
+    "spectral holes of a codec": replace(NO_CHANGE, codec=1.0),
     "by a phone": BY_PHONE,
 }
 

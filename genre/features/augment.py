@@ -19,6 +19,7 @@ PASS_BAND = (0.15, 0.6)  # fractions of the mel axis: upper limit of the low cut
 STOP_BAND_SLOPE = (1.5, 20.0)  # dB a band beyond a cutoff, at 128 bands
 NOISE_BELOW = (20.0, 60.0)  # dB of the noise below the loudest cell, at the lowest band
 NOISE_TILT = 18.0  # dB by which the noise falls from the lowest to the highest band
+HOLES_FROM = (0.5, 0.8)  # limits of the fraction of the mel axis from which on a codec leaves holes
 NEPERS = math.log(10) / 10  # natural logarithm of a power ratio of 1 dB, for logaddexp of levels in dB
 
 
@@ -35,6 +36,8 @@ class Augmentation:
         dynamic_range: factor on the distance in dB from the loudest cell, from 1 - this to 1 + this.
         low_pass: fraction of the windows whose bands above a random one in the upper half are set to the floor.
         equaliser: standard deviation of a random curve over the bands, in dB.
+        codec: fraction of the windows that get the spectral holes of a codec at a low bit rate: cells below a level
+            that rises with frequency are set to the floor.
         phone: fraction of the windows that get the band-pass and noise of a phone recording.
         roll: fraction of the columns that each window is rotated by in time, at most either way.
         excerpt: fraction of the windows that are replaced by a shorter excerpt, repeated as short recordings are.
@@ -48,13 +51,14 @@ class Augmentation:
     dynamic_range: float = 0.25
     low_pass: float = 0.3
     equaliser: float = 3.0
+    codec: float = 0.0
     phone: float = 0.3
     roll: float = 0.0
     excerpt: float = 0.0
 
     def __call__(self, windows: Tensor) -> Tensor:
         """All augmentations but mixup: windows in dB, shape (batch, bands, columns), to the same shape."""
-        return self._mask(self._rearrange(self._remaster(self._simulate_phone(self._equalise(windows)))))
+        return self._mask(self._rearrange(self._encode(self._remaster(self._simulate_phone(self._equalise(windows))))))
 
     def _rearrange(self, windows: Tensor) -> Tensor:
         """Roll in time, and repeat excerpts, by an index of source columns."""
@@ -109,6 +113,23 @@ class Augmentation:
         cutoff = windows.new_empty(batch, 1, 1).uniform_(0.5, 1) * bands
         cut = (torch.rand_like(cutoff) < self.low_pass) & (band >= cutoff)
         return torch.where(cut, floor, torch.maximum(windows, floor))
+
+    def _encode(self, windows: Tensor) -> Tensor:
+        """Spectral holes, as an encoder leaves where its bit rate is too low for quiet cells of high bands.
+
+        The level below which cells are cut rises linearly, from the floor at a random band to half of the window's
+        range or more at the highest.
+        """
+        if not self.codec:
+            return windows
+        batch, bands, _ = windows.shape
+        loudest = windows.amax(dim=(1, 2), keepdim=True)
+        floor = windows.amin(dim=(1, 2), keepdim=True)
+        start, top, chosen = windows.new_empty(3, batch, 1, 1).uniform_(0, 1)
+        start = HOLES_FROM[0] + start * (HOLES_FROM[1] - HOLES_FROM[0])
+        band = torch.linspace(0, 1, bands, device=windows.device)[:, None]
+        threshold = floor + (loudest - floor) * (0.5 + top / 2) * ((band - start) / (1 - start)).clamp(min=0)
+        return torch.where((windows < threshold) & (chosen < self.codec), floor, windows)
 
     def _mask(self, windows: Tensor) -> Tensor:
         bands, columns = windows.shape[1:]

@@ -27,6 +27,17 @@ def test_a_simulated_phone_is_a_band_pass_of_the_same_level():
     assert (changed[:, 60, 0] > -80).any()  # noise in the pause
 
 
+def test_a_codec_leaves_holes_where_high_bands_are_quiet():
+    torch.manual_seed(0)
+    windows = torch.full((16, 128, 13), -75.0)
+    windows[:, :, ::2] = 0
+    windows[:, 0, 0] = -80  # the floor
+    changed = Augmentation(codec=1.0)._encode(windows)
+    assert (changed[:, :64] == windows[:, :64]).all()
+    assert (changed[:, -8:, 1::2] == -80).all()
+    assert (changed[:, :-1, ::2] == windows[:, :-1, ::2]).all()  # loud cells
+
+
 def test_an_equaliser_changes_whole_bands():
     torch.manual_seed(0)
     windows = torch.full((4, 128, 13), -40.0)
