@@ -8,11 +8,15 @@ from genre.web import texts
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 
 SEVERE = ("serious", "critical")
+TRANSITIONS_END = """() => Promise.allSettled(
+    document.getAnimations().filter((one) => one.effect.getTiming().iterations < Infinity).map((one) => one.finished)
+)"""
 LEFT_OUT = {"scrollable-region-focusable": {"enabled": False}}  # browsers scroll the wide tables of a card by keyboard
 
 
 def severe_findings(page) -> list[str]:
-    """Rule and place of each serious finding."""
+    """Rule and place of each serious finding, once colours no longer change."""
+    page.evaluate(TRANSITIONS_END)
     violations = Axe().run(page, options={"rules": LEFT_OUT}).response["violations"]
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
