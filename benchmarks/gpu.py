@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from benchmarks.shipped_data import COUNTS_AS
 from genre.data.prepare import Preparation, prepare
 from genre.data.windows import Mixture
 from genre.models.member import Member
@@ -74,8 +75,7 @@ def main() -> None:
     recipe, stage = RECIPES[arguments.member], Stage(arguments.epochs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        counts_as = {"Classical": "Instrumental"}
-        data = prepare(Preparation(arguments.data, folder / "archives", [recipe.front_end], counts_as=counts_as))
+        data = prepare(Preparation(arguments.data, folder / "archives", [recipe.front_end], counts_as=COUNTS_AS))
         training = Mixture(data, recipe.front_end)
         start = start_member(recipe, arguments.member, training, data.genres, Start(weights=arguments.weights))
         windows = arguments.epochs * training.steps(recipe.batch_size, recipe.windows_per_track) * recipe.batch_size

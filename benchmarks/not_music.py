@@ -20,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from benchmarks.make_not_music import make
+from benchmarks.shipped_data import read_shipped_data
 from genre.audio.decode import stream
-from genre.data.dataset import read_data
 from genre.errors import GenreError
 from genre.features.clips import cut_clips
 from genre.features.log_mel import CLIP_SECONDS
@@ -31,12 +31,10 @@ from genre.models.member import Member
 from genre.models.music import MusicDetector, load_music_detector
 from genre.training.detector import embed, fit_examples, gather
 
-COUNTS_AS = {"Classical": "Instrumental"}
-
 
 def fit_and_save(folder: Path, material: Path, data: list[Path]) -> None:
     """Write the detector of a checkpoint and print how many validation tracks it rejects, by source."""
-    sources = read_data({path.name: path for path in data}, counts_as=COUNTS_AS)
+    sources = read_shipped_data(data)
     members = load_checkpoint(folder).members
     name = window_members(members)[0]
     examples = gather(members[name], name, sources, material / "choose")

@@ -1,15 +1,16 @@
 """Robustness of predictions against changes of the recording: level, filters, codecs, rooms, phones.
 
     python -m benchmarks.robustness songs SONGS [--checkpoint NAME] [--note]
-    python -m benchmarks.robustness validation DATA [--checkpoint NAME]
+    python -m benchmarks.robustness validation DATA [DATA ...] [--checkpoint NAME]
 
 `songs` changes the first four minutes of each mp3 in the folders of SONGS by sox and PyAV, and compares the prediction
 with that for the unchanged song. With --note the counts are written into the checkpoint's metrics.json and card.
 
-`validation` changes the windows of the validation tracks of DATA (prepared arrays or archives with the checkpoint's
-genres, see genre/data/dataset.py) by `genre.features.augment`, as in training but more strongly and all of them. Prints
-top-1 and negative log-likelihood of each member on tracks, and of the ensemble on first windows and on tracks; choices
-may be made by these.
+`validation` changes the windows of the validation tracks of every DATA (prepared arrays or archives, see
+genre/data/dataset.py; all that the checkpoint was trained on, so that they are split as there) by
+`genre.features.augment`, as in training but more strongly and all of them, and raises all levels to a common floor.
+Prints top-1 and negative log-likelihood of each member on tracks, and of the ensemble on first windows and on tracks;
+choices may be made by these.
 """
 
 import argparse
@@ -22,20 +23,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+from torch import Tensor
 from torch.nn.functional import nll_loss
 
 import genre
+from benchmarks.shipped_data import read_shipped_data
 from genre.audio.decode import decode
-from genre.data.dataset import read_data
+from genre.data.dataset import Source
+from genre.errors import GenreError
 from genre.features.augment import NO_CHANGE
 from genre.hub.card import add_note
-from genre.models.checkpoint import DEFAULT, SHIPPED, average_windows, load_checkpoint
+from genre.models.checkpoint import DEFAULT, SHIPPED, Checkpoint, average_windows, load_checkpoint
 from genre.training.calibrate import BY_PHONE, member_log_probabilities
 
 LONGEST_SECONDS = 240
 RATE = 44100  # Hz
 NOISE_BELOW = 25  # dB
 BIT_RATE = 64  # kb/s
+RANGE = 70  # dB, of 80, that are left where levels are raised to a common floor
 GOAL = 0.85  # fraction of the changed songs with the same genre as before
 
 
@@ -69,13 +74,21 @@ VARIANTS: dict[str, Callable[[Path], Path]] = {
     f"mp3 of {BIT_RATE} kb/s": encode_mp3,
     "a phone in a room (300 to 7,000 Hz, reverberation, noise 25 dB below, mono, AAC of 64 kb/s)": simulate_phone,
 }
-AUGMENTATIONS = {
+
+
+def raise_floor(windows: Tensor) -> Tensor:
+    """Levels in dB, shape (batch, bands, columns), raised to `RANGE` below the loudest one of each."""
+    return windows.maximum(windows.amax(dim=(1, 2), keepdim=True) - RANGE)
+
+
+CHANGES: dict[str, Callable[[Tensor], Tensor] | None] = {
     "unchanged": None,
     "equalised by 6 dB": replace(NO_CHANGE, equaliser=6.0),
     "another dynamic range, tilt and level": replace(NO_CHANGE, dynamic_range=0.3, tilt=15.0, gain=10.0),
     "low-pass at a random band": replace(NO_CHANGE, low_pass=1.0),
     "spectral holes of a codec": replace(NO_CHANGE, codec=1.0),
     "by a phone": BY_PHONE,
+    f"levels raised to {RANGE} dB below the loudest": raise_floor,
 }
 
 
@@ -148,34 +161,44 @@ def in_words(outcomes: dict[str, list[tuple[bool, float]]], songs: int) -> str:
     return f"{songs} songs, changed, have the same genre as before in {sum(same.values())} of {total} cases. {each}."
 
 
-def measure_validation(data: Path, checkpoint: str) -> None:
-    """Print top-1 and negative log-likelihood of validation tracks after each augmentation."""
+def measure_validation(data: list[Path], checkpoint: str) -> None:
+    """Print top-1 and negative log-likelihood of each source's validation tracks after each change."""
     loaded = load_checkpoint(checkpoint)
-    (source,) = read_data({data.name: data}).sources
-    print(f"| recordings | {' | '.join(loaded.members)} | first window | track |")
-    print("| --- |" + " --- |" * (len(loaded.members) + 2))
-    for title, change in AUGMENTATIONS.items():
-        log_probabilities, labels = member_log_probabilities(loaded.members, source, "validation", change)
-        results = [average_windows(one) for one in log_probabilities.values()]
-        first_windows = {name: one[:, 0] for name, one in log_probabilities.items()}
-        results += [loaded.window_probabilities(first_windows).log()]
-        results += [loaded.track_probabilities(log_probabilities).log()]
-        cells = [f"{(one.argmax(-1) == labels).float().mean():.1%}, {nll_loss(one, labels):.3f}" for one in results]
-        print(f"| {title} | {' | '.join(cells)} |", flush=True)
+    for source in read_shipped_data(data, loaded.labels).sources:
+        print(f"\n{source.name}\n\n| recordings | {' | '.join(loaded.members)} | first window | track |")
+        print("| --- |" + " --- |" * (len(loaded.members) + 2))
+        for title, change in CHANGES.items():
+            print(f"| {title} | {' | '.join(figures(loaded, source, change))} |", flush=True)
+
+
+def figures(checkpoint: Checkpoint, source: Source, change: Callable[[Tensor], Tensor] | None) -> list[str]:
+    """Figures of each member, of the ensemble's first windows and of its tracks."""
+    log_probabilities, labels = member_log_probabilities(checkpoint.members, source, "validation", change)
+    results = [average_windows(one) for one in log_probabilities.values()]
+    first_windows = {name: one[:, 0] for name, one in log_probabilities.items()}
+    results += [checkpoint.window_probabilities(first_windows).log()]
+    results += [checkpoint.track_probabilities(log_probabilities).log()]
+    return [f"{(one.argmax(-1) == labels).float().mean():.1%}, {nll_loss(one, labels):.3f}" for one in results]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tasks = parser.add_subparsers(required=True)
-    for name, run, folder in (("songs", measure_songs, "songs"), ("validation", measure_validation, "data")):
+    for name, run, folder, many in (
+        ("songs", measure_songs, "songs", None),
+        ("validation", measure_validation, "data", "+"),
+    ):
         command = tasks.add_parser(name, help=run.__doc__)
-        command.add_argument(folder, metavar=folder.upper(), type=Path)
+        command.add_argument(folder, metavar=folder.upper(), type=Path, nargs=many)
         command.add_argument("--checkpoint", default=DEFAULT, help="a name in checkpoints/")
         command.set_defaults(run=run)
         if run is measure_songs:
             command.add_argument("--note", action="store_true", help="write the counts into the checkpoint")
     arguments = vars(parser.parse_args())
-    arguments.pop("run")(**arguments)
+    try:
+        arguments.pop("run")(**arguments)
+    except GenreError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

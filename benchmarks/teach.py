@@ -18,10 +18,11 @@ from pathlib import Path
 
 import genre
 from benchmarks.server import ROOT
+from benchmarks.shipped_data import COUNTS_AS, HELD_OUT
 from genre.audio.decode import decode
 from genre.audio.folders import find_audio
 from genre.audio.tags import read_tags
-from genre.data.splits import HeldOut, assign_splits
+from genre.data.splits import assign_splits
 from genre.inference.embed import embed
 from genre.models.checkpoint import DEFAULT, load_checkpoint
 from genre.training.folds import Song
@@ -30,15 +31,13 @@ from genre.training.probe_run import describe_probe, embed_folder, save_probe
 from tests.conftest import write_audio
 
 RATE = 44100
-HELD_OUT = HeldOut(validation=0.15, test=0.34)  # of the training of checkpoints/fma-small, see its card
-COUNTED_AS = {"Classical": "Instrumental"}  # there
 
 
 def songs_of(folder: Path, most: int, test_artists: bool) -> dict[str, list[Path]]:
     """The first songs of each genre, at most `most`."""
     found = {path: path.relative_to(folder).parts[0] for path in find_audio(folder).files if path.parent != folder}
     if test_artists:
-        genres = [COUNTED_AS.get(name, name) for name in found.values()]
+        genres = [COUNTS_AS.get(name, name) for name in found.values()]
         artists = [read_tags(path).artist or str(path) for path in found]
         splits = assign_splits(genres, artists, [""] * len(found), HELD_OUT, {}, seed=0)
         found = {path: name for (path, name), split in zip(found.items(), splits, strict=True) if split == "test"}

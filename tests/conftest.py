@@ -14,6 +14,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+# Before torch is imported, here and in the commands that tests run: the threads of two busy processes on the same cores
+# slow each other down, most of all where they spin while they wait.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 import av
 import numpy as np
 import pytest

@@ -1,5 +1,6 @@
 """Calibration of trained members on validation: fusion weights, temperature, bias, confidence limits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 from genre.data.dataset import DataSet, Source
 from genre.data.formats import front_end_name
 from genre.data.windows import Windows
-from genre.features.augment import NO_CHANGE, Augmentation
+from genre.features.augment import NO_CHANGE
 from genre.models.checkpoint import ConfidenceLimits, Fusion, average_windows, window_members
 from genre.models.member import Member
 from genre.training.loop import track_log_probabilities
@@ -39,25 +40,25 @@ class Samples:
 
 
 class ChangedWindows(Windows):
-    """Windows of a split after a deterministic augmentation."""
+    """Windows of a split after a deterministic change, such as an augmentation."""
 
-    def __init__(self, source: Source, split: str, front_end: str, change: Augmentation):
+    def __init__(self, source: Source, split: str, front_end: str, change: Callable[[Tensor], Tensor]):
         super().__init__(source, split, front_end)
         self.change = change
 
     def all(self, tracks: np.ndarray) -> Tensor:
-        """As `Windows.all`; all windows of a track are augmented by the same random numbers."""
+        """As `Windows.all`; all windows of a track are changed by the same random numbers."""
         torch.manual_seed(int(tracks[0]))
         windows = super().all(tracks).movedim(1, 2)  # bands first
         return self.change(windows.flatten(2)).unflatten(2, windows.shape[2:]).movedim(1, 2)
 
 
 def member_log_probabilities(
-    members: dict[str, Member], source: Source, split: str, change: Augmentation | None = None
+    members: dict[str, Member], source: Source, split: str, change: Callable[[Tensor], Tensor] | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,).
 
-    With `change`, the windows are augmented by it first.
+    With `change`, windows in dB, shape (batch, bands, columns), are changed by it first.
     """
     results = {}
     for name, member in members.items():
