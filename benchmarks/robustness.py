@@ -35,6 +35,7 @@ from genre.features.augment import NO_CHANGE
 from genre.hub.card import add_note
 from genre.models.checkpoint import DEFAULT, SHIPPED, Checkpoint, average_windows, load_checkpoint
 from genre.training.calibrate import BY_PHONE, member_log_probabilities
+from genre.training.run import check_genres
 
 LONGEST_SECONDS = 240
 RATE = 44100  # Hz
@@ -164,7 +165,9 @@ def in_words(outcomes: dict[str, list[tuple[bool, float]]], songs: int) -> str:
 def measure_validation(data: list[Path], checkpoint: str) -> None:
     """Print top-1 and negative log-likelihood of each source's validation tracks after each change."""
     loaded = load_checkpoint(checkpoint)
-    for source in read_shipped_data(data, loaded.labels).sources:
+    shipped = read_shipped_data(data)
+    check_genres(loaded, shipped)
+    for source in shipped.sources:
         print(f"\n{source.name}\n\n| recordings | {' | '.join(loaded.members)} | first window | track |")
         print("| --- |" + " --- |" * (len(loaded.members) + 2))
         for title, change in CHANGES.items():

@@ -4,23 +4,14 @@ from pathlib import Path
 
 from genre.data.dataset import DataSet, read_data
 from genre.data.splits import HeldOut
-from genre.errors import DataError
 
 HELD_OUT = HeldOut(validation=0.15, test=0.34)
 COUNTS_AS = {"Classical": "Instrumental"}
 
 
-def read_shipped_data(folders: list[Path], labels: list[str] | None = None) -> DataSet:
-    """Read prepared arrays or archives. With all folders of the training, each artist is in the split of the training.
+def read_shipped_data(folders: list[Path]) -> DataSet:
+    """Read folders of prepared arrays or archives, see `read_data`.
 
-    Args:
-        folders: see genre/data/dataset.py.
-        labels: genres of a checkpoint that is evaluated on the data.
-
-    Raises:
-        DataError: the genres of the data are others than those.
+    With all of those that the training had, every artist is in the same split as there.
     """
-    data = read_data({folder.name: folder for folder in folders}, counts_as=COUNTS_AS, held_out=HELD_OUT)
-    if labels is not None and data.genres != labels:
-        raise DataError(f"The checkpoint classifies {', '.join(labels)}, the data has {', '.join(data.genres)}.")
-    return data
+    return read_data({folder.name: folder for folder in folders}, counts_as=COUNTS_AS, held_out=HELD_OUT)

@@ -20,6 +20,15 @@ def describe_data(data: DataSet) -> str:
     return "\n".join(lines)
 
 
+def check_genres(checkpoint: Checkpoint, data: DataSet) -> None:
+    """Raise DataError if a checkpoint is for other genres than those of the data."""
+    if checkpoint.labels != data.genres:
+        raise DataError(
+            f"{checkpoint.name} classifies {', '.join(checkpoint.labels)}, the data has {', '.join(data.genres)}; "
+            "give all of the sources that it was trained on. train.py's --counts-as renames genres."
+        )
+
+
 def evaluate_sources(
     checkpoint: Checkpoint, data: DataSet, split: str, predictions: Path | None = None
 ) -> dict[str, dict]:
@@ -37,11 +46,7 @@ def evaluate_sources(
     Raises:
         DataError: the checkpoint is for other genres.
     """
-    if checkpoint.labels != data.genres:
-        raise DataError(
-            f"{checkpoint.name} classifies {', '.join(checkpoint.labels)}, the data has {', '.join(data.genres)}; "
-            "--counts-as renames genres, or give all of the sources that it was trained on."
-        )
+    check_genres(checkpoint, data)
     results = {}
     for source in data.sources:
         if not len(source.of(split)):
