@@ -35,6 +35,7 @@ ELEMENTS = [
     "#timeline .timeline",
     "#timeline .roll",
     "#song-downloads",
+    "#overlap",
     "#about",
 ]
 

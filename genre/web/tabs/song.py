@@ -72,7 +72,7 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
         with gr.Row(elem_classes="downloads", elem_id="song-downloads"):
             buttons = downloads.build(texts.SONG_DOWNLOADS)
         why.render()
-        with gr.Accordion(texts.OVERLAP, open=False):
+        with gr.Accordion(texts.OVERLAP, open=False, elem_id="overlap"):
             overlap.render()
     changes = [song.change, model.change, overlap.change]
     asked = gr.on(changes, waiting, song, [prediction, *buttons], queue=False, **QUIET)
