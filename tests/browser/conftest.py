@@ -16,6 +16,7 @@ FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
     --autoplay-policy=no-user-gesture-required""".split()
 
 ON_DESKTOP = pytest.mark.parametrize("size", ["desktop"], indirect=True)  # for tests whose path is the same on a phone
+THEMES = pytest.mark.parametrize(("size", "theme"), [("desktop", "light"), ("phone", "dark")], indirect=["size"])
 
 
 @pytest.fixture(scope="session")

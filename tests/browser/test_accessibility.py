@@ -1,10 +1,10 @@
 """Accessibility by axe-core, in every state of the page and on both themes."""
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from genre.web import texts
+from tests.browser.conftest import THEMES
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 
 SEVERE = ("serious", "critical")
@@ -26,7 +26,7 @@ def severe_findings(page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@THEMES
 def test_no_state_has_serious_findings(page, example, theme):
     page.emulate_media(color_scheme=theme)
     page.goto(f"{page.url}?__theme={theme}&model=none")
@@ -54,7 +54,7 @@ def test_no_state_has_serious_findings(page, example, theme):
     assert severe_findings(page) == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@THEMES
 def test_a_batch_has_no_serious_findings(page, example, tmp_path, theme):
     (tmp_path / "list.mp3").write_text("milk, bread")
     page.goto(f"{page.url}?__theme={theme}")

@@ -2,11 +2,11 @@
 
 from itertools import combinations
 
-import pytest
 from playwright.sync_api import expect
 
 from genre.web import texts
 from genre.web.teach import texts as teach_texts
+from tests.browser.conftest import THEMES
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 
 APART = [  # groups of elements that must not overlap
@@ -52,7 +52,7 @@ def fits(page):
     return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@THEMES
 def test_nothing_overlaps_in_a_result(page, example, size, theme):
     page.goto(f"{page.url}?__theme={theme}")
     page.set_input_files(UPLOAD, example)
@@ -67,7 +67,7 @@ def test_nothing_overlaps_in_a_result(page, example, size, theme):
         assert [one["name"] for one in boxes if one["left"] < 0 or one["right"] > size["width"]] == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@THEMES
 def test_no_tab_is_wider_than_the_screen(page, example, theme):
     page.goto(f"{page.url}?__theme={theme}")
     page.set_input_files(UPLOAD, example)

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 import genre
 from genre.web import texts as page_texts
 from genre.web.teach import texts
-from tests.browser.conftest import ON_DESKTOP
+from tests.browser.conftest import ON_DESKTOP, THEMES
 from tests.browser.test_accessibility import severe_findings
 from tests.browser.test_batch import downloaded, fits
 from tests.browser.test_page import UPLOAD, wait_for_prediction
@@ -181,9 +181,9 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
 
 
 @ON_DESKTOP
-def test_a_stop_keeps_what_was_read(teach_page, collection):
+def test_a_stop_keeps_what_was_read(teach_page, tmp_path):
     page = teach_page
-    page.set_input_files(FOLDER, collection)
+    page.set_input_files(FOLDER, write_collection(tmp_path / "mine", seconds=60))  # read for several seconds
     expect(page.locator(ROWS)).to_have_count(8)
     train(page)
     page.locator("#teach").get_by_role("button", name=texts.STOP, exact=True).click()
@@ -243,7 +243,7 @@ def test_real_songs_of_three_genres_are_learned_and_classified_everywhere(teach_
     assert sorted(bars) == ["Classical", "Electronic", "Rock"]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@THEMES
 def test_no_state_has_serious_findings(teach_page, collection, theme):
     page = teach_page
     page.goto(f"{page.url}?__theme={theme}")

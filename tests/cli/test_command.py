@@ -237,13 +237,19 @@ def test_labels_and_pictures_are_written_for_every_song(folder, example, tmp_pat
 
 
 @pytest.mark.parametrize("option", ["--labels", "--picture"])
-def test_a_folder_that_cannot_be_written_to_is_an_error_of_one_line(example, tmp_path, option):
+def test_an_output_folder_that_cannot_be_made_is_an_error_of_one_line(example, tmp_path, capsys, option):
     (tmp_path / "file").write_text("")
+    for place, reason in (("file", "File exists"), ("file/below", "Not a directory")):
+        assert main([str(example), option, str(tmp_path / place)]) == 2
+        assert capsys.readouterr() == ("", f"{tmp_path / place} cannot be written: {reason}.\n")
+
+
+@pytest.mark.parametrize("option", ["--labels", "--picture"])
+def test_a_folder_that_cannot_be_written_to_is_an_error_of_one_line(example, tmp_path, option):
     (tmp_path / "locked").mkdir(mode=0o500)
-    for place, reason in (("file", "File exists"), ("file/below", "Not a directory"), ("locked", "Permission denied")):
-        done = shell(str(example), option, str(tmp_path / place), before=UNPRIVILEGED)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"{tmp_path / place} cannot be written: {reason}.\n"
+    done = shell(str(example), option, str(tmp_path / "locked"), before=UNPRIVILEGED)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{tmp_path / 'locked'} cannot be written: Permission denied.\n"
     assert list((tmp_path / "locked").iterdir()) == []
 
 

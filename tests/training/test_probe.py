@@ -33,12 +33,12 @@ def synthetic_song(kind: str, number: int, seconds: float = 7.0) -> np.ndarray:
     return (random.normal(scale=0.2, size=len(beat)) * beat).astype(np.float32)
 
 
-def write_collection(folder, count=4):
+def write_collection(folder, count=4, seconds=7.0):
     """Songs of two genres in sub-folders, each by an artist of its own."""
     for kind in NAMES:
         (folder / kind).mkdir(parents=True)
         for number in range(count):
-            write_audio(folder / kind / f"{number}.flac", [synthetic_song(kind, number)], "flac")
+            write_audio(folder / kind / f"{number}.flac", [synthetic_song(kind, number, seconds)], "flac")
     return folder
 
 
