@@ -1,4 +1,4 @@
-"""Training of a member by its recipe: initial weights, two stages, weight averaging over runs, interpolation."""
+"""Training of a member by its recipe: initial weights, stages, weight averaging over runs, interpolation."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -15,9 +15,10 @@ from genre.features.log_mel import FRONT_ENDS
 from genre.models.checkpoint import Checkpoint
 from genre.models.member import RANDOM, Member, average_weights, create_backbone, replace_head
 from genre.training.loop import Validation, train_stage
-from genre.training.recipe import Recipe
+from genre.training.recipe import Recipe, Stage
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the fine-tuned weights in the interpolation with those before
+HALFWAY = (0.5,)  # after robust fine-tuning, whose gain does not show in the validation loss
 RUN_SEEDS = 100  # difference of the seeds of two runs of a stage
 
 
@@ -61,11 +62,10 @@ def train_member(
     training, validation = Mixture(data, recipe.front_end), Validation(data, recipe.front_end)
     torch.manual_seed(recipe.seed)
     member = start_member(recipe, name, training, data.genres, start)
-    stages = {"fine_tuning": recipe.fine_tuning} if start.checkpoint else {"pretrained": recipe.pretrained}
-    if not start.checkpoint and recipe.fine_tuning.epochs:
-        stages["fine_tuning"] = recipe.fine_tuning
     new_head = start.checkpoint is not None and start.checkpoint.labels != data.genres
-    for stage_name, stage in stages.items():
+    for stage_name, stage in _stages(recipe, start).items():
+        if stage.codec is not None:
+            recipe = replace(recipe, augmentation=replace(recipe.augmentation, codec=stage.codec))
         ends = []
         for run in range(stage.runs):
             accelerator.print(
@@ -85,9 +85,20 @@ def train_member(
             accelerator.print(
                 f"{name}, {stage_name}, weights averaged: validation {validation(end.to(accelerator.device))}"
             )
-        interpolated = stage_name == "fine_tuning" and not new_head
-        member = _interpolate(accelerator, name, member, end.cpu(), validation) if interpolated else end.cpu()
+        if stage_name == "pretrained" or new_head:
+            member = end.cpu()
+        else:
+            fractions = FRACTIONS if stage_name == "fine_tuning" else HALFWAY
+            member = _interpolate(accelerator, name, member, end.cpu(), validation, fractions)
     return member
+
+
+def _stages(recipe: Recipe, start: Start) -> dict[str, Stage]:
+    """The stages that are run, by name."""
+    if start.checkpoint:
+        return {"fine_tuning": recipe.fine_tuning}
+    stages = {name: getattr(recipe, name) for name in ("pretrained", "fine_tuning", "robust_fine_tuning")}
+    return {name: stage for name, stage in stages.items() if stage.epochs}
 
 
 def with_shares(data: DataSet, recipe: Recipe) -> DataSet:
@@ -95,9 +106,16 @@ def with_shares(data: DataSet, recipe: Recipe) -> DataSet:
     return data if recipe.share_power is None else data.shared_by_power(recipe.share_power)
 
 
-def _interpolate(accelerator: Accelerator, name: str, start: Member, end: Member, validation: Validation) -> Member:
+def _interpolate(
+    accelerator: Accelerator,
+    name: str,
+    start: Member,
+    end: Member,
+    validation: Validation,
+    fractions: tuple[float, ...],
+) -> Member:
     """Interpolate the weights before and after fine-tuning, by the fraction with the lowest validation loss."""
-    candidates = {fraction: average_weights([start, end], [1 - fraction, fraction]) for fraction in FRACTIONS}
+    candidates = {fraction: average_weights([start, end], [1 - fraction, fraction]) for fraction in fractions}
     figures = {fraction: validation(candidate.to(accelerator.device)) for fraction, candidate in candidates.items()}
     for fraction, one in figures.items():
         accelerator.print(f"{name}, weights interpolated, {fraction:.0%} fine-tuned: validation {one}")
@@ -128,7 +146,8 @@ def change_stage(recipe: Recipe, start: Start, **changes: Any) -> Recipe:
     if start.checkpoint:
         return replace(recipe, fine_tuning=replace(recipe.fine_tuning, **changes))
     recipe = replace(recipe, pretrained=replace(recipe.pretrained, **changes))
-    return replace(recipe, fine_tuning=replace(recipe.fine_tuning, epochs=0)) if "epochs" in changes else recipe
+    none = Stage(epochs=0)
+    return replace(recipe, fine_tuning=none, robust_fine_tuning=none) if "epochs" in changes else recipe
 
 
 def start_member(recipe: Recipe, name: str, training: Mixture, genres: list[str], start: Start) -> Member:

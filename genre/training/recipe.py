@@ -14,16 +14,18 @@ class Stage:
         epochs: passes over the training tracks.
         learning_rate: maximum of the cosine schedule.
         runs: number of runs from the same weights with different seeds, whose final weights are averaged.
+        codec: in place of the recipe's `Augmentation.codec`, unless it is None.
     """
 
     epochs: int
     learning_rate: float = 1e-3
     runs: int = 1
+    codec: float | None = None
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of a member: from ImageNet weights both stages are run, from a checkpoint the second alone.
+    """Hyperparameters of a member: from ImageNet weights all stages are run, from a checkpoint the second alone.
 
     Attributes:
         front_end: a name in `FRONT_ENDS`.
@@ -33,6 +35,8 @@ class Recipe:
         fine_tuning: the second stage, from the result of the first one or from a trained checkpoint, with weight
             averaging over its runs. Then the weights before and after it are interpolated, unless the head is a new one
             for other genres (`genre.models.member.average_weights`).
+        robust_fine_tuning: the third stage, with stronger augmentation; then the weights before and after it are
+            interpolated halfway. That retains the accuracy and gains most of the robustness. 0 epochs for none.
         share_power: a source's share of a batch is proportional to its number of training tracks to this power; None
             for the shares of the data set.
         windows_per_track: random windows of each track in an epoch.
@@ -52,6 +56,7 @@ class Recipe:
     input_size: tuple[int, int] = (128, 64)
     pretrained: Stage = Stage(epochs=8)
     fine_tuning: Stage = Stage(epochs=4, learning_rate=7e-4, runs=3)
+    robust_fine_tuning: Stage = Stage(epochs=0)
     share_power: float | None = SHARE_POWER
     windows_per_track: int = 2
     batch_size: int = 64
@@ -70,6 +75,7 @@ RECIPES = {
         "sparse",
         pretrained=Stage(epochs=12),
         fine_tuning=Stage(epochs=2, learning_rate=5e-4),
+        robust_fine_tuning=Stage(epochs=3, learning_rate=7e-4, codec=0.4),
         share_power=0.3,
     ),
     "smooth": Recipe(
@@ -85,6 +91,7 @@ RECIPES = {
         input_size=(192, 192),
         pretrained=Stage(epochs=16),
         fine_tuning=Stage(epochs=3, learning_rate=7e-4, runs=3),
+        robust_fine_tuning=Stage(epochs=4, learning_rate=7e-4, codec=0.4),
         share_power=0.4,
         windows_per_track=1,
         augmentation=Augmentation(roll=0.5, excerpt=0.3),
