@@ -1,7 +1,6 @@
 """Evaluation of a checkpoint on a split: accuracy with its interval, calibration, recall by genre, confusion."""
 
 import csv
-import math
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from genre.data.dataset import Source
 from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
 from genre.training.calibrate import member_log_probabilities
+from genre.training.interval import wilson_interval
 
 CALIBRATION_BINS = 15
 
@@ -105,14 +105,6 @@ def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict
         "recall": {genre: round(r, 4) for genre, r in zip(genres, recall.tolist(), strict=True)},
         "confusion": {"rows": "true", "columns": "predicted", "labels": genres, "counts": confusion.tolist()},
     }
-
-
-def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
-    """Score interval of a proportion (Wilson, 1927), of 95 % by default."""
-    p = correct / total
-    centre = p + z * z / (2 * total)
-    spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return [round((centre + side * spread) / (1 + z * z / total), 4) for side in (-1, 1)]
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS) -> float:

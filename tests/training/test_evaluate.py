@@ -4,7 +4,8 @@ import torch
 from genre.models.checkpoint import SHIPPED
 from genre.models.metrics import read_metrics
 from genre.training.calibrate import Samples, fit_fusion, fit_limits, fit_on_both
-from genre.training.evaluate import calibration_error, read_predictions, wilson_interval
+from genre.training.evaluate import calibration_error, read_predictions
+from genre.training.interval import wilson_interval
 
 
 def samples(log_probabilities, labels):
@@ -102,6 +103,15 @@ def test_the_limits_hold_on_exchangeable_tracks():
 def test_no_prediction_is_confident_at_chance():
     labels = torch.arange(400) % 4
     assert limits_of(torch.full((400, 4), 0.25), labels).confident_from == 1.0
+
+
+@pytest.mark.parametrize(("tracks", "all_confident"), [(42, False), (4200, True)])
+def test_an_accuracy_that_may_be_chance_is_not_enough(tracks, all_confident):
+    """29 of 42 are more than two in three, but their lower confidence limit is not."""
+    confidence = torch.linspace(0.9, 0.6, tracks)
+    labels = (torch.arange(tracks) % 42 >= 29).long()
+    limits = limits_of(torch.stack([confidence, 1 - confidence], 1), labels)
+    assert (limits.confident_from <= confidence.min()) == all_confident
 
 
 def test_the_confidence_limit_holds_for_every_source():

@@ -81,6 +81,17 @@ def test_two_stages_end_between_the_weights_of_both_where_validation_loss_is_low
             torch.testing.assert_close(value, expected[name], msg=name)
 
 
+def test_robust_fine_tuning_has_spectral_holes_and_ends_halfway(folder, tmp_path):
+    recipe = replace(TINY, pretrained=Stage(1), fine_tuning=Stage(0), robust_fine_tuning=Stage(1, codec=0.9))
+    member = train_member(ONE_PROCESS, "sparse", recipe, read_data({"one": folder}), Start(random=True), tmp_path)
+    assert not (tmp_path / "sparse-fine_tuning-0.pt").exists()
+    before, after = (torch.load(tmp_path / f"sparse-{stage}-0.pt") for stage in ("pretrained", "robust_fine_tuning"))
+    assert [state["settings"]["augmentation"]["codec"] for state in (before, after)] == [0, 0.9]
+    for name, value in member.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (before["best"][name] + after["best"][name]) / 2, msg=name)
+
+
 def test_an_interrupted_run_ends_with_the_same_weights(folder, tmp_path, monkeypatch):
     training, validation = windows_of(folder)
     whole, stopped, resumed = (new_member(training) for _ in range(3))
