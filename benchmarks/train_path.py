@@ -20,7 +20,7 @@ from genre.audio.tags import read_tags
 from genre.data.sources import find_songs
 from genre.data.splits import HeldOut, assign_splits
 from genre.models.checkpoint import DEFAULT
-from genre.training.interval import wilson_interval
+from genre.training.calibrate import wilson_interval
 
 HELD_OUT = HeldOut(validation=0.0, test=1 / 3)
 WAYS = ["probe", "fine-tuning", "dense"]

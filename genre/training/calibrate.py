@@ -1,5 +1,6 @@
 """Calibration of trained members on validation: fusion weights, temperature, bias, confidence limits."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,6 @@ from genre.data.windows import Windows
 from genre.features.augment import NO_CHANGE
 from genre.models.checkpoint import ConfidenceLimits, Fusion, average_windows, window_members
 from genre.models.member import Member
-from genre.training.interval import wilson_interval
 from genre.training.loop import track_log_probabilities
 
 COVERAGE = 0.9  # of the prediction set: how often it contains the true genre
@@ -139,6 +139,14 @@ def _confident_from(probabilities: Tensor, labels: Tensor) -> float:
     last_of_equal = torch.cat([confidence.diff() != 0, torch.tensor([True])])
     enough = confidence[(accuracy >= CONFIDENT_ACCURACY) & last_of_equal]
     return enough.min().item() if len(enough) else 1.0
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
+    """Score interval of a proportion (Wilson, 1927), of 95 % by default."""
+    p = correct / total
+    centre = p + z * z / (2 * total)
+    spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return [round((centre + side * spread) / (1 + z * z / total), 4) for side in (-1, 1)]
 
 
 def _samples(

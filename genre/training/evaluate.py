@@ -8,8 +8,7 @@ from torch import Tensor
 
 from genre.data.dataset import Source
 from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
-from genre.training.calibrate import member_log_probabilities
-from genre.training.interval import wilson_interval
+from genre.training.calibrate import member_log_probabilities, wilson_interval
 
 CALIBRATION_BINS = 15
 

@@ -15,8 +15,8 @@ from genre.json_files import write_json
 from genre.models.checkpoint import Checkpoint, add_music_detector, save_checkpoint
 from genre.models.member import Member, replace_head
 from genre.models.metrics import FILE
+from genre.training.calibrate import wilson_interval
 from genre.training.folds import Song, clean_genre
-from genre.training.interval import wilson_interval
 from genre.training.probe import Head, Probe
 
 MOST_CONTRADICTED = 8  # songs that are listed

@@ -3,9 +3,8 @@ import torch
 
 from genre.models.checkpoint import SHIPPED
 from genre.models.metrics import read_metrics
-from genre.training.calibrate import Samples, fit_fusion, fit_limits, fit_on_both
+from genre.training.calibrate import Samples, fit_fusion, fit_limits, fit_on_both, wilson_interval
 from genre.training.evaluate import calibration_error, read_predictions
-from genre.training.interval import wilson_interval
 
 
 def samples(log_probabilities, labels):
