@@ -18,7 +18,7 @@ from genre.training.loop import track_log_probabilities
 
 COVERAGE = 0.9  # of the prediction set: how often it contains the true genre
 CONFIDENT_ACCURACY = 2 / 3  # of the most probable genre where it is shown alone
-Z = 0.84  # standard deviations, for a lower confidence limit of that accuracy with a level of 80 %
+ONE_SIDED_Z = 0.84  # of the normal distribution, for a lower confidence limit of that accuracy with a level of 80 %
 BIAS_PENALTY = (
     0.3  # on the sum of its squares, in nats; by cross-validation over artists on FMA-small and songs beyond it
 )
@@ -135,7 +135,7 @@ def _confident_from(probabilities: Tensor, labels: Tensor) -> float:
     """The lowest confidence above which accuracy is at least `CONFIDENT_ACCURACY`; 1 where there is none."""
     confidence, order = probabilities.amax(-1).sort(descending=True)
     correct = (probabilities.argmax(-1) == labels)[order].cumsum(0).tolist()
-    accuracy = torch.tensor([wilson_interval(right, total, Z)[0] for total, right in enumerate(correct, 1)])
+    accuracy = torch.tensor([wilson_interval(right, total, ONE_SIDED_Z)[0] for total, right in enumerate(correct, 1)])
     last_of_equal = torch.cat([confidence.diff() != 0, torch.tensor([True])])
     enough = confidence[(accuracy >= CONFIDENT_ACCURACY) & last_of_equal]
     return enough.min().item() if len(enough) else 1.0

@@ -64,8 +64,8 @@ def train_member(
     member = start_member(recipe, name, training, data.genres, start)
     new_head = start.checkpoint is not None and start.checkpoint.labels != data.genres
     for stage_name, stage in _stages(recipe, start).items():
-        if stage.codec is not None:
-            recipe = replace(recipe, augmentation=replace(recipe.augmentation, codec=stage.codec))
+        codec = recipe.augmentation.codec if stage.codec is None else stage.codec
+        augmentation = replace(recipe.augmentation, codec=codec)
         ends = []
         for run in range(stage.runs):
             accelerator.print(
@@ -73,7 +73,7 @@ def train_member(
                 f"{stage.epochs} epochs from learning rate {stage.learning_rate:g}"
             )
             key = f"{name}-{stage_name}-{run}"
-            seeded = replace(recipe, seed=recipe.seed + RUN_SEEDS * run)
+            seeded = replace(recipe, seed=recipe.seed + RUN_SEEDS * run, augmentation=augmentation)
             end = copy.deepcopy(member)
             accelerator.init_trackers(f"{runs_folder.name}/{key}")
             state = runs_folder / f"{key}.pt"
