@@ -71,8 +71,6 @@ def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, p
         _check_settings(folder, front_end)
     _move_unchanged(clips, folder)
     stores = [_open_store(folder, name, FORMATS[name].file, f"{name}.done.npy", (len(clips),)) for name in front_ends]
-    for store in stores:
-        store.done[store.done == UNREADABLE] = TO_DO
     _fill(stores, clips, [(row,) for row in range(len(clips))], f"{folder.name}: log-mels", processes)
     readable = np.logical_and.reduce([store.done == STORED for store in stores])
     if not readable.any():
@@ -136,7 +134,9 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
 def _fill(
     stores: list[_Store], clips: list[AudioClip], places: Sequence[tuple[int, ...]], title: str, processes: int | None
 ) -> None:
-    """Decode the clips at those of these places whose state is `TO_DO` in a store."""
+    """Decode the clips at those of these places that are not stored; one that was unreadable is tried again."""
+    for store in stores:
+        store.done[store.done == UNREADABLE] = TO_DO
     to_do = [place for place in places if any(store.done[place] == TO_DO for store in stores)]
     if not to_do:
         return

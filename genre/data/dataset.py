@@ -40,6 +40,7 @@ class Source:
     labels: np.ndarray  # (tracks,) int, positions in the data set's genres
     splits: np.ndarray  # (tracks,) str
     dropped: list[str]  # track ids left out
+    augmented_copies: int = 0  # of each training track that are used, of those that are stored
 
     def of(self, split: str) -> np.ndarray:
         """Positions of a split's tracks in this source, shape (tracks,) int."""
@@ -53,9 +54,6 @@ class DataSet:
     genres: list[str]
     sources: list[Source]
     shares: list[float]
-
-    def tracks(self, split: str) -> int:
-        return sum(len(source.of(split)) for source in self.sources)
 
     def shared_by_power(self, power: float) -> "DataSet":
         """The same sources, with shares proportional to their numbers of training tracks to this power."""

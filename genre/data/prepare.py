@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genre.data.archive import augment_archive, build_archive
@@ -64,11 +64,12 @@ def prepare(preparation: Preparation) -> DataSet:
         build_archive(found, front_ends, folders[name])
     shares, counts_as, held_out = preparation.shares, preparation.counts_as, preparation.held_out
     data = read_data(folders, shares=shares, counts_as=counts_as, held_out=held_out)
+    copies = preparation.augmented_copies
     for source in data.sources:
-        if preparation.augmented_copies and source.name in clips and not is_fma_small(names[source.name]):
+        if copies and source.name in clips and not is_fma_small(names[source.name]):
             rows = source.rows[source.of("training")]
-            augment_archive(clips[source.name], rows, front_ends, preparation.augmented_copies, source.folder)
-    return data
+            augment_archive(clips[source.name], rows, front_ends, copies, source.folder)
+    return replace(data, sources=[replace(source, augmented_copies=copies) for source in data.sources])
 
 
 def _clips(folder: Path) -> list[AudioClip]:

@@ -36,7 +36,7 @@ class Windows:
         self.rows = source.rows[chosen]
         self.labels = torch.from_numpy(source.labels[chosen])
         self.array = np.load(_array_file(source.folder, self.format, front_end), mmap_mode="r")
-        self.augmented = _augmented(source.folder, front_end, self.rows) if split == "training" else None
+        self.augmented = _augmented(source, front_end) if split == "training" else None
         self.teacher = _teacher(source, chosen)
         seconds = self.array.shape[2] * self.config.frames_per_column / self.config.frames_per_second
         starts = window_starts(seconds, self.config.window_seconds, self.config.window_seconds)
@@ -62,9 +62,11 @@ class Windows:
         starts = generator.integers(0, self.last_start, size=len(tracks), endpoint=True)
         if self.augmented is None:
             return self._read(self.rows[tracks], starts)
-        copies = generator.integers(-1, self.augmented.shape[1] - 1, size=len(tracks), endpoint=True)
+        copies, stored = self.augmented
+        drawn = generator.integers(-1, copies.shape[1] - 1, size=len(tracks), endpoint=True)
         clips = [
-            self.augmented[r, c] if c >= 0 else self.array[r] for r, c in zip(self.rows[tracks], copies, strict=True)
+            copies[row, copy] if copy >= 0 and stored[row, copy] else self.array[row]
+            for row, copy in zip(self.rows[tracks], drawn, strict=True)
         ]
         return self._cut(clips, starts)
 
@@ -163,12 +165,14 @@ def _array_file(folder: Path, form: ArrayFormat, front_end: str) -> Path:
     raise DataError(f"{folder} has no {form.file}, which the {front_end} front end needs.")
 
 
-def _augmented(folder: Path, front_end: str, rows: np.ndarray) -> np.ndarray | None:
-    """The array of augmented copies; None where it is not complete for these rows."""
-    array, done = folder / FORMATS[front_end].augmented_file, folder / f"{stored_as(front_end)}_augmented.done.npy"
-    if not (array.is_file() and done.is_file() and (np.load(done, mmap_mode="r")[rows] == STORED).all()):
+def _augmented(source: Source, front_end: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """The array of augmented copies, and which of them are stored, shape (rows, copies) bool; None without any."""
+    array = source.folder / FORMATS[front_end].augmented_file
+    done = source.folder / f"{stored_as(front_end)}_augmented.done.npy"
+    if not (source.augmented_copies and array.is_file() and done.is_file()):
         return None
-    return np.load(array, mmap_mode="r")
+    used = slice(0, source.augmented_copies)
+    return np.load(array, mmap_mode="r")[:, used], np.load(done)[:, used] == STORED
 
 
 def _teacher(source: Source, chosen: np.ndarray) -> Tensor | None:

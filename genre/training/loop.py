@@ -91,7 +91,8 @@ def train_stage(
     stage: Stage,
     state_file: Path,
     resume: bool = False,
-) -> float:
+    origin: dict | None = None,
+) -> None:
     """Fine-tune a member in place; its final weights are those of its best epoch, on the CPU.
 
     The best epoch is the one with the lowest validation loss (`Validation`). After every epoch the state is written to
@@ -99,13 +100,14 @@ def train_stage(
     interruption (random numbers of an epoch depend on the seed and its number). Under `accelerate launch` every process
     takes its share of each batch.
 
-    Returns:
-        the validation loss of the best epoch.
+    Args:
+        origin: what a state must have been made with to be resumed, besides recipe and stage: the initial weights by
+            name, and the genres.
 
     Raises:
         GenreError: the loss is not a number, or the state was made with other settings.
     """
-    run = _Run(accelerator, member, training, recipe, stage)
+    run = _Run(accelerator, member, training, recipe, stage, origin)
     if resume and state_file.is_file():
         run.restore(state_file)
     for epoch in range(run.epoch, stage.epochs):
@@ -122,7 +124,6 @@ def train_stage(
             flush=True,
         )
     member.cpu().load_state_dict(run.best)
-    return run.best_loss
 
 
 class _Student(nn.Module):
@@ -145,9 +146,18 @@ class _Student(nn.Module):
 class _Run:
     """The state of training: network, optimiser, schedule, moving average of the weights, best epoch."""
 
-    def __init__(self, accelerator: "Accelerator", member: Member, training: Mixture, recipe: Recipe, stage: Stage):
+    def __init__(
+        self,
+        accelerator: "Accelerator",
+        member: Member,
+        training: Mixture,
+        recipe: Recipe,
+        stage: Stage,
+        origin: dict | None,
+    ):
         torch.manual_seed(recipe.seed)
         self.accelerator, self.training, self.recipe, self.stage = accelerator, training, recipe, stage
+        self.origin = origin
         self.targets = functional.one_hot(training.labels, member.backbone.num_classes).float()
         teacher_size = 0 if training.teacher is None or not recipe.distillation_weight else training.teacher.shape[1]
         student = _Student(member, teacher_size, recipe.dropout)
@@ -259,12 +269,12 @@ class _Run:
             module.load_state_dict(state[name])
 
     def _settings(self) -> dict:
-        """Settings that a state must match to be resumed: recipe, stage and numbers of training tracks."""
+        """Settings that a state must match to be resumed: origin, recipe, stage and numbers of training tracks."""
         training = [
             (len(windows), share)
             for windows, share in zip(self.training.sources, self.training.shares.tolist(), strict=True)
         ]
-        return asdict(self.recipe) | {"stage": asdict(self.stage), "training": training}
+        return asdict(self.recipe) | {"origin": self.origin, "stage": asdict(self.stage), "training": training}
 
     def _stateful(self) -> dict:
         student = self.accelerator.unwrap_model(self.student)

@@ -56,12 +56,16 @@ def train_member(
     Args:
         name: of the member, for messages and files.
         runs_folder: for the state after each epoch (`<name>-<stage>-<run>.pt`) and TensorBoard's logs.
-        resume: continue from those states.
+        resume: continue from those states; otherwise those of an earlier training are removed.
     """
+    if not resume and accelerator.is_main_process:
+        for state in runs_folder.glob(f"{name}-*.pt"):
+            state.unlink()
     data = with_shares(data, recipe)
     training, validation = Mixture(data, recipe.front_end), Validation(data, recipe.front_end)
     torch.manual_seed(recipe.seed)
     member = start_member(recipe, name, training, data.genres, start)
+    origin = {"start": str(start), "genres": data.genres}
     new_head = start.checkpoint is not None and start.checkpoint.labels != data.genres
     for stage_name, stage in _stages(recipe, start).items():
         codec = recipe.augmentation.codec if stage.codec is None else stage.codec
@@ -77,7 +81,7 @@ def train_member(
             end = copy.deepcopy(member)
             accelerator.init_trackers(f"{runs_folder.name}/{key}")
             state = runs_folder / f"{key}.pt"
-            train_stage(accelerator, end, training, validation, seeded, stage, state, resume)
+            train_stage(accelerator, end, training, validation, seeded, stage, state, resume, origin)
             accelerator.end_training()
             ends.append(end)
         end = average_weights(ends)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from genre.data import archive
-from genre.data.archive import STORED, UNREADABLE_NOTE, augment_archive, build_archive
+from genre.data.archive import STORED, UNREADABLE, UNREADABLE_NOTE, augment_archive, build_archive
 from genre.data.dataset import Source
 from genre.data.formats import FORMATS, stored_as
 from genre.data.sources import AudioClip
@@ -37,10 +37,10 @@ def read_rows(folder):
         return list(csv.DictReader(file))
 
 
-def source_of(folder, rows):
+def source_of(folder, rows, augmented_copies=0):
     """A source with these rows as training tracks."""
     labels, splits = np.zeros(len(rows), int), np.array(["training"] * len(rows))
-    return Source("audio", folder, [str(row) for row in rows], np.array(rows), labels, splits, [])
+    return Source("audio", folder, [str(row) for row in rows], np.array(rows), labels, splits, [], augmented_copies)
 
 
 @pytest.mark.parametrize("front_end", FORMATS)
@@ -96,14 +96,40 @@ def test_augmented_copies_are_drawn_for_training_only(tmp_path, clips):
     folder, rows = tmp_path / "archive", np.array([0, 4])
     build_archive(clips, ["sparse"], folder, processes=1)
     augment_archive(clips, rows, ["sparse"], 2, folder, processes=2)
-    training = Windows(source_of(folder, [0, 4]), "training", "sparse")
-    copies = training.augmented[rows]
+    training = Windows(source_of(folder, [0, 4], augmented_copies=2), "training", "sparse")
+    copies = training.augmented[0][rows]
     assert all((copies[0, copy] != training.array[0]).any() for copy in range(2))
     assert (copies[0, 0] != copies[0, 1]).any()
     drawn = training.random(np.zeros(64, int), np.random.default_rng(0))
     plain = training.all(np.zeros(1, int))
     assert drawn.shape[1:] == plain.shape[2:]
-    assert Windows(source_of(folder, [0, 2]), "training", "sparse").augmented is None  # row 2 has no copies
+
+
+def drawn_rows(folder, row, augmented_copies):
+    """Stored clips from which windows of a row are drawn: "original" or the number of a copy."""
+    windows = Windows(source_of(folder, [row], augmented_copies), "training", "whole")  # its window is the clip
+    stored = {"original": windows.array[row]}
+    if windows.augmented:
+        stored |= dict(enumerate(windows.augmented[0][row]))
+    drawn = windows.random(np.zeros(64, int), np.random.default_rng(0))
+    images = {name: windows._cut([clip], np.zeros(1, int))[0] for name, clip in stored.items()}
+    return {name for name, image in images.items() if (drawn == image).all(dim=(1, 2)).any()}
+
+
+def test_as_many_copies_are_drawn_as_are_wanted_and_stored(tmp_path, clips):
+    folder, rows = tmp_path / "archive", np.array([0, 4])
+    build_archive(clips, ["sparse"], folder, processes=1)
+    augment_archive(clips, rows, ["sparse"], 2, folder, processes=1)
+    assert drawn_rows(folder, 0, augmented_copies=0) == {"original"}
+    assert drawn_rows(folder, 0, augmented_copies=1) == {"original", 0}
+    assert drawn_rows(folder, 0, augmented_copies=2) == {"original", 0, 1}
+    done = np.load(folder / "sparse_augmented.done.npy", mmap_mode="r+")
+    done[0, 1] = UNREADABLE
+    done.flush()
+    assert drawn_rows(folder, 0, augmented_copies=2) == {"original", 0}
+    assert drawn_rows(folder, 4, augmented_copies=2) == {"original", 0, 1}
+    augment_archive(clips, rows, ["sparse"], 2, folder, processes=1)
+    assert drawn_rows(folder, 0, augmented_copies=2) == {"original", 0, 1}
 
 
 def test_an_archive_without_readable_clips_raises(tmp_path, clips):

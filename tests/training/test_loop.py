@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 from accelerate import Accelerator
 
@@ -42,10 +43,10 @@ def test_a_member_learns_to_classify(folder, tmp_path):
     training, validation = windows_of(folder)
     member = new_member(training)
     before = validation(member)
-    loss = train_stage(ONE_PROCESS, member, training, validation, TINY, STAGE, tmp_path / "state.pt")
+    train_stage(ONE_PROCESS, member, training, validation, TINY, STAGE, tmp_path / "state.pt")
     after = validation(member)
     assert before.accuracies["one"] < 0.8
-    assert after.loss == pytest.approx(loss, rel=1e-4)
+    assert after.loss == pytest.approx(torch.load(tmp_path / "state.pt")["best_loss"], rel=1e-4)
     assert after.loss < before.loss - 0.1
     assert after.accuracies["one"] > 0.9
 
@@ -122,6 +123,25 @@ def test_a_run_with_other_settings_is_not_resumed(folder, tmp_path):
     train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, Stage(epochs=1), state)
     with pytest.raises(GenreError, match="other settings"):
         train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, more, state, resume=True)
+
+
+def test_a_run_from_other_weights_is_not_resumed(folder, tmp_path):
+    data = read_data({"one": folder})
+    recipe = replace(TINY, pretrained=Stage(epochs=1), fine_tuning=Stage(epochs=0))
+    train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
+    torch.save(timm.create_model(recipe.backbone).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(GenreError, match="other settings"):
+        train_member(ONE_PROCESS, "sparse", recipe, data, Start(weights=tmp_path / "w.pth"), tmp_path, resume=True)
+
+
+def test_a_new_training_removes_the_states_of_the_one_before(folder, tmp_path):
+    """Otherwise --resume would average runs of both."""
+    data, recipe = read_data({"one": folder}), replace(TINY, pretrained=Stage(0), fine_tuning=Stage(1, runs=2))
+    train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
+    assert (tmp_path / "sparse-fine_tuning-1.pt").is_file()
+    one_run = replace(recipe, fine_tuning=Stage(epochs=1))
+    train_member(ONE_PROCESS, "sparse", one_run, data, Start(random=True), tmp_path)
+    assert [path.name for path in tmp_path.glob("*.pt")] == ["sparse-fine_tuning-0.pt"]
 
 
 def test_a_loss_that_is_not_finite_raises(folder, tmp_path):
