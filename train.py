@@ -20,6 +20,7 @@ figures are by cross-validation; --from fma-small fine-tunes instead, --members 
 import argparse
 import shlex
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -28,8 +29,9 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from genre.cli.train_options import parse_arguments
 from genre.data.dataset import DataSet
-from genre.data.prepare import Preparation, holds_genre_folders, is_prepared, prepare
+from genre.data.prepare import Preparation, is_prepared, prepare
 from genre.data.splits import HeldOut
 from genre.errors import GenreError
 from genre.hub.card import write_card
@@ -37,7 +39,7 @@ from genre.hub.publish import push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.json_files import write_json
 from genre.malloc import keep_all_freed_memory
-from genre.models.checkpoint import DEFAULT, Checkpoint, load_checkpoint, save_checkpoint
+from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from genre.training.calibrate import calibrate
 from genre.training.members import Start, change_stage, recipe_from, train_member
 from genre.training.probe import fit_probe
@@ -46,18 +48,16 @@ from genre.training.recipe import RECIPES, Recipe
 from genre.training.run import describe_data, evaluate_sources, training_record
 
 RUNS = Path("runs")  # archives, predictions, states of training, TensorBoard's logs
-# What --probe can be given with; a probe has no test split, its figures are by cross-validation.
-PROBE_OPTIONS = {
-    *("probe", "start_from", "data", "counts_as", "out", "test", "push", "tag", "space", "public", "dry_run")
-}
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    arguments = parse_arguments(__doc__)
     keep_all_freed_memory()
     precision = "bf16" if torch.cuda.is_available() else "no"
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
+        if arguments.data and not arguments.evaluate:
+            check_writable(arguments.out)
         if arguments.probe:
             if accelerator.is_main_process:
                 probe(arguments)
@@ -74,10 +74,21 @@ def main() -> None:
                 train(accelerator, arguments, data, known)
         if arguments.push and accelerator.is_main_process:
             publish(arguments)
-    except GenreError as error:
+    except (GenreError, OSError) as error:  # an OSError where a disk is full, for one
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
+        if arguments.probe:
+            sys.exit("Stopped.")
         sys.exit("Stopped; downloads, archives and finished epochs are kept. --resume continues after the last epoch.")
+
+
+def check_writable(folder: Path) -> None:
+    """Raise GenreError where a folder, which need not exist yet, cannot be written, rather than after a training."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise GenreError(f"--out {folder} cannot be written: {error.strerror}.") from error
 
 
 def probe(arguments: argparse.Namespace) -> None:
@@ -145,7 +156,8 @@ def command_line() -> str:
     """This command as it can be repeated, with absolute and outer paths, which are private, cut to their last part."""
 
     def public(argument: str) -> str:
-        return Path(argument).name if Path(argument).is_absolute() or argument.startswith("..") else argument
+        option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
+        return option + equals + (Path(value).name if Path(value).is_absolute() or value.startswith("..") else value)
 
     return "python train.py " + shlex.join(map(public, sys.argv[1:]))
 
@@ -174,126 +186,6 @@ def publish(arguments: argparse.Namespace) -> None:
         print("Nothing was uploaded: this was a dry run.")
     elif arguments.space and published.tag:
         print(push_space(arguments.push, arguments.space, published.tag, public=arguments.public))
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    _add_data_options(parser)
-    _add_training_options(parser)
-    _add_evaluation_options(parser)
-    _add_publishing_options(parser)
-    arguments = parser.parse_args()
-    if arguments.backbone and arguments.start_from:
-        parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
-    _choose_probe(parser, arguments)
-    if not arguments.data and not arguments.push:
-        parser.error("give --data to train or to evaluate, or --push to publish")
-    if arguments.shares and len(arguments.shares) != len(arguments.data):
-        parser.error("give as many --shares as folders of --data")
-    return arguments
-
-
-def _choose_probe(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Set --probe for a folder of genre folders where no option says how to train; check what it is given with."""
-    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
-    if len(arguments.data) == 1 and given <= PROBE_OPTIONS - {"start_from"} and holds_genre_folders(arguments.data[0]):
-        arguments.probe = True
-    if not arguments.probe:
-        return
-    if len(arguments.data) != 1:
-        parser.error("--probe needs one folder of --data")
-    if others := sorted(given - PROBE_OPTIONS):
-        parser.error(f"--probe has no use for --{others[0].replace('_', '-')}")
-    arguments.start_from = arguments.start_from or DEFAULT
-
-
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="music or prepared arrays, see above")
-    add("--shares", type=float, nargs="+", metavar="S", help="of each DIR in a batch (by its size and the recipe)")
-    add(
-        "--counts-as",
-        nargs="+",
-        default=[],
-        type=_pair,
-        metavar="A=B",
-        help="genres that count as others, such as Classical=Instrumental",
-    )
-    for split in ("validation", "test"):
-        add(f"--{split}-fraction", type=_fraction, default=0.1, metavar="F", help="of the artists held out (0.1)")
-    add("--augmented-copies", type=int, default=4, metavar="N", help="of each training clip of genre folders (4)")
-    add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
-
-
-def _add_training_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
-    add(
-        "--members",
-        nargs="+",
-        choices=list(RECIPES),
-        help="networks to train and fuse (dense on audio, the other three where there are prepared arrays)",
-    )
-    backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
-    add("--backbone", help=f"any timm image model ({backbones})")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--weights", type=Path, help="ImageNet weights from a file instead of the Hub")
-    start.add_argument(
-        "--from",
-        dest="start_from",
-        metavar="CHECKPOINT",
-        help="fine-tune this checkpoint by the second stage of the recipe; with a new head for other genres",
-    )
-    start.add_argument("--from-scratch", action="store_true", help="random weights, without pre-training")
-    for name, kind, meaning in (
-        ("epochs", int, "in a single stage, in place of the recipe's stages"),
-        ("learning-rate", float, "maximum of the cosine schedule, of the first stage or with --from of the second"),
-        ("runs", int, "of that stage, whose weights are averaged"),
-        ("windows-per-track", int, "random windows of each track in an epoch"),
-        ("batch-size", int, "windows of a step, over all processes"),
-        ("seed", int, "of everything random"),
-    ):
-        add(f"--{name}", type=kind, metavar="N", help=f"{meaning} (default: see genre/training/recipe.py)")
-    add(
-        "--probe",
-        action="store_true",
-        help="a linear probe: fit only new heads, on the features of --from (fma-small), to one folder of genre "
-        "folders; the default there if no option says how to train",
-    )
-    add("--resume", action="store_true", help="continue after the last finished epoch")
-
-
-def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--test", action="store_true", help="also read the test splits, for the finished checkpoint")
-    add("--evaluate", metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
-    add("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
-    add("--predictions", type=Path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
-
-
-def _add_publishing_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group(
-        "publishing", "needs `hf auth login` or HF_TOKEN; without --data, the checkpoint in --out"
-    ).add_argument
-    add("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
-    add("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
-    add("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
-    add("--public", action="store_true", help="make what is created public (private)")
-    add("--dry-run", action="store_true", help="only show what would be uploaded")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    left, equals, right = text.partition("=")
-    if not (left and equals and right):
-        raise argparse.ArgumentTypeError("give it as GENRE=OTHER")
-    return left, right
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 0.5:
-        raise argparse.ArgumentTypeError("must be above 0 and below 0.5")
-    return value
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parse(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
+        if arguments.json or arguments.csv:  # on Windows, a redirected output would have its encoding and line ends
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
     with Stop() as stop:
         try:
             with json_list(sys.stdout) if arguments.json else nullcontext() as append:
@@ -108,10 +110,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _overlap(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError("must be at least 0 and below 1")
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) < 1:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to below 1")
 
 
 def _print_error(message: object) -> None:

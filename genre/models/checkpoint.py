@@ -207,7 +207,7 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
         limits = _read_limits(config)
         music, metrics, card = load_music_detector(folder), read_metrics(folder), _read_card(folder)
         return Checkpoint(config["name"], labels, members, window, track, limits, music, metrics, card)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
 
 
@@ -271,7 +271,7 @@ def _download(repository: str, max_bytes: float) -> Path:
                     f"{HUB_PREFIX}{repository} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched."
                 )
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, TransportError, OSError) as error:
         raise CheckpointError(
             f"{HUB_PREFIX}{repository} could not be downloaded from the Hugging Face Hub: is the name right, is it "
             "public, and is there a network?"

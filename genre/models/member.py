@@ -228,6 +228,6 @@ def load_member(folder: Path) -> Member:
             **config["normalisation"],
             input_size=config["pretrained_cfg"]["input_size"][1:],
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"The model in {folder.name!r} is incomplete or damaged; fetch it again.") from error
     return member.eval()

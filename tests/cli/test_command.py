@@ -112,6 +112,14 @@ def test_file_names_that_the_terminal_cannot_encode_are_printed(tmp_path, exampl
     assert done.stdout.startswith(str(tmp_path / "Bj?rk.mp3"))
 
 
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_json_and_csv_are_utf8_whatever_the_encoding_of_the_terminal(tmp_path, example, form):
+    shutil.copy(example, tmp_path / "naïve 日本.mp3")
+    done = shell(str(tmp_path), form, env={"PYTHONIOENCODING": "cp1252:strict"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(tmp_path / "naïve 日本.mp3") in done.stdout
+
+
 @pytest.mark.parametrize(
     ("form", "number", "status"), [("--json", signal.SIGINT, 130), ("--csv", signal.SIGTERM, 143)], ids=["json", "csv"]
 )

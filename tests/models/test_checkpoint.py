@@ -2,12 +2,14 @@ import json
 import math
 import shutil
 
+import httpx2
 import pytest
 import torch
 
 import genre
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
+from genre.models import checkpoint
 from genre.models.checkpoint import SHIPPED, ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
 
@@ -47,6 +49,19 @@ def test_a_hub_name_that_cannot_be_downloaded_raises(monkeypatch, name):
         genre.load(name)
 
 
+@pytest.mark.parametrize(
+    "error", [httpx2.ProxyError("403 Forbidden"), httpx2.ReadTimeout("")], ids=["proxy", "timeout"]
+)
+def test_a_network_that_fails_raises(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(checkpoint, "_size_on_hub", fail)
+    monkeypatch.setattr(checkpoint, "snapshot_download", fail)
+    with pytest.raises(CheckpointError, match="could not be downloaded from the Hugging Face Hub"):
+        genre.load("hf-hub:user/repo")
+
+
 def test_weights_with_another_hash_are_not_loaded(copy):
     weights = copy / "smooth" / "model.safetensors"
     data = bytearray(weights.read_bytes())
@@ -56,7 +71,10 @@ def test_weights_with_another_hash_are_not_loaded(copy):
         genre.load(copy)
 
 
-@pytest.mark.parametrize("damage", ["no json", "no members", "missing member", "wrong labels", "wrong bias"])
+@pytest.mark.parametrize(
+    "damage",
+    ["no json", "no members", "missing member", "wrong labels", "wrong bias", "list of metrics", "list of a member"],
+)
 def test_a_damaged_checkpoint_raises(copy, damage):
     path = copy / "config.json"
     config = json.loads(path.read_text())
@@ -66,6 +84,12 @@ def test_a_damaged_checkpoint_raises(copy, damage):
         shutil.rmtree(copy / "smooth")
     elif damage == "wrong bias":
         config["bias"] = {"window": [0.0], "track": [0.0]}
+    elif damage == "list of metrics":
+        (copy / "metrics.json").write_text("[]")
+    elif damage == "list of a member":
+        (copy / "smooth" / "config.json").write_text(
+            json.dumps(json.loads((copy / "smooth" / "config.json").read_text()) | {"pretrained_cfg": []})
+        )
     elif damage == "wrong labels":
         config["labels"] = config["labels"][:3]
     path.write_text("{" if damage == "no json" else json.dumps(config))

@@ -22,9 +22,10 @@ SMALL = ["--from-scratch", "--backbone", "test_efficientnet", "--batch-size", "8
 
 
 def run_train(folder, out, *arguments, cwd):
-    """Run the command on one or more folders."""
+    """Run the command on one or more folders, without `--out` where `out` is None."""
     folders = map(str, folder if isinstance(folder, list) else [folder])
-    command = [sys.executable, str(ROOT / "train.py"), "--data", *folders, "--out", str(out), *arguments]
+    output = [] if out is None else ["--out", str(out)]
+    command = [sys.executable, str(ROOT / "train.py"), "--data", *folders, *output, *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -41,7 +42,7 @@ def test_the_command_trains_fuses_evaluates_and_saves(folder, tmp_path):
     assert genre.load(out).labels == ["High", "Low"]
 
     evaluation = ["--evaluate", str(out), "--split", "test", "--predictions", "predicted"]
-    again = run_train(folder, out, *evaluation, cwd=tmp_path)
+    again = run_train(folder, None, *evaluation, cwd=tmp_path)
     printed = re.findall(r"^ +\S+ test .*$", done.stdout, re.MULTILINE)
     assert printed and printed == re.findall(r"^ +\S+ test .*$", again.stdout, re.MULTILINE)
     name = f"{folder.name}-test.csv"
@@ -96,9 +97,16 @@ def test_arrays_and_songs_train_together(folder, tmp_path):
 
 
 def test_a_checkpoint_for_other_genres_is_not_evaluated(folder, tmp_path):
-    done = run_train(folder, "out", "--evaluate", "fma-small", "--members", "sparse", cwd=tmp_path)
+    done = run_train(folder, None, "--evaluate", "fma-small", cwd=tmp_path)
     assert done.returncode == 1
     assert "the data has High, Low" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_training(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run_train(folder, tmp_path / "file" / "out", *SMALL, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be written: Not a directory" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_missing_data_is_reported(tmp_path):
@@ -124,8 +132,10 @@ def genre_folder(tmp_path_factory, fma_clips):
 
 def test_training_on_a_folder_of_songs(genre_folder, tmp_path):
     out = tmp_path / "checkpoint"
-    done = run_train(genre_folder, out, *SMALL, "--epochs", "2", "--augmented-copies", "0", "--test", cwd=tmp_path)
+    options = [*SMALL, "--epochs", "2", "--augmented-copies", "0", "--test", f"--archive={tmp_path}/archives"]
+    done = run_train(genre_folder, out, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert str(tmp_path) not in (out / "metrics.json").read_text() + (out / "README.md").read_text()
     assert "16 training, 2 validation, 2 test" in done.stdout
     classifier = genre.load(out)
     assert classifier.labels == ["Experimental", "Hip-Hop"]

@@ -1,0 +1,172 @@
+"""The options of train.py, and which of them go together."""
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from genre.data.prepare import holds_genre_folders
+from genre.models.checkpoint import DEFAULT
+from genre.training.recipe import RECIPES
+
+TRAINING = {
+    *("members", "backbone", "weights", "start_from", "from_scratch", "epochs", "learning_rate", "runs"),
+    *("windows_per_track", "batch_size", "seed", "resume", "probe", "test"),
+}
+SPLITTING = {"shares", "validation_fraction", "test_fraction", "augmented_copies"}
+PUBLISHING = {"tag", "space", "public", "dry_run"}
+OF_EVALUATION = {"split", "predictions"}
+# With one of these, a folder of genre folders is not learned by a linear probe.
+HOW_TO_TRAIN = (TRAINING | SPLITTING | {"evaluate"}) - {"seed", "resume", "test", "probe"}
+# What a probe has no use for: it has neither epochs nor a test split, and stores no log-mels.
+NOT_OF_PROBE = (HOW_TO_TRAIN - {"start_from"}) | {"seed", "resume", "test", "archive"}
+
+
+def parse_arguments(description: str) -> argparse.Namespace:
+    """Parse the command line of train.py; ends the program where options do not go together."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_data_options(parser)
+    _add_training_options(parser)
+    _add_evaluation_options(parser)
+    _add_publishing_options(parser)
+    arguments = parser.parse_args()
+    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
+    if not arguments.data and not arguments.push:
+        parser.error("give --data to train or to evaluate, or --push to publish")
+    if not arguments.data:
+        _refuse(parser, given - PUBLISHING - {"push", "out"}, "without --data, train.py")
+    if arguments.backbone and arguments.start_from:
+        parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
+    if arguments.shares and len(arguments.shares) != len(arguments.data):
+        parser.error("give as many --shares as folders of --data")
+    if arguments.evaluate:
+        _refuse(parser, given & (TRAINING | {"out", "push"}), "--evaluate neither trains nor publishes: it")
+    else:
+        _refuse(parser, given & OF_EVALUATION, "without --evaluate, train.py")
+    if not arguments.push:
+        _refuse(parser, given & PUBLISHING, "without --push, train.py")
+    _choose_probe(parser, arguments, given)
+    return arguments
+
+
+def _refuse(parser: argparse.ArgumentParser, names: set[str], who: str) -> None:
+    """End the program where one of these options is given."""
+    if names:
+        name = min(names).replace("start_from", "from").replace("_", "-")
+        parser.error(f"{who} has no use for --{name}")
+
+
+def _choose_probe(parser: argparse.ArgumentParser, arguments: argparse.Namespace, given: set[str]) -> None:
+    """Set --probe for a folder of genre folders where no option says how to train; check what it is given with."""
+    if len(arguments.data) == 1 and not given & HOW_TO_TRAIN and holds_genre_folders(arguments.data[0]):
+        arguments.probe = True
+    if not arguments.probe:
+        return
+    if len(arguments.data) != 1:
+        parser.error("--probe needs one folder of --data")
+    who = "--probe" if "probe" in given else "a linear probe, the default for genre folders (see --members and --from),"
+    _refuse(parser, given & NOT_OF_PROBE, who)
+    arguments.start_from = arguments.start_from or DEFAULT
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="music or prepared arrays, see above")
+    share = _number(float, "a number above 0", lambda value: 0 < value < math.inf)
+    add("--shares", type=share, nargs="+", metavar="S", help="of each DIR in a batch (by its size and the recipe)")
+    add(
+        "--counts-as",
+        nargs="+",
+        default=[],
+        type=_pair,
+        metavar="A=B",
+        help="genres that count as others, such as Classical=Instrumental",
+    )
+    fraction = _number(float, "a number above 0 and below 0.5", lambda value: 0 < value < 0.5)
+    for split in ("validation", "test"):
+        add(f"--{split}-fraction", type=fraction, default=0.1, metavar="F", help="of the artists held out (0.1)")
+    copies = _number(int, "a whole number from 0", lambda value: value >= 0)
+    add("--augmented-copies", type=copies, default=4, metavar="N", help="of each training clip of genre folders (4)")
+    add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
+    add(
+        "--members",
+        nargs="+",
+        choices=list(RECIPES),
+        help="networks to train and fuse (dense on audio, the other three where there are prepared arrays)",
+    )
+    backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
+    add("--backbone", help=f"any timm image model ({backbones})")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--weights", type=Path, help="ImageNet weights from a file instead of the Hub")
+    start.add_argument(
+        "--from",
+        dest="start_from",
+        metavar="CHECKPOINT",
+        help="fine-tune this checkpoint by the second stage of the recipe; with a new head for other genres",
+    )
+    start.add_argument("--from-scratch", action="store_true", help="random weights, without pre-training")
+    count = _number(int, "a whole number from 1", lambda value: value >= 1)
+    rate = _number(float, "a number above 0", lambda value: 0 < value < math.inf)
+    seed = _number(int, "a whole number from 0", lambda value: value >= 0)
+    for name, kind, meaning in (
+        ("epochs", count, "in a single stage, in place of the recipe's stages"),
+        ("learning-rate", rate, "maximum of the cosine schedule, of the first stage or with --from of the second"),
+        ("runs", count, "of that stage, whose weights are averaged"),
+        ("windows-per-track", count, "random windows of each track in an epoch"),
+        ("batch-size", count, "windows of a step, over all processes"),
+        ("seed", seed, "of everything random"),
+    ):
+        add(f"--{name}", type=kind, metavar="N", help=f"{meaning} (default: see genre/training/recipe.py)")
+    add(
+        "--probe",
+        action="store_true",
+        help="a linear probe: fit only new heads, on the features of --from (fma-small), to one folder of genre "
+        "folders; the default there if no option says how to train",
+    )
+    add("--resume", action="store_true", help="continue after the last finished epoch")
+
+
+def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--test", action="store_true", help="also read the test splits, for the finished checkpoint")
+    add("--evaluate", metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
+    add("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
+    add("--predictions", type=Path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
+
+
+def _add_publishing_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group(
+        "publishing", "needs `hf auth login` or HF_TOKEN; without --data, the checkpoint in --out"
+    ).add_argument
+    add("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
+    add("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
+    add("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
+    add("--public", action="store_true", help="make what is created public (private)")
+    add("--dry-run", action="store_true", help="only show what would be uploaded")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    left, equals, right = text.partition("=")
+    if not (left and equals and right):
+        raise argparse.ArgumentTypeError("give it as GENRE=OTHER")
+    return left, right
+
+
+def _number(kind: type, wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """An argparse type: numbers of this kind that fit; others are refused as not what is wanted."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan  # fits nothing
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return parse

@@ -1,0 +1,70 @@
+import re
+
+import pytest
+
+from genre.cli.train_options import parse_arguments
+from genre.models.checkpoint import DEFAULT
+
+
+@pytest.fixture
+def parse(tmp_path, monkeypatch):
+    """Parses options in a folder with genre folders, "songs", and prepared arrays, "arrays"."""
+    (tmp_path / "songs" / "Jazz").mkdir(parents=True)
+    (tmp_path / "arrays").mkdir()
+    (tmp_path / "arrays" / "index.csv").touch()
+    monkeypatch.chdir(tmp_path)
+
+    def parse(line):
+        monkeypatch.setattr("sys.argv", ["train.py", *line.split()])
+        return parse_arguments("")
+
+    return parse
+
+
+@pytest.mark.parametrize("options", ["", "--counts-as Jazz=Bebop", "--push user/repo --space user/page --dry-run"])
+def test_genre_folders_are_learned_by_a_probe(parse, options):
+    arguments = parse(f"--data songs --out mine {options}")
+    assert arguments.probe and arguments.start_from == DEFAULT
+
+
+@pytest.mark.parametrize("options", ["--members dense", "--from fma-small", "--epochs 3", "--test-fraction 0.2"])
+def test_an_option_on_how_to_train_trains_a_network(parse, options):
+    assert not parse(f"--data songs {options}").probe
+
+
+def test_arrays_and_multiple_folders_are_not_learned_by_a_probe(parse):
+    assert not parse("--data arrays").probe
+    assert not parse("--data songs arrays").probe
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "give --data to train or to evaluate, or --push to publish"),
+        ("--data songs --resume", "a linear probe, .* has no use for --resume"),
+        ("--data songs --test", "a linear probe, .* has no use for --test"),
+        ("--data songs --probe --seed 3", "--probe has no use for --seed"),
+        ("--data songs arrays --probe", "--probe needs one folder"),
+        ("--data arrays --predictions out", "without --evaluate, train.py has no use for --predictions"),
+        ("--data arrays --split test", "without --evaluate, train.py has no use for --split"),
+        ("--data arrays --dry-run", "without --push, train.py has no use for --dry-run"),
+        ("--data arrays --space user/page", "without --push, train.py has no use for --space"),
+        ("--data arrays --evaluate mine --test", "it has no use for --test"),
+        ("--data arrays --evaluate mine --from fma-small", "it has no use for --from"),
+        ("--data arrays --evaluate mine --push user/repo", "it has no use for --push"),
+        ("--push user/repo --epochs 3", "without --data, train.py has no use for --epochs"),
+        ("--data arrays songs --shares 1", "give as many --shares as folders"),
+        ("--data arrays --shares 0", "'0' is not a number above 0"),
+        ("--data arrays --runs 0", "'0' is not a whole number from 1"),
+        ("--data arrays --epochs 0", "'0' is not a whole number from 1"),
+        ("--data arrays --seed=-1", "'-1' is not a whole number from 0"),
+        ("--data arrays --learning-rate nan", "'nan' is not a number above 0"),
+        ("--data arrays --test-fraction abc", "'abc' is not a number above 0 and below 0.5"),
+        ("--data arrays --counts-as Jazz", "give it as GENRE=OTHER"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_line(parse, capsys, line, message):
+    with pytest.raises(SystemExit) as end:
+        parse(line)
+    assert end.value.code == 2
+    assert re.search(message, capsys.readouterr().err.replace("\n", " "))
