@@ -81,7 +81,10 @@ def build_page(models: Models) -> gr.Blocks:
         snippets.build(page, player, added, latest)
         page.load(open_as_asked, None, [model, intro], **QUIET)
         model.change(None, model, None, js=(STATIC / "address.js").read_text(encoding="utf-8"), **QUIET)
-        model.change(describe, model, [intro, about, card], api_visibility="private", show_progress="hidden")
+        described = model.change(
+            describe, model, [intro, about, card], api_visibility="private", show_progress="hidden"
+        )
+        described.failure(lambda: views.alert(texts.BUSY), None, about, queue=False, **QUIET)
         api.build(models)
     return page.queue(default_concurrency_limit=PARALLEL_JOBS, max_size=MAX_WAITING)
 

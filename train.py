@@ -35,7 +35,7 @@ from genre.data.prepare import Preparation, is_prepared, prepare
 from genre.data.splits import HeldOut
 from genre.errors import GenreError
 from genre.hub.card import write_card
-from genre.hub.publish import push_checkpoint, push_space
+from genre.hub.publish import Published, push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.json_files import write_json
 from genre.malloc import keep_all_freed_memory
@@ -177,15 +177,23 @@ def recipe_for(arguments: argparse.Namespace, name: str, start: Start) -> Recipe
 
 
 def publish(arguments: argparse.Namespace) -> None:
-    options = {"public": arguments.public, "tag": arguments.tag, "dry_run": arguments.dry_run}
-    published = push_checkpoint(arguments.out, arguments.push, **options)
-    print(f"{published.url}, {'public' if arguments.public else 'private'} if new:")
-    for path, size in published.files.items():
-        print(f"  {size:>12,} bytes  {path}")
+    """Upload the checkpoint in --out and, with --space, the page; or print what would be uploaded."""
+    visibility = "public" if arguments.public else "private"
+    options = {"public": arguments.public, "dry_run": arguments.dry_run}
+    if arguments.space:  # a name that is not valid is found before the checkpoint is uploaded
+        push_space(arguments.push, arguments.space, arguments.tag or "", dry_run=True)
+    published = push_checkpoint(arguments.out, arguments.push, tag=arguments.tag, **options)
+    show_upload(published, visibility)
+    if arguments.space:
+        show_upload(push_space(arguments.push, arguments.space, published.tag or "", **options), visibility)
     if arguments.dry_run:
         print("Nothing was uploaded: this was a dry run.")
-    elif arguments.space and published.tag:
-        print(push_space(arguments.push, arguments.space, published.tag, public=arguments.public))
+
+
+def show_upload(published: Published, visibility: str) -> None:
+    print(f"{published.url}, {visibility} if new:")
+    for path, size in published.files.items():
+        print(f"  {size:>12,} bytes  {path}")
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def poor(tmp_path_factory):
 def test_it_runs_without_a_home_or_a_hub(poor, example):
     song = poor.upload(example)
     assert poor.classify(song)["genre"] == "Electronic"
-    assert f"hf-hub:{REPO} could not be downloaded from the Hugging Face Hub" in poor.ask("show", song, REPO, 0)
+    assert f"hf-hub:{REPO} could not be downloaded from the Hugging Face Hub" in poor.ask("show", song, REPO, 0, None)
 
 
 def test_a_full_disk_is_reported_and_the_server_continues(poor, example):

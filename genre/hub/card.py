@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from genre.data.prepare import SOURCE_NAMES
 from genre.json_files import read_json, write_json
 from genre.models.checkpoint import LEVELS
 from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_split, read_metrics
@@ -13,8 +14,8 @@ USE = (
 )
 LIMITS = (
     "Each track has a single label, which is often debatable. The set of genres is closed: a prediction is the nearest "
-    "genre of the list, also for music of a genre that is not on it. Intros, speech and silence were not part of the "
-    "training data. The output is a probability, not a fact."
+    "genre of the list, also for music of a genre that is not on it. Speech and silence were not part of the training "
+    "data. The output is a probability, not a fact."
 )
 FMA_DATA = (
     "FMA-small (Defferrard et al., ISMIR 2017): 30 s clips from the middle of tracks of the Free Music Archive, "
@@ -100,9 +101,11 @@ def _plain(text: str) -> str:
 
 
 def _data(sources: dict) -> str:
-    fma = any(name.lower().startswith("fma") for name in sources)
-    others = [name for name in sources if not name.lower().startswith("fma")]
-    return "\n\n".join(([FMA_DATA] if fma else []) + ([f"{', '.join(others)}: {OTHER_DATA}"] if others else []))
+    others = [name for name in sources if name != SOURCE_NAMES["fma_small"]]
+    paragraphs = [FMA_DATA] if len(others) < len(sources) else []
+    if others:
+        paragraphs.append(f"{', '.join(others)}: {OTHER_DATA}")
+    return "\n\n".join(paragraphs)
 
 
 def _results(metrics: dict) -> str:

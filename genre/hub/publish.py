@@ -46,7 +46,6 @@ SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
 CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # environment variable with the checkpoint that the app loads
 CONFUSION_PNG = "confusion.png"
 TIMEOUT = 20  # seconds for the first response of the Hub
-
 CELL, GAP, FONT_SIZE = 44, 8, 15  # of the confusion matrix image, in pixels
 DARKEST = (8, 48, 107)  # white to dark blue: a single hue is safe for colour-blind people
 
@@ -91,9 +90,8 @@ def push_checkpoint(
     except CheckpointError as error:
         raise PublishError(f"{folder} is not a complete checkpoint, so it was not uploaded.") from error
     files = _checkpoint_files(folder, checkpoint, repo)
-    sizes = {path: len(one) if isinstance(one, bytes) else one.stat().st_size for path, one in files.items()}
     if dry_run:
-        return Published(repo, f"{constants.ENDPOINT}/{repo}", sizes, tag)
+        return Published(repo, f"{constants.ENDPOINT}/{repo}", _sizes(files), tag)
     with _hub(repo) as api:
         earlier = _earlier_config(api, repo)
         if earlier and earlier.get("labels") != checkpoint.labels:
@@ -103,10 +101,10 @@ def push_checkpoint(
         ours = {"metrics.json", MUSIC_FILE, CONFUSION_PNG, *(member["folder"] for member in earlier.get("members", []))}
         commit = _commit(api, repo, "model", files, ours, f"{checkpoint.name} {tag}")
         api.create_tag(repo, tag=tag, revision=commit.oid)
-    return Published(repo, f"{url}/tree/{tag}", sizes, tag, commit.oid)
+    return Published(repo, f"{url}/tree/{tag}", _sizes(files), tag, commit.oid)
 
 
-def push_space(repo: str, space: str, revision: str, *, public: bool = False) -> str:
+def push_space(repo: str, space: str, revision: str, *, public: bool = False, dry_run: bool = False) -> Published:
     """Create or update a Gradio Space that runs the page on a published checkpoint.
 
     No token is copied: for a private checkpoint the Space needs a secret HF_TOKEN with read access to it.
@@ -116,15 +114,16 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False) ->
         space: Space "user/name"; the visibility of an existing one is not changed.
         revision: tag or commit of the model, to which the Space is pinned.
         public: whether a new Space is public.
-
-    Returns:
-        the URL of the Space.
+        dry_run: only return what would be uploaded, without using the network.
 
     Raises:
         PublishError: there is no such checkpoint, or the Space cannot be written.
     """
     _check_name(repo)
     _check_name(space)
+    files = _space_files(repo, revision)
+    if dry_run:
+        return Published(space, f"{constants.ENDPOINT}/spaces/{space}", _sizes(files))
     with _hub(space) as api:
         try:
             api.model_info(repo, revision=revision, timeout=TIMEOUT)
@@ -133,9 +132,12 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False) ->
         url = api.create_repo(space, repo_type="space", space_sdk="gradio", private=not public, exist_ok=True)
         # Before the files: each of the two restarts the Space, which should not start with another checkpoint.
         api.add_space_variable(space, CHECKPOINT_VARIABLE, f"{HUB_PREFIX}{repo}@{revision}")
-        files = _space_files(repo, revision)
-        _commit(api, space, "space", files, {"genre", "examples"}, f"The page, on {repo}@{revision}")
-    return str(url)
+        commit = _commit(api, space, "space", files, {"genre", "examples"}, f"The page, on {repo}@{revision}")
+    return Published(space, str(url), _sizes(files), revision=commit.oid)
+
+
+def _sizes(files: dict[str, Path | bytes]) -> dict[str, int]:
+    return {path: len(one) if isinstance(one, bytes) else one.stat().st_size for path, one in files.items()}
 
 
 def card_metadata(checkpoint: Checkpoint) -> ModelCardData:

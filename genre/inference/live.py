@@ -22,7 +22,8 @@ class LiveResult:
     Attributes:
         seconds: recorded so far.
         level: of the last `LEVEL_SECONDS`, in dBFS.
-        prediction: for the last `BUFFER_SECONDS`; None until they fill a window, and while all of them are too quiet.
+        prediction: for the last `BUFFER_SECONDS`; None until they fill a window, or the buffer,
+            and while all of them are too quiet.
     """
 
     seconds: float
@@ -66,7 +67,8 @@ class LiveClassifier:
         """Classify the buffer."""
         buffer, rate = self._buffer, self.classifier.sample_rate
         prediction = None
-        if len(buffer) >= self.classifier.window_seconds * rate and level(buffer) >= TOO_QUIET:
+        needed = min(self.classifier.window_seconds, BUFFER_SECONDS)  # the window of *whole* is longer than the buffer
+        if len(buffer) >= needed * rate and level(buffer) >= TOO_QUIET:
             ((prediction, _),) = self.classifier.classify_pieces([buffer])
         return LiveResult(self._samples / self.rate, level(buffer[-round(LEVEL_SECONDS * rate) :]), prediction)
 

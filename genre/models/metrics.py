@@ -1,6 +1,7 @@
 """metrics.json: how a checkpoint was trained, and its evaluation.
 
-training    command, start, genres, sources {name: {share, training, validation, test}}, members {name: recipe};
+training    command, start, genres, sources {name: {share, training, validation, test}}, members {name: recipe},
+            batch_shares {name of a member: share of each source};
             of a linear probe also probe {folds, songs {genre: number}, caveats}
 validation  figures of `genre.training.evaluate` by source; of a linear probe by cross-validation
 test        the same, where the test splits were read

@@ -8,7 +8,6 @@ from genre.inference.embed import Embedding
 
 FOLDS = 10
 MAX_GENRE_LENGTH = 40  # characters
-COLLECTIVE = {"various artists", "various", "va", "unknown artist", "unknown"}  # tags that name no artist
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def group_songs(songs: list[Song]) -> tuple[list[str], list[str]]:
 
     A genre by a single artist could not be learned without them, so its songs are grouped by file.
     """
-    artists = [song.artist if song.artist not in COLLECTIVE else "" for song in songs]
+    artists = [song.artist for song in songs]
     known: dict[str, set[str]] = defaultdict(set)
     for song, artist in zip(songs, artists, strict=True):
         known[song.genre].add(artist or song.embedding.digest)

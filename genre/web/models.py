@@ -4,7 +4,7 @@ import re
 import secrets
 import threading
 import weakref
-from functools import lru_cache
+from collections import OrderedDict
 
 import genre
 from genre.errors import CheckpointError
@@ -31,8 +31,8 @@ class Models:
     def __init__(self, first: str | None = None):
         self.first = first or DEFAULT
         self._start = _load(self.first)
-        self._lock = threading.Lock()
-        self._load = lru_cache(CACHED)(_load)
+        self._loading, self._lock = threading.Lock(), threading.Lock()  # the latter of the cache, held for an instant
+        self._cache: OrderedDict[str, Classifier] = OrderedDict()
         self._taught: weakref.WeakValueDictionary[str, Classifier] = weakref.WeakValueDictionary()
 
     @property
@@ -53,8 +53,24 @@ class Models:
             if taught := self._taught.get(name):
                 return taught
             raise CheckpointError(texts.TAUGHT_MODEL_GONE)
+        source = self.source(name)
+        if cached := self._cached(source):
+            return cached
+        with self._loading:  # one at a time, as it may be a download
+            return self._cached(source) or self._add(source, _load(source))
+
+    def _cached(self, source: str) -> Classifier | None:
         with self._lock:
-            return self._load(self.source(name))
+            if source in self._cache:
+                self._cache.move_to_end(source)
+            return self._cache.get(source)
+
+    def _add(self, source: str, classifier: Classifier) -> Classifier:
+        with self._lock:
+            self._cache[source] = classifier
+            if len(self._cache) > CACHED:
+                self._cache.popitem(last=False)
+            return classifier
 
     def source(self, name: str) -> str:
         """The name by which `load_checkpoint` finds the model of a name, other than one that was taught.

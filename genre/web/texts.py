@@ -15,8 +15,7 @@ NOT_MUSIC = "This does not sound like music"
 NOT_MUSIC_MORE = "It is more like speech, noise or plain tones. As music it would be nearest to:"
 STILL_CLASSIFYING = ", still classifying …"
 COMPLETE = "."
-LIMIT_REACHED = "; longer files are classified up to there."
-OUT_OF_TIME = "; there was no time for the rest, since the server is busy."
+OUT_OF_TIME = "There was no time for the rest of this recording, since the server is busy."
 FOLDER_ON_SONG = "This is a folder. Drop it on the tab “Several songs”, or one of its files here."
 NOT_SENT = "This file was not sent here."
 NO_ROOM = "The server has no room for this file just now; please try again in a few minutes."
@@ -27,7 +26,7 @@ OVERLAP = "Overlap of windows"
 OVERLAP_OF = "How much of a window the next one overlaps"
 OVERLAP_MORE = "Windows that overlap show changes in finer steps; there are two or four times as many to classify."
 OVERLAPS = {"None": 0.0, "A half": 0.5, "Three quarters": 0.75}
-CARD = "Model card: how it was trained, what it scores, what it cannot know"
+CARD = "Model: choose another one; how this one was trained, what it scores, what it cannot know"
 MODEL = "Model"
 MODEL_MORE = "One that is here, or user/repo from the Hugging Face Hub"
 NO_SUCH_MODEL = "There is no model of that name here; a model on the Hugging Face Hub is named user/repo."
@@ -39,8 +38,8 @@ WHY_ALT = "Spectrogram of the window; the parts that raised the score of the gen
 WHY_METHOD = "Orange: parts of the spectrogram that raised the score of the genre (integrated gradients)."
 PRIVACY = "Recordings are used for your own predictions and models only and deleted within the hour."
 GENRES_OVERLAP = "Genres overlap: more than one may fit a song."
-OTHER_GENRES = ["jazz", "reggae", "classical", "blues", "country", "metal", "gospel", "flamenco"]  # see `_others`
-OTHER_GENRES_NAMED = 3
+FMA_GENRES = {"Electronic", "Experimental", "Folk", "Hip-Hop", "Instrumental", "International", "Pop", "Rock"}
+NOT_FMA_GENRES = ["jazz", "reggae", "classical"]  # examples of music that is none of them
 NAME_SHOWN = 80  # characters of a name that a visitor gives
 
 
@@ -71,9 +70,12 @@ def cannot_know(labels: list[str]) -> str:
 
 
 def _others(labels: list[str]) -> list[str]:
-    """The first of `OTHER_GENRES` that no label contains."""
-    known = " ".join(labels).lower()
-    return [genre for genre in OTHER_GENRES if genre not in known][:OTHER_GENRES_NAMED]
+    """Examples of music that is none of the labels; empty where these may be any genres."""
+    return NOT_FMA_GENRES if FMA_GENRES.issuperset(labels) else []
+
+
+def limit_reached(seconds: int) -> str:
+    return f"At most {seconds / 60:g} minutes of a recording are classified."
 
 
 def no_model(name: str, first: str) -> str:

@@ -18,14 +18,21 @@ def read(
 ) -> Iterator[np.ndarray]:
     """As `genre.audio.decode.stream`, but at most `MAX_SECONDS`, and ends `JOB_SECONDS` after its start.
 
+    A note tells of either end.
+
     Raises:
         AudioError: also if the path is outside the folder of uploads, since an API call may contain any path.
     """
     if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
         raise AudioError(texts.NOT_SENT)
-    deadline = time.monotonic() + JOB_SECONDS
+    notes = [] if notes is None else notes
+    deadline, samples = time.monotonic() + JOB_SECONDS, 0
     limit = min(seconds or MAX_SECONDS, MAX_SECONDS)
     for piece in worker.stream(path, rate, start=start, seconds=limit, notes=notes):
-        yield piece
-        if time.monotonic() > deadline:
+        if samples and time.monotonic() > deadline:
+            notes.append(texts.OUT_OF_TIME)
             return
+        samples += len(piece)
+        yield piece
+    if samples >= MAX_SECONDS * rate:
+        notes.append(texts.limit_reached(MAX_SECONDS))

@@ -263,7 +263,7 @@ def test_an_incomplete_checkpoint_is_not_uploaded(hub, checkpoint, tmp_path):
 @pytest.mark.parametrize("public", [False, True])
 def test_a_space_has_the_page_and_the_revision_of_the_model(hub, checkpoint, public):
     push_checkpoint(checkpoint, REPO)
-    assert push_space(REPO, SPACE, "v1", public=public) == f"{hub.url}/spaces/{SPACE}"
+    assert push_space(REPO, SPACE, "v1", public=public).url == f"{hub.url}/spaces/{SPACE}"
     space = hub.repo(SPACE, "spaces")
     files = space.files()
     assert space.variables == {"GENRE_CHECKPOINT": f"hf-hub:{REPO}@v1"}
@@ -320,6 +320,9 @@ def test_the_command_publishes_model_and_page(hub, checkpoint, tmp_path):
     push = ["--out", str(checkpoint), "--push", REPO, "--space", SPACE]
     planned = run_train(hub, tmp_path, *push, "--dry-run")
     assert "Nothing was uploaded" in planned.stdout and not hub.repos
+    assert "bytes  app.py" in planned.stdout and "bytes  dense/config.json" in planned.stdout
+    wrong = run_train(hub, tmp_path, "--out", str(checkpoint), "--push", REPO, "--space", "not a name")
+    assert wrong.returncode == 1 and "'not a name' is not a valid repository name" in wrong.stderr and not hub.repos
 
     done = run_train(hub, tmp_path, *push)
     assert done.returncode == 0, done.stderr

@@ -3,12 +3,14 @@
 import gc
 import re
 import sys
+import threading
 
 import pytest
 import torch
 
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.embed import Embedding
+from genre.web import models as models_module
 from genre.web import texts as page_texts
 from genre.web import views as page_views
 from genre.web.models import TAUGHT_PREFIX, Models
@@ -32,6 +34,36 @@ def lesson_of(**songs):
     for genre, names in songs.items():
         lesson.add(files(*names), genre)
     return lesson
+
+
+def test_a_download_does_not_hold_up_those_who_use_a_loaded_model(monkeypatch):
+    models = Models()
+    begun, end, slow = threading.Event(), threading.Event(), []
+
+    def load(name):
+        if name.endswith("slow"):
+            begun.set()
+            end.wait(60)
+        return name
+
+    monkeypatch.setattr(models_module, "_load", load)
+    assert models.get("user/quick") == "hf-hub:user/quick"
+    download = threading.Thread(target=lambda: slow.append(models.get("user/slow")))
+    download.start()
+    begun.wait(60)
+    assert models.get("user/quick") == "hf-hub:user/quick"
+    assert not slow
+    end.set()
+    download.join(60)
+    assert slow == ["hf-hub:user/slow"]
+
+
+def test_the_models_that_were_used_last_are_kept(monkeypatch):
+    models, loaded = Models(), []
+    monkeypatch.setattr(models_module, "_load", lambda name: loaded.append(name) or name)
+    for name in ("a", "b", "c", "a", "d", "a", "b"):
+        models.get(f"user/{name}")
+    assert [name[-1] for name in loaded] == ["a", "b", "c", "d", "b"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def test_a_file_that_is_too_large_is_refused(visitor, strict, tmp_path):
 def test_a_long_recording_is_classified_up_to_the_limit(visitor, example):
     song = visitor.upload(example)
     assert visitor.classify(song)["seconds"] == 6
-    assert f"Classified 0:06 in 2 windows{texts.LIMIT_REACHED}" in visitor.ask("show", song, None, 0)
+    assert visitor.classify(song)["notes"] == [texts.limit_reached(6)]
+    assert texts.limit_reached(6) in visitor.ask("show", song, None, 0, None)
 
 
 def test_too_many_songs_are_refused(visitor, strict, example):
@@ -75,13 +76,14 @@ def test_a_full_queue_answers_503(visitor, example):
 
 def test_a_job_that_takes_too_long_returns_the_prediction_so_far(monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    for module in (upload_reader, result):
-        monkeypatch.setattr(module, "JOB_SECONDS", 0)
+    monkeypatch.setattr(upload_reader, "JOB_SECONDS", 0)
     path = write_audio(tmp_path / "long.wav", [music(60)], "pcm_s16le")
     classifier = Models().get(None)
-    assert classifier.classify(path).seconds == pytest.approx(10, abs=0.1)  # the first piece
+    prediction = classifier.classify(path)
+    assert prediction.seconds == pytest.approx(10, abs=0.1)  # the first piece
+    assert prediction.notes == [texts.OUT_OF_TIME]
     *_, last = result.stream_results(classifier, str(path))
-    assert f"Classified 0:10 in 4 windows{texts.OUT_OF_TIME}" in last.card
+    assert "Classified 0:10 in 4 windows." in last.card and texts.OUT_OF_TIME in last.card
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,10 @@ def test_only_rows_with_a_result_open(row):
 
 def test_rows_show_their_state_and_escape_everything():
     batch = batch_of("<b>x.mp3", 'a"onclick="x.mp3', "<i>c.mp3", "d.mp3")
-    batch.songs[0].result = prediction(0.1)
+    batch.labels, batch.songs[0].result = LABELS, prediction(0.1)
     batch.songs[1].result = AudioError("<u>broken</u>")
     batch.current = batch.songs[2]
-    page = table.rows(batch, LABELS) + table.status(batch) + table.opened("<b>x.mp3", "") + views.alert_box("<u>")
+    page = table.rows(batch) + table.status(batch) + table.opened("<b>x.mp3", "") + views.alert_box("<u>")
     assert not re.search(r"<(b>x|i>c|i>Rock|u>)", page)
     assert 'a"onclick' not in page
     assert "&lt;i&gt;Rock&lt;/i&gt;" in page and "&lt;u&gt;broken&lt;/u&gt;" in page
@@ -110,5 +110,5 @@ def test_rows_show_their_state_and_escape_everything():
 )
 def test_a_row_names_the_same_genres_as_the_prediction_card(result, named):
     batch = batch_of("a.mp3")
-    batch.songs[0].result = result
-    assert named in table.rows(batch, LABELS)
+    batch.labels, batch.songs[0].result = LABELS, result
+    assert named in table.rows(batch)

@@ -100,28 +100,40 @@ def test_the_functions_of_the_page_take_no_path(visitor, marked):
     path = str(ROOT / "examples" / "arpeggio.mp3")
     song = file(path) if marked else {"path": path}
     why = visitor.ask("why", song, None, 0, event={"genre": "Electronic", "start": 0})
-    for answer in (visitor.ask("show", song, None, 0), visitor.ask("add", [song], None, None), why):
+    for answer in (visitor.ask("show", song, None, 0, None), visitor.ask("add", [song], None, None), why):
         assert '"success":false' in answer
         assert "Traceback" not in answer and str(ROOT) not in answer
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc", str(SHIPPED / "fma-small"), "hf-hub:../x", "a/../b"])
 def test_a_model_name_is_not_used_as_a_path(visitor, upload, name):
-    answer = visitor.ask("show", file(upload), name, 0)
+    answer = visitor.ask("show", file(upload), name, 0, None)
     assert '"success":true' in answer and texts.NO_RESULT in answer
     assert "Traceback" not in answer and str(ROOT) not in answer
 
 
 @pytest.mark.parametrize("overlap", [None, 0.999999, 1, -1, "0.5", "a", [], {}, 1e308])
 def test_an_overlap_that_is_not_a_choice_is_refused(visitor, upload, overlap):
-    answer = visitor.ask("show", file(upload), None, overlap)
+    answer = visitor.ask("show", file(upload), None, overlap, None)
     assert '"success":false' in answer or "Classified 0:15 in 5 windows" in answer
     assert "Traceback" not in answer and str(ROOT) not in answer
 
 
+def test_a_job_for_a_song_that_was_replaced_ends(server, example):
+    visitor = Visitor(server)
+    old, new = visitor.upload(example), visitor.upload(ROOT / "examples" / "drum_loop.mp3")
+    visitor.ask("ask", new, None, 0, None)
+    assert "Nearest of 8 genres" not in visitor.ask("show", old, None, 0, None)
+    assert "Nearest of 8 genres" in visitor.ask("show", new, None, 0, None)
+
+
 @pytest.mark.parametrize("song", [None, 5, "song.mp3", [], {}, {"path": None}, {"path": 5}, {"path": "a\0b"}])
 def test_invalid_values_get_no_stack_trace(visitor, server, song):
-    for answer in (visitor.classify(song), visitor.ask("show", song, None, 0), visitor.ask("classify_batch", song)):
+    for answer in (
+        visitor.classify(song),
+        visitor.ask("show", song, None, 0, None),
+        visitor.ask("classify_batch", song),
+    ):
         assert "Traceback" not in str(answer) and str(ROOT) not in str(answer)
     answer = visitor.http.post("/call/classify", content=b"{")
     assert answer.status_code == 422 and str(ROOT) not in answer.text

@@ -31,9 +31,11 @@ def strict(tmp_path_factory):
 
 
 def drop_songs(visitor, collection):
+    """Returns the last answer."""
     for name in NAMES:
         songs = [visitor.upload(path) for path in sorted((collection / name).glob("*.flac"))]
-        visitor.ask("add_1", songs, name, None)
+        answer = visitor.ask("add_1", songs, name, None)
+    return answer
 
 
 def test_a_later_visitor_takes_the_place_of_an_earlier_one(strict, collection, example):
@@ -44,12 +46,32 @@ def test_a_later_visitor_takes_the_place_of_an_earlier_one(strict, collection, e
     start = answer.index(TAUGHT_PREFIX)
     name = answer[start : start + len(TAUGHT_PREFIX) + 32]
     song = first.upload(example)
-    assert "Buzz" in first.ask("show", song, name, 0)
+    assert "Buzz" in first.ask("show", song, name, 0, None)
 
     drop_songs(second, collection)  # there is room for one
-    assert page_texts.TAUGHT_MODEL_GONE in first.ask("show", song, name, 0)
+    assert page_texts.TAUGHT_MODEL_GONE in first.ask("show", song, name, 0, None)
     assert texts.FORGOTTEN in first.ask("learn_songs", None, None)
     assert "8 of 8 songs right" in second.ask("learn_songs", None, None)
+
+    assert texts.FORGOTTEN in drop_songs(first, collection)
+    assert "8 of 8 songs right" in first.ask("learn_songs", None, name)  # although its menu names a model that is gone
+
+
+def test_a_batch_outlives_the_model_that_was_taught(strict, collection, example):
+    first, second = Visitor(strict), Visitor(strict)
+    drop_songs(first, collection)
+    answer = first.ask("learn_songs", None, None)
+    name = answer[answer.index(TAUGHT_PREFIX) :][: len(TAUGHT_PREFIX) + 32]
+    first.ask("add", [first.upload(example)], None, name)
+    assert "1 song classified" in first.ask("classify_songs", None)
+    drop_songs(second, collection)
+
+    first.ask("choose", None, event={"row": 0})
+    assert "Nearest of 2 genres" in first.ask("open_chosen", None)
+    assert "error" not in (added := first.ask("add", [first.upload(example)], None, name)) and "Waiting" in added
+    assert page_texts.TAUGHT_MODEL_GONE in first.ask("classify_songs", None)
+    again = first.ask("add", [first.upload(example)], None, name)  # the song before waits no longer
+    assert again.count(page_texts.WAITING) == 1
 
 
 def test_nothing_is_left_of_a_visitor_who_leaves_half_way():

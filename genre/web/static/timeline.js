@@ -1,8 +1,10 @@
 // Behaviour of the timeline: plays the recording, moves the cursor over the plots and shows the prediction of the window
 // under it. A click on a plot plays from there and requests the explanation of that window. Arrow keys go from window to
-// window, space plays, enter explains. A window is drawn from data-from on, where it begins to be the closest one; where
+// window, Page up and Page down by ten, Home and End to the first and the last; space plays, enter explains. A window is drawn from data-from on, where it begins to be the closest one; where
 // windows overlap, that is after its start. `element` is the component's root; its content is replaced with every
 // prediction, so the event listeners are attached to the root.
+
+const PAGE = 10; // windows that the keys Page up and Page down move by
 
 const find = (selector) => element.querySelector(selector);
 
@@ -48,7 +50,7 @@ function toggle() {
   else audio.pause();
 }
 
-// Moves to a window before (by < 0) or after the current one.
+// Moves by a number of windows, backwards if it is negative, as far as there are any.
 function step(by) {
   const windows = [...element.querySelectorAll(".window")];
   const at = windows.indexOf(element.querySelector(".window.current"));
@@ -57,9 +59,9 @@ function step(by) {
   show(Number(next.dataset.from));
 }
 
-function unplayable() {
+function unplayable(error) {
   const now = find(".now");
-  if (now) now.textContent = props.unplayable;
+  if (now && error.name !== "AbortError") now.textContent = props.unplayable;
 }
 
 function follow() {
@@ -85,7 +87,13 @@ element.addEventListener("keydown", (event) => {
   if (!event.target.closest(".roll")) return;
   const keys = {
     ArrowLeft: () => step(-1),
+    ArrowDown: () => step(-1),
     ArrowRight: () => step(1),
+    ArrowUp: () => step(1),
+    PageDown: () => step(-PAGE),
+    PageUp: () => step(PAGE),
+    Home: () => step(-Infinity),
+    End: () => step(Infinity),
     Enter: () => explain(element.querySelector(".window.current")),
     " ": toggle,
   };
@@ -94,13 +102,15 @@ element.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
+// Shows whether the recording is played, also after the content has been replaced.
+function update() {
+  const playing = find("audio")?.paused === false;
+  find(".timeline")?.classList.toggle("playing", playing);
+  find(".play")?.setAttribute("aria-label", playing ? "Pause" : "Play");
+  if (playing) follow();
+}
+
+watch("value", update);
 // Media events do not bubble; the capture phase reaches the root.
-const playing = (state) => () => {
-  find(".timeline")?.classList.toggle("playing", state);
-  find(".play")?.setAttribute("aria-label", state ? "Pause" : "Play");
-  if (state) follow();
-};
-element.addEventListener("play", playing(true), true);
-element.addEventListener("pause", playing(false), true);
-element.addEventListener("ended", playing(false), true);
+for (const event of ["play", "pause", "ended"]) element.addEventListener(event, update, true);
 element.addEventListener("seeked", () => show(find("audio").currentTime), true);

@@ -15,7 +15,7 @@ from genre.web.limits import MAX_SECONDS, MAX_SONGS
 from genre.web.models import Models
 from genre.web.tabs import downloads, drop, table
 from genre.web.tabs.queue import Batch, Song
-from genre.web.tabs.result import ending, stream_results, timeline_and_why
+from genre.web.tabs.result import stream_results, timeline_and_why
 
 
 def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
@@ -32,10 +32,9 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
 
     def show(batch: Batch) -> dict:
         working, some = batch.working, bool(batch.songs)
-        labels = models.get(batch.model).labels if batch.done else []  # a model that does not load has no results
         return {
             status: table.status(batch),
-            rows: table.rows(batch, labels),
+            rows: table.rows(batch),
             stop: gr.Button(visible=working),
             results: gr.Row(visible=some),
             detail: gr.Column(visible=some),
@@ -55,10 +54,11 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             yield show(batch)
             if batch.done and not batch.working:  # else another job is still classifying
                 with suppress(OSError):  # the disk is full; the results are complete all the same
-                    files = downloads.of_batch(batch.songs, models.get(batch.model).labels)
+                    files = downloads.of_batch(batch.songs, batch.labels)
                     yield show(batch) | downloads.enabled(buttons, files)  # all of it: a browser may skip an update
         except genre.GenreError as error:
-            yield {status: views.alert_box(str(error)), stop: gr.Button(visible=False)}
+            batch.stop()
+            yield show(batch) | {status: views.alert_box(str(error))}
 
     def choose(batch: Batch | None, click: gr.EventData) -> None:
         if song := batch and batch.at(click.row):
@@ -69,7 +69,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             yield {prediction: gr.skip()}
             return
         song = batch.opened
-        yield {path: song.path, used: batch.model, prediction: _card(models, song, batch.model), timeline: "", why: ""}
+        yield {path: song.path, used: batch.model, prediction: _card(song, batch.labels), timeline: "", why: ""}
         if isinstance(song.result, AudioError):
             return
         if not Path(song.path).exists():
@@ -89,11 +89,12 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         if batch is None:
             return {state: None}
         batch.start_over(name)
-        return {status: table.status(batch), stop: gr.Button(visible=batch.working)}
+        closed = {prediction: table.PICK, timeline: "", why: ""}
+        return {status: table.status(batch), stop: gr.Button(visible=batch.working)} | closed
 
-    def give_up(batch: Batch) -> dict:
+    def give_up(batch: Batch | None) -> dict:
         """For a full queue: remove the songs that wait, unless another job is classifying them."""
-        if batch.current:
+        if batch is None or batch.current:
             return {stop: gr.skip()}
         batch.stop()
         return show(batch) | {status: views.alert_box(texts.BUSY)}
@@ -129,7 +130,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     added = uploads.upload(
         add, [uploads, state, model], [uploads, state, latest, *shown], trigger_mode="multiple", queue=False, **QUIET
     )
-    changed = model.change(again, [state, model], [state, *shown], queue=False, **QUIET)
+    changed = model.change(again, [state, model], [state, *shown, prediction, timeline, why], queue=False, **QUIET)
     for event in (added, changed):
         classified = event.then(
             classify_songs,
@@ -160,6 +161,7 @@ def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterato
         address: of the page, for the picture.
     """
     name, classifier = batch.model, models.get(batch.model)
+    batch.labels = classifier.labels
     result: genre.Prediction | AudioError | None = None
     spectrogram = Spectrogram(classifier.sample_rate)
     try:
@@ -177,12 +179,11 @@ def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterato
         song.result = result
 
 
-def _card(models: Models, song: Song, model: str) -> str:
+def _card(song: Song, labels: list[str]) -> str:
     if song.result is None:  # another model has been selected meanwhile
         return table.PICK
     if isinstance(song.result, AudioError):
         card = views.error(str(song.result))
     else:
-        coverage = views.coverage(song.result) + ending(song.result)
-        card = views.prediction_card(song.result, models.get(model).labels, coverage)
+        card = views.prediction_card(song.result, labels, views.coverage(song.result) + texts.COMPLETE)
     return table.opened(song.name, card)

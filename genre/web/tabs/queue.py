@@ -32,6 +32,7 @@ class Batch:
 
     Attributes:
         model: name of the model that classifies them.
+        labels: of that model, once it has been loaded.
         songs: those with a result, then those that wait.
         current: the song that is being classified.
         opened: the song that is shown in full.
@@ -41,6 +42,7 @@ class Batch:
 
     def __init__(self, model: str):
         self.model = model
+        self.labels: list[str] = []
         self.songs: list[Song] = []
         self.current: Song | None = None
         self.opened: Song | None = None
@@ -78,7 +80,7 @@ class Batch:
     def start_over(self, model: str) -> None:
         """Discard all results and set another model."""
         with self._lock:
-            self.model = model
+            self.model, self.labels, self.opened = model, [], None
             for song in self.songs:
                 song.result = None
 

@@ -12,7 +12,6 @@ from genre.features.image import Spectrogram
 from genre.inference.classify import Classifier
 from genre.inference.explain import explain
 from genre.web import QUIET, STATIC, texts, views
-from genre.web.limits import JOB_SECONDS, MAX_SECONDS
 from genre.web.models import Models
 
 UPDATE_SECONDS = 0.7  # between two updates of the page while a long file is decoded
@@ -70,21 +69,14 @@ def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> I
         AudioError: the file cannot be decoded, or it is silent.
     """
     spectrogram = Spectrogram(classifier.sample_rate)
-    started, due, prediction = time.monotonic(), 0.0, None
+    due, prediction = 0.0, None
     for prediction in classifier.stream(path, overlap=overlap, on_clip=spectrogram.add):
         if time.monotonic() > due:
             yield _render(classifier, prediction, spectrogram, path, texts.STILL_CLASSIFYING, "group")
             rarer = max(1.0, len(prediction.windows) / UPDATE_WINDOWS)
             due = time.monotonic() + UPDATE_SECONDS * rarer
-    out_of_time = time.monotonic() - started > JOB_SECONDS
     if prediction:  # always, since a silent recording raises
-        end = texts.OUT_OF_TIME if out_of_time else ending(prediction)
-        yield _render(classifier, prediction, spectrogram, path, end, "status")
-
-
-def ending(prediction: genre.Prediction) -> str:
-    """End of the sentence that `views.coverage` begins."""
-    return texts.LIMIT_REACHED if prediction.seconds >= MAX_SECONDS else texts.COMPLETE
+        yield _render(classifier, prediction, spectrogram, path, texts.COMPLETE, "status")
 
 
 def _render(

@@ -23,11 +23,15 @@ EXAMPLES_FOLDER = SHIPPED.parent / "examples"
 def build(models: Models, model: gr.Dropdown) -> gr.Audio:
     """Lay out and wire the tab; returns the audio component, to which other tabs may send a recording."""
 
+    def ask(path: str | None, name: str, overlap: float, latest: list) -> dict:
+        """The card while the job is in the queue; ends a job for another song, model or overlap."""
+        latest[:] = [path, name, overlap]
+        return waiting(path)
+
     def waiting(path: str | None) -> dict:
-        """The card while the job is in the queue."""
         return {prediction: views.CLASSIFYING if path else views.EMPTY} | downloads.disabled(buttons)
 
-    def show(path: str | None, name: str, overlap: float, request: gr.Request) -> Iterator[dict]:
+    def show(path: str | None, name: str, overlap: float, latest: list, request: gr.Request) -> Iterator[dict]:
         """Prediction card, timeline, an empty explanation, and the downloads at the end."""
         labels = []
         try:
@@ -37,6 +41,8 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
             if not path:
                 return
             for result in stream_results(classifier, path, overlap):
+                if latest and latest != [path, name, overlap]:  # the visitor has asked for another one meanwhile
+                    return
                 shown = {prediction: result.card, timeline: result.timeline}
                 yield shown
             image, address = result.spectrogram.image(), downloads.page_address(request)
@@ -75,10 +81,11 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
         with gr.Accordion(texts.OVERLAP, open=False, elem_id="overlap"):
             overlap.render()
     changes = [song.change, model.change, overlap.change]
-    asked = gr.on(changes, waiting, song, [prediction, *buttons], queue=False, **QUIET)
+    latest = gr.State([])  # song, model and overlap that were asked for last
+    asked = gr.on(changes, ask, [song, model, overlap, latest], [prediction, *buttons], queue=False, **QUIET)
     classified = asked.then(
         show,
-        [song, model, overlap],
+        [song, model, overlap, latest],
         [prediction, timeline, why, *buttons],
         api_visibility="private",
         show_progress="minimal",

@@ -33,12 +33,12 @@ def status(batch: Batch, seconds: float = 0.0) -> str:
     )
 
 
-def rows(batch: Batch, labels: list[str]) -> str:
+def rows(batch: Batch) -> str:
     """The table; a row with a result contains a button with its number as data-row."""
     if not batch.songs:
         return ""
     head = "".join(f'<th scope="col">{title}</th>' for title in texts.COLUMNS)
-    body = "".join(_row(number, song, song is batch.current, labels) for number, song in enumerate(batch.songs))
+    body = "".join(_row(number, song, song is batch.current, batch.labels) for number, song in enumerate(batch.songs))
     return f'<div class="songs"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

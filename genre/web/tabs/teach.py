@@ -55,7 +55,8 @@ def build(models: Models, model: gr.Dropdown) -> None:
             yield {status: page_views.alert_box((lesson and lesson.message) or texts.NO_SONGS), table: ""}
             return
         try:
-            base = lesson.base if lesson.base and (name or "").startswith(TAUGHT_PREFIX) else name or models.first
+            taught_one = (name or "").startswith(TAUGHT_PREFIX)  # it is no base: its networks are those of another one
+            base = (lesson.base if taught_one else name) or models.first
             classifier = models.get(base)
             if not lesson.start(base):
                 yield {stop: gr.skip()}

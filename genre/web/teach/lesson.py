@@ -88,10 +88,12 @@ class Lesson:
             genre: of all of them; where it is empty, the folder of each in its name is its genre.
         """
         with self._lock:
+            forgotten = self.message if self.message == texts.FORGOTTEN else ""
             try:
-                found, self.message = sort_files(files, genre)
+                found, message = sort_files(files, genre)
             except DataError as error:
-                found, self.message = [], str(error)
+                found, message = [], str(error)
+            self.message = message or forgotten  # that the songs dropped before are gone
             genres = list(dict.fromkeys([*self.genres, *(one.genre for one in found)]))
             allowed = [song for song in found if song.genre in genres[:MAX_TAUGHT_GENRES]]
             taken = allowed[: MAX_TAUGHT_SONGS - len(self.songs)]

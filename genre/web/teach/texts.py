@@ -29,7 +29,10 @@ NO_SUB_FOLDERS = (
 )
 FORGOTTEN = "Others have used this page since, and it has room for few; please drop your songs again."
 NO_DISK = "The server has no room for the model just now; press “Train” again in a few minutes."
-CHOSEN = "The new model is chosen on all tabs. Its file is kept here for an hour; this page keeps the model itself."
+CHOSEN = (
+    "The new model is chosen on all tabs; others are below, under “Model”. Its file is kept here for an hour; this "
+    "page keeps the model itself."
+)
 LISTEN = "Listen again to these"
 LISTEN_MORE = "The other songs contradict their genres most. Is each where it belongs?"
 NO_CONTRADICTION = "No song is contradicted by the others."
@@ -58,7 +61,10 @@ def too_many_genres(most: int) -> str:
 
 
 def other_base(name: str) -> str:
-    return f"Your songs were read with {name}: choose that model again, or start over and drop them again."
+    return (
+        f"Your songs were read with {name}: choose that model again below, under “Model”, or start over and drop them "
+        "again."
+    )
 
 
 def collected(songs: int, genres: int) -> str:
