@@ -81,6 +81,11 @@ class Prediction:
     def confidence(self) -> float:
         return self.probabilities[self.genre]
 
+    @property
+    def candidates(self) -> list[str]:
+        """The genres to name: the most probable one alone if the model is confident, else the prediction set."""
+        return [self.genre] if self.confident or not self.prediction_set else self.prediction_set
+
     def to_dict(self) -> dict:
         """Plain values for JSON: probabilities rounded to 4 decimals, times to 3 (ms)."""
         return {

@@ -89,8 +89,8 @@ def _headline(prediction: Prediction) -> tuple[str, str, str, str]:
     (first, p), *others = prediction.probabilities.items()
     if not prediction.is_music:
         return "uncertain", texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
-    if not prediction.confident and len(prediction.prediction_set) > 1:
-        named, rest = prediction.prediction_set[:MOST_NAMED], prediction.prediction_set[MOST_NAMED:]
+    if len(prediction.candidates) > 1:
+        named, rest = prediction.candidates[:MOST_NAMED], prediction.candidates[MOST_NAMED:]
         return "uncertain", texts.NOT_CONFIDENT, texts.between(named), texts.alternatives(first, p, rest)
     close = others[0][0] if others and p - others[0][1] < CLOSE else None
     return "confident", texts.SOUNDS_LIKE, first, texts.confidence(p, close)

@@ -53,6 +53,9 @@ def test_a_click_plays_from_there_and_explains_the_window(page, example):
     expect(page.locator("#timeline .why h3")).to_be_in_viewport()
     page.get_by_role("button", name="Pause").click()
     page.get_by_role("button", name="Play", exact=True).wait_for()
+    for key, number in (("Home", "0"), ("ArrowUp", "1"), ("End", "4"), ("ArrowLeft", "3"), ("PageUp", "4")):
+        roll.press(key)
+        assert page.locator(".window.current").get_attribute("data-window") == number, key
     audio = page.locator("#timeline audio")
     assert audio.evaluate("audio => audio.paused")
     expect(page.locator(".window.current")).to_have_count(1)

@@ -127,6 +127,16 @@ def test_a_job_for_a_song_that_was_replaced_ends(server, example):
     assert "Nearest of 8 genres" in visitor.ask("show", new, None, 0, None)
 
 
+def test_after_a_change_of_the_model_no_song_of_a_batch_is_open(server, example):
+    visitor = Visitor(server)
+    visitor.ask("add", [visitor.upload(example)], None, None)
+    visitor.ask("classify_songs", None)
+    visitor.ask("choose", None, event={"row": 0})
+    assert "Nearest of 8 genres" in visitor.ask("open_chosen", None)
+    assert texts.PICK in visitor.ask("again", None, "fma-small")
+    assert "Nearest of 8 genres" not in visitor.ask("open_chosen", None)
+
+
 @pytest.mark.parametrize("song", [None, 5, "song.mp3", [], {}, {"path": None}, {"path": 5}, {"path": "a\0b"}])
 def test_invalid_values_get_no_stack_trace(visitor, server, song):
     for answer in (

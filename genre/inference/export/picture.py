@@ -70,8 +70,8 @@ def _headline(prediction: Prediction) -> tuple[str, str]:
     nearest = f"{prediction.confidence:.0%}"
     if not prediction.is_music:
         return "Probably not music", f"as music nearest to {prediction.genre}, {nearest}"
-    if not prediction.confident and len(prediction.prediction_set) > 1:
-        return " / ".join(prediction.prediction_set[:MOST_NAMED]), f"{nearest} for {prediction.genre}"
+    if len(prediction.candidates) > 1:
+        return " / ".join(prediction.candidates[:MOST_NAMED]), f"{nearest} for {prediction.genre}"
     return prediction.genre, f"{nearest} confidence"
 
 

@@ -65,12 +65,10 @@ def _prediction(prediction: Prediction, labels: list[str]) -> str:
 
 
 def _named(prediction: Prediction) -> str:
-    """The genre, or the prediction set if the model is not confident, as on the prediction card."""
+    """The genres that the prediction card names."""
     if not prediction.is_music:
         return texts.NOT_MUSIC_SHORT
-    if not prediction.confident and len(prediction.prediction_set) > 1:
-        return texts.between(prediction.prediction_set[: views.MOST_NAMED])
-    return prediction.genre
+    return texts.between(prediction.candidates[: views.MOST_NAMED])
 
 
 def _piece(section: Section, seconds: float, labels: list[str]) -> str:
