@@ -1,8 +1,7 @@
 """Append predictions for many files to a JSON Lines file, in a run that may be interrupted and resumed.
 
 Each row is an object as `genre.inference.report.rows` makes it. File names are stored exactly, also where they are not
-valid UTF-8, so that a later run knows which files have a row. A later run removes the rows with an error, so that these
-files are tried again: a drive may have been missing.
+valid UTF-8, so that a later run knows which files have a row.
 """
 
 import json
@@ -32,7 +31,7 @@ class JsonLines:
 
     Attributes:
         files: names of the files that have a row.
-        failed: number of rows with an error instead of a prediction, all of this run.
+        failed: number of rows with an error instead of a prediction.
 
     Raises:
         JsonLinesError: the file cannot be written, another process is writing it, or it has other content; also
@@ -57,17 +56,14 @@ class JsonLines:
             raise
 
     def _read(self, checkpoint: str) -> None:
-        """Read `files`, and remove an incomplete last row and rows with an error."""
         self._file.seek(0)
         complete = 0
-        errors = False
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n") and line[: len(START)] == START[: len(line)]:
                 break
             try:
                 row = json.loads(line)
-                failed = "error" in row
-                name = row["file"]
+                self._count(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise JsonLinesError(f"{self.path} has other content in line {number}; choose another file.") from error
             if row.get("checkpoint", checkpoint) != checkpoint:
@@ -76,22 +72,7 @@ class JsonLines:
                     f"{self.path} holds predictions of {other}, not of {checkpoint}; choose another file."
                 )
             complete += len(line)
-            errors |= failed
-            if not failed:
-                self.files.add(name)
         self._file.truncate(complete)
-        if errors:
-            self._remove_errors()
-
-    def _remove_errors(self) -> None:
-        """Write the other rows to a new file, which then replaces this one: an interruption leaves either of them."""
-        self._file.seek(0)
-        new = Path(f"{self.path}.new")
-        with new.open("wb") as file:
-            file.writelines(line for line in self._file if "error" not in json.loads(line))
-        self._file.close()
-        new.replace(self.path)
-        self._file = self.path.open("a+b")
 
     def write(self, row: dict) -> None:
         """Append a row and flush it."""
@@ -100,6 +81,9 @@ class JsonLines:
             self._file.flush()
         except OSError as error:
             raise self._not_writable(error) from error
+        self._count(row)
+
+    def _count(self, row: dict) -> None:
         self.files.add(row["file"])
         self.failed += "error" in row
 

@@ -160,7 +160,7 @@ COLUMNS = ["Song", "Result", "Confidence", "Sections"]
 WAITING = "Waiting"
 NOT_MUSIC_SHORT = "Not music, it seems"
 PICK = "Choose a song in the list to see it in full."
-DELETED = "This recording has been deleted from here by now; drop it again to see and play it."
+DELETED = "This recording has been deleted from here by now; drop it again."
 LEFT_OUT = {  # for folder.js
     "none": "There is no file in this folder.",
     "one": "1 other file left out: ",

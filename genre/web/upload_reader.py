@@ -21,10 +21,13 @@ def read(
     A note tells of either end.
 
     Raises:
-        AudioError: also if the path is outside the folder of uploads, since an API call may contain any path.
+        AudioError: also if the path is outside the folder of uploads, since an API call may contain any path, and if
+            the upload has been deleted.
     """
     if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
         raise AudioError(texts.NOT_SENT)
+    if not Path(path).exists():
+        raise AudioError(texts.DELETED)
     notes = [] if notes is None else notes
     deadline, samples = time.monotonic() + JOB_SECONDS, 0
     limit = min(seconds or MAX_SECONDS, MAX_SECONDS)

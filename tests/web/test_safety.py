@@ -127,6 +127,16 @@ def test_a_job_for_a_song_that_was_replaced_ends(server, example):
     assert "Nearest of 8 genres" in visitor.ask("show", new, None, 0, None)
 
 
+def test_a_song_that_has_been_deleted_is_to_be_dropped_again(server, example, tmp_path):
+    visitor = Visitor(server)
+    copy = tmp_path / "deleted.mp3"
+    copy.write_bytes(example.read_bytes() + b"\0")  # uploads of equal content are one file
+    song = visitor.upload(copy)
+    Path(song["path"]).unlink()
+    assert texts.DELETED in visitor.ask("show", song, None, 0, None)
+    assert visitor.classify(song) == texts.DELETED
+
+
 def test_after_a_change_of_the_model_no_song_of_a_batch_is_open(server, example):
     visitor = Visitor(server)
     visitor.ask("add", [visitor.upload(example)], None, None)
