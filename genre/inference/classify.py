@@ -58,8 +58,8 @@ class Prediction:
         checkpoint: name of the model.
         is_music: output of the music detector; True if the checkpoint has none. If False, the genre means little.
         confident: whether the confidence reaches `ConfidenceLimits.confident_from`.
-        prediction_set: conformal prediction set, most probable first, with about 90 % coverage of the true
-            genre on validation.
+        prediction_set: conformal prediction set, most probable first, with about 90 % coverage of the true genre on
+            validation.
         notes: sentences about the file, such as which audio track was used or how much could not be decoded. While
             a file is being decoded, its predictions share this list and later notes are appended to it.
     """

@@ -22,8 +22,8 @@ class LiveResult:
     Attributes:
         seconds: recorded so far.
         level: of the last `LEVEL_SECONDS`, in dBFS.
-        prediction: for the last `BUFFER_SECONDS`; None until they fill a window, or the buffer,
-            and while all of them are too quiet.
+        prediction: for the last `BUFFER_SECONDS`; None until they fill a window or the buffer, and while all of them
+            are too quiet.
     """
 
     seconds: float

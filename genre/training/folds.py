@@ -73,17 +73,13 @@ def group_songs(songs: list[Song]) -> tuple[list[str], list[str]]:
 
     A genre by a single artist could not be learned without them, so its songs are grouped by file.
     """
-    artists = [song.artist for song in songs]
     known: dict[str, set[str]] = defaultdict(set)
-    for song, artist in zip(songs, artists, strict=True):
-        known[song.genre].add(artist or song.embedding.digest)
+    for song in songs:
+        known[song.genre].add(song.artist or song.embedding.digest)
     alone = sorted(genre for genre, found in known.items() if len(found) == 1)
-    groups = [
-        artist if artist and song.genre not in alone else song.embedding.digest
-        for song, artist in zip(songs, artists, strict=True)
-    ]
+    groups = [song.artist if song.artist and song.genre not in alone else song.embedding.digest for song in songs]
     notes = [f"All songs of {genre} are by one artist, so its figures are too high." for genre in alone]
-    if unnamed := artists.count(""):
+    if unnamed := sum(not song.artist for song in songs):
         count = (
             f"{unnamed} songs name no artist and count as artists of their own"
             if unnamed > 1

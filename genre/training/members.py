@@ -56,11 +56,10 @@ def train_member(
     Args:
         name: of the member, for messages and files.
         runs_folder: for the state after each epoch (`<name>-<stage>-<run>.pt`) and TensorBoard's logs.
-        resume: continue from those states; otherwise those of an earlier training are removed.
+        resume: continue from those states; otherwise those of an earlier training are set aside.
     """
     if not resume and accelerator.is_main_process:
-        for state in runs_folder.glob(f"{name}-*.pt"):
-            state.unlink()
+        _set_aside(name, runs_folder)
     data = with_shares(data, recipe)
     training, validation = Mixture(data, recipe.front_end), Validation(data, recipe.front_end)
     torch.manual_seed(recipe.seed)
@@ -95,6 +94,16 @@ def train_member(
             fractions = FRACTIONS if stage_name == "fine_tuning" else HALFWAY
             member = _interpolate(accelerator, name, member, end.cpu(), validation, fractions)
     return member
+
+
+def _set_aside(name: str, runs_folder: Path) -> None:
+    """Move a member's states of an earlier training to a sub-folder, so that --resume does not mix the two."""
+    states, aside = sorted(runs_folder.glob(f"{name}-*.pt")), runs_folder / "earlier"
+    if states:
+        aside.mkdir(exist_ok=True)
+        print(f"{name}: the states of an earlier training, which --resume would have continued, are now in {aside}")
+    for state in states:
+        state.replace(aside / state.name)
 
 
 def _stages(recipe: Recipe, start: Start) -> dict[str, Stage]:

@@ -134,7 +134,7 @@ def test_a_run_from_other_weights_is_not_resumed(folder, tmp_path):
         train_member(ONE_PROCESS, "sparse", recipe, data, Start(weights=tmp_path / "w.pth"), tmp_path, resume=True)
 
 
-def test_a_new_training_removes_the_states_of_the_one_before(folder, tmp_path):
+def test_a_new_training_sets_the_states_of_the_one_before_aside(folder, tmp_path):
     """Otherwise --resume would average runs of both."""
     data, recipe = read_data({"one": folder}), replace(TINY, pretrained=Stage(0), fine_tuning=Stage(1, runs=2))
     train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
@@ -142,6 +142,7 @@ def test_a_new_training_removes_the_states_of_the_one_before(folder, tmp_path):
     one_run = replace(recipe, fine_tuning=Stage(epochs=1))
     train_member(ONE_PROCESS, "sparse", one_run, data, Start(random=True), tmp_path)
     assert [path.name for path in tmp_path.glob("*.pt")] == ["sparse-fine_tuning-0.pt"]
+    assert len(list(tmp_path.glob("earlier/*.pt"))) == 2
 
 
 def test_a_loss_that_is_not_finite_raises(folder, tmp_path):

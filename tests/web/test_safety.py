@@ -99,7 +99,7 @@ def test_a_file_that_was_not_uploaded_is_not_classified(visitor):
 def test_the_functions_of_the_page_take_no_path(visitor, marked):
     path = str(ROOT / "examples" / "arpeggio.mp3")
     song = file(path) if marked else {"path": path}
-    why = visitor.ask("why", song, None, 0, event={"genre": "Electronic", "start": 0})
+    why = visitor.ask("why", song, None, 0, None, event={"genre": "Electronic", "start": 0})
     for answer in (visitor.ask("show", song, None, 0, None), visitor.ask("add", [song], None, None), why):
         assert '"success":false' in answer
         assert "Traceback" not in answer and str(ROOT) not in answer
@@ -125,6 +125,9 @@ def test_a_job_for_a_song_that_was_replaced_ends(server, example):
     visitor.ask("ask", new, None, 0, None)
     assert "Nearest of 8 genres" not in visitor.ask("show", old, None, 0, None)
     assert "Nearest of 8 genres" in visitor.ask("show", new, None, 0, None)
+    click = {"genre": "Electronic", "start": 0}
+    assert "Why Electronic" not in visitor.ask("why", old, None, 0, None, event=click)
+    assert "Why Electronic" in visitor.ask("why", new, None, 0, None, event=click)
 
 
 def test_a_song_that_has_been_deleted_is_to_be_dropped_again(server, example, tmp_path):

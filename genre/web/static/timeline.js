@@ -1,8 +1,9 @@
 // Behaviour of the timeline: plays the recording, moves the cursor over the plots and shows the prediction of the window
 // under it. A click on a plot plays from there and requests the explanation of that window. Arrow keys go from window to
-// window, Page up and Page down by ten, Home and End to the first and the last; space plays, enter explains. A window is drawn from data-from on, where it begins to be the closest one; where
-// windows overlap, that is after its start. `element` is the component's root; its content is replaced with every
-// prediction, so the event listeners are attached to the root.
+// window, Page up and Page down by ten, Home and End to the first and the last; space plays, enter explains. A window is
+// drawn from data-from on, where it begins to be the closest one; where windows overlap, that is after its start.
+// `element` is the component's root; its content is replaced with every prediction, so the event listeners are attached
+// to the root.
 
 const PAGE = 10; // windows that the keys Page up and Page down move by
 
@@ -64,9 +65,12 @@ function unplayable(error) {
   if (now && error.name !== "AbortError") now.textContent = props.unplayable;
 }
 
+let following = false; // one loop at a time, although the content is replaced while it plays
+
 function follow() {
   const audio = find("audio");
-  if (!audio || audio.paused) return;
+  following = audio?.paused === false;
+  if (!following) return;
   show(audio.currentTime);
   requestAnimationFrame(follow);
 }
@@ -107,7 +111,7 @@ function update() {
   const playing = find("audio")?.paused === false;
   find(".timeline")?.classList.toggle("playing", playing);
   find(".play")?.setAttribute("aria-label", playing ? "Pause" : "Play");
-  if (playing) follow();
+  if (playing && !following) follow();
 }
 
 watch("value", update);

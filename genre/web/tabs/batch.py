@@ -109,6 +109,9 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         hidden = {results: gr.Row(visible=False), detail: gr.Column(visible=False)}
         return {state: None, path: None, prediction: table.PICK} | blank | hidden
 
+    def shows(batch: Batch | None, path: str) -> bool:
+        return bool(batch and batch.opened and batch.opened.path == path)
+
     state, path, used = gr.State(), gr.State(), gr.State()
     with gr.Column(elem_id="batch"):
         uploads = drop.build(
@@ -123,7 +126,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             clear = gr.Button(texts.CLEAR, size="sm")
         with gr.Column(visible=False, elem_id="batch-song") as detail:
             prediction = gr.HTML(table.PICK)
-            timeline, why = timeline_and_why(models, used, path, gr.State(0.0))
+            timeline, why = timeline_and_why(models, used, path, gr.State(0.0), state, shows)
             why.render()
 
     shown = [status, rows, stop, results, detail, *buttons, clear]

@@ -32,7 +32,7 @@ class Batch:
 
     Attributes:
         model: name of the model that classifies them.
-        labels: of that model, once it has been loaded.
+        labels: of the model that has classified songs last.
         songs: those with a result, then those that wait.
         current: the song that is being classified.
         opened: the song that is shown in full.
@@ -80,7 +80,7 @@ class Batch:
     def start_over(self, model: str) -> None:
         """Discard all results and set another model."""
         with self._lock:
-            self.model, self.labels, self.opened = model, [], None
+            self.model, self.opened = model, None
             for song in self.songs:
                 song.result = None
 

@@ -1,8 +1,9 @@
 """Result of one recording: prediction card, timeline, and the explanation of the window that was clicked."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
@@ -33,15 +34,20 @@ def timeline_and_why(
     model: gr.components.Component,
     recording: gr.components.Component,
     overlap: gr.components.Component,
+    state: gr.State,
+    shows: Callable[[Any, str], bool],
 ) -> tuple[gr.HTML, gr.HTML]:
     """The timeline, and the explanation that a click on one of its windows shows; the caller renders the latter.
 
     Args:
         recording: component with the path of the file that the timeline shows.
         overlap: component with the overlap of its windows.
+        state: of the tab.
+        shows: whether the tab, by the value of its state, still shows the recording with this path; where it does not,
+            an explanation comes too late.
     """
 
-    def why(path: str | None, name: str, overlap: float, click: gr.EventData) -> Iterator[str]:
+    def why(path: str | None, name: str, overlap: float, value: Any, click: gr.EventData) -> Iterator[str]:
         try:
             classifier = models.get(name)
             if not path or click.genre not in classifier.labels:  # other programs may send anything
@@ -49,7 +55,8 @@ def timeline_and_why(
                 return
             yield views.EXPLAINING
             explanation = explain(classifier, path, float(click.start), click.genre, overlap=overlap)
-            yield views.why(explanation, classifier.labels)
+            if shows(value, path):
+                yield views.why(explanation, classifier.labels)
         except genre.GenreError as error:
             yield views.error(str(error))
 
@@ -57,7 +64,7 @@ def timeline_and_why(
         js_on_load=(STATIC / "timeline.js").read_text(encoding="utf-8"), min_height=0, unplayable=texts.UNPLAYABLE
     )
     map_ = gr.HTML(js_on_load=(STATIC / "why.js").read_text(encoding="utf-8"), min_height=0, render=False)
-    clicked = timeline.click(why, [recording, model, overlap], map_, trigger_mode="always_last", **QUIET)
+    clicked = timeline.click(why, [recording, model, overlap, state], map_, trigger_mode="always_last", **QUIET)
     clicked.failure(lambda: views.error(texts.BUSY), None, map_, queue=False, **QUIET)
     return timeline, map_
 

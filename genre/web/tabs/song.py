@@ -73,7 +73,10 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
         overlap = gr.Radio(
             list(texts.OVERLAPS.items()), value=0.0, label=texts.OVERLAP_OF, info=texts.OVERLAP_MORE, render=False
         )
-        timeline, why = timeline_and_why(models, model, song, overlap)
+        latest = gr.State([])  # song, model and overlap that were asked for last
+        timeline, why = timeline_and_why(
+            models, model, song, overlap, latest, lambda latest, path: not latest or latest[0] == path
+        )
         timeline.value = views.blank_timeline(models.get(models.first).labels)
         with gr.Row(elem_classes="downloads", elem_id="song-downloads"):
             buttons = downloads.build(texts.SONG_DOWNLOADS)
@@ -81,7 +84,6 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
         with gr.Accordion(texts.OVERLAP, open=False, elem_id="overlap"):
             overlap.render()
     changes = [song.change, model.change, overlap.change]
-    latest = gr.State([])  # song, model and overlap that were asked for last
     asked = gr.on(changes, ask, [song, model, overlap, latest], [prediction, *buttons], queue=False, **QUIET)
     classified = asked.then(
         show,
