@@ -9,6 +9,7 @@ import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from genre.cli.numbers import number
 from genre.cli.stop import Stop
 from genre.errors import GenreError
 from genre.json_files import json_list
@@ -78,7 +79,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision")
     parser.add_argument(
         "--overlap",
-        type=_overlap,
+        type=number(float, "a number from 0 to below 1", lambda value: 0 <= value < 1),
         default=0.0,
         help="fraction of a window that overlaps the next, from 0 to below 1 (default: 0)",
     )
@@ -107,13 +108,6 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     if sys.stdout is None:
         parser.error("standard output is closed")
     return arguments
-
-
-def _overlap(text: str) -> float:
-    with suppress(ValueError):
-        if 0 <= (value := float(text)) < 1:
-            return value
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to below 1")
 
 
 def _print_error(message: object) -> None:

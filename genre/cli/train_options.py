@@ -2,9 +2,9 @@
 
 import argparse
 import math
-from collections.abc import Callable
 from pathlib import Path
 
+from genre.cli.numbers import number
 from genre.data.prepare import holds_genre_folders
 from genre.models.checkpoint import DEFAULT
 from genre.training.recipe import RECIPES
@@ -72,7 +72,7 @@ def _choose_probe(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="music or prepared arrays, see above")
-    share = _number(float, "a number above 0", lambda value: 0 < value < math.inf)
+    share = number(float, "a number above 0", lambda value: 0 < value < math.inf)
     add("--shares", type=share, nargs="+", metavar="S", help="of each DIR in a batch (by its size and the recipe)")
     add(
         "--counts-as",
@@ -82,10 +82,10 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         metavar="A=B",
         help="genres that count as others, such as Classical=Instrumental",
     )
-    fraction = _number(float, "a number above 0 and below 0.5", lambda value: 0 < value < 0.5)
+    fraction = number(float, "a number above 0 and below 0.5", lambda value: 0 < value < 0.5)
     for split in ("validation", "test"):
         add(f"--{split}-fraction", type=fraction, default=0.1, metavar="F", help="of the artists held out (0.1)")
-    copies = _number(int, "a whole number from 0", lambda value: value >= 0)
+    copies = number(int, "a whole number from 0", lambda value: value >= 0)
     add("--augmented-copies", type=copies, default=4, metavar="N", help="of each training clip of genre folders (4)")
     add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
 
@@ -110,9 +110,9 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         help="fine-tune this checkpoint by the second stage of the recipe; with a new head for other genres",
     )
     start.add_argument("--from-scratch", action="store_true", help="random weights, without pre-training")
-    count = _number(int, "a whole number from 1", lambda value: value >= 1)
-    rate = _number(float, "a number above 0", lambda value: 0 < value < math.inf)
-    seed = _number(int, "a whole number from 0", lambda value: value >= 0)
+    count = number(int, "a whole number from 1", lambda value: value >= 1)
+    rate = number(float, "a number above 0", lambda value: 0 < value < math.inf)
+    seed = number(int, "a whole number from 0", lambda value: value >= 0)
     for name, kind, meaning in (
         ("epochs", count, "in a single stage, in place of the recipe's stages"),
         ("learning-rate", rate, "maximum of the cosine schedule, of the first stage or with --from of the second"),
@@ -155,18 +155,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not (left and equals and right):
         raise argparse.ArgumentTypeError("give it as GENRE=OTHER")
     return left, right
-
-
-def _number(kind: type, wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
-    """An argparse type: numbers of this kind that fit; others are refused as not what is wanted."""
-
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan  # fits nothing
-        if not fits(value):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-        return value
-
-    return parse
