@@ -2,8 +2,12 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from genre.data.archive import augment_archive, build_archive
 from genre.data.dataset import DataSet, read_data
@@ -51,9 +55,17 @@ def holds_genre_folders(folder: Path) -> bool:
 def prepare(preparation: Preparation) -> DataSet:
     """Download and decode what is missing, and read all sources.
 
+    Of several processes one writes the archives at a time, while the others wait.
+
     Raises:
         DataError: a folder is missing, or holds no usable track.
     """
+    holds_audio = not all(is_prepared(folder) for folder in preparation.folders)
+    with _only_writer(preparation.archives) if holds_audio else nullcontext():
+        return _prepare(preparation)
+
+
+def _prepare(preparation: Preparation) -> DataSet:
     names = _names(preparation.folders)
     front_ends = sorted({stored_as(name) for name in preparation.front_ends})
     clips = {name: _clips(folder) for name, folder in names.items() if not is_prepared(folder)}
@@ -70,6 +82,22 @@ def prepare(preparation: Preparation) -> DataSet:
             rows = source.rows[source.of("training")]
             augment_archive(clips[source.name], rows, front_ends, copies, source.folder)
     return replace(data, sources=[replace(source, augmented_copies=copies) for source in data.sources])
+
+
+@contextmanager
+def _only_writer(archives: Path) -> Iterator[None]:
+    """Wait until no other process writes these archives, and let others wait for this one."""
+    archives.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(archives / ".lock")  # released by the system, however the process ends
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another training is writing the archives in {archives}; waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _clips(folder: Path) -> list[AudioClip]:

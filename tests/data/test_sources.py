@@ -1,9 +1,11 @@
 import csv
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import pytest
+from filelock import FileLock
 
 from genre.data import prepare
 from genre.data.dataset import DataSet
@@ -141,3 +143,18 @@ def test_folders_of_one_name_have_separate_archives(tmp_path, monkeypatch):
     assert data.genres == ["music", "music-2"]
     assert sorted(clip.path for clips in built.values() for clip in clips) == songs
     assert len(built) == 2
+
+
+def test_a_training_waits_while_another_one_writes_the_archives(tmp_path, capsys):
+    for name in ("one", "two", "three", "four", "five", "six"):
+        write_song(tmp_path / "songs" / ("Rock" if len(name) == 3 else "Pop") / f"{name}.flac", {"artist": name})
+    (tmp_path / "archives").mkdir()
+    preparation = prepare.Preparation([tmp_path / "songs"], tmp_path / "archives", ["dense"])
+    with ThreadPoolExecutor(1) as other:
+        with FileLock(tmp_path / "archives" / ".lock"):
+            waiting = other.submit(prepare.prepare, preparation)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=2)
+            assert [path.name for path in (tmp_path / "archives").iterdir()] == [".lock"]
+        assert len(waiting.result(timeout=60).sources[0].ids) == 6
+    assert "Another training is writing the archives" in capsys.readouterr().out
