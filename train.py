@@ -18,6 +18,7 @@ figures are by cross-validation; --from fma-small fine-tunes instead, --members 
 """
 
 import argparse
+import io
 import shlex
 import sys
 import tempfile
@@ -52,6 +53,8 @@ RUNS = Path("runs")  # archives, predictions, states of training, TensorBoard's 
 
 def main() -> None:
     arguments = parse_arguments(__doc__)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
     keep_all_freed_memory()
     precision = "bf16" if torch.cuda.is_available() else "no"
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)

@@ -16,6 +16,7 @@ from genre.audio.mixdown import mixed
 from genre.audio.packets import COMPLETE_FRACTION, Tally, completeness, declared_seconds, frames
 from genre.audio.silence import SILENCE
 from genre.errors import AudioError
+from genre.names import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,7 +120,7 @@ def open_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     try:
         file = Path(path).open("rb")  # noqa: SIM115 (errors inside the with block have other reasons)
     except (OSError, ValueError) as error:
-        raise AudioError(f"{Path(path).name!r} cannot be opened: {_reason(error)}.") from error
+        raise AudioError(f"{printable(Path(path).name)!r} cannot be opened: {_reason(error)}.") from error
     with file:
         if os.fstat(file.fileno()).st_size == 0:
             raise AudioError("This file is empty.")

@@ -85,7 +85,7 @@ def read_data(
             training or validation.
     """
     tables = {name: _read_table(folder, counts_as or {}) for name, folder in folders.items()}
-    genres = sorted({row["genre"] for rows in tables.values() for row in rows if row["usable"]})
+    genres = sorted({row["genre"] for rows in tables.values() for row in rows})
     if len(genres) < 2:
         raise DataError(f"Training needs at least two genres; here is {', '.join(genres) or 'none'}.")
     split_of: dict[str, str] = {}

@@ -4,8 +4,7 @@ Both are read to a list of `AudioClip`, which `genre.data.archive` converts to l
 """
 
 import csv
-import os
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from genre.audio.folders import FoundFiles, find_audio, is_left_out
 from genre.audio.tags import Tags, read_tags
 from genre.errors import DataError
 from genre.features.log_mel import CLIP_SECONDS
+from genre.names import clean_genre, printable
 
 CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
 CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length
@@ -110,18 +110,21 @@ def find_songs(folder: Path) -> dict[str, list[Path]]:
     """Songs by genre, of a folder with a sub-folder for each; prints what is left out.
 
     Raises:
-        DataError: no sub-folder holds a song.
+        DataError: no sub-folder holds a song, or the name of one is too long.
     """
-    found = {
-        child.name: find_audio(child)
+    found = [
+        (child.name, find_audio(child))
         for child in sorted(folder.iterdir())
         if child.is_dir() and not is_left_out(child.name)
-    }
-    songs = {genre: one.files for genre, one in found.items() if one.files}
+    ]
+    songs: dict[str, list[Path]] = defaultdict(list)
+    for name, one in found:
+        if one.files:
+            songs[clean_genre(name)] += one.files
     if not songs:
         raise DataError(f"{folder} needs sub-folders with songs, one for each genre.")
-    _report_left_out(found)
-    return songs
+    _report_left_out([one for _, one in found])
+    return dict(songs)
 
 
 def clip_starts(seconds: float) -> list[float]:
@@ -131,13 +134,13 @@ def clip_starts(seconds: float) -> list[float]:
     return [round(room * i / max(1, clips - 1), 3) for i in range(clips)]
 
 
-def _report_left_out(found: dict[str, FoundFiles]) -> None:
-    others = sum(one.others for one in found.values())
+def _report_left_out(found: list[FoundFiles]) -> None:
+    others = sum(one.others for one in found)
     if others:
         print(f"  {others} other files are left out")
-    for one in found.values():
+    for one in found:
         for path, reason in one.unreadable.items():
-            print(f"  {os.fsencode(path).decode(errors='replace')}: {reason}")
+            print(f"  {printable(path)}: {reason}")
 
 
 def report_tags(folder: Path, genres: int, tags: dict[Path, Tags]) -> None:

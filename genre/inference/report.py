@@ -5,7 +5,6 @@ soon as it is available, and returns the number of files that failed. Open files
 """
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -14,11 +13,11 @@ from genre.errors import AudioError
 from genre.inference.classify import Prediction
 from genre.inference.sections import SILENCE_NAME, Section, clock, sections
 from genre.json_files import json_list
+from genre.names import printable
 
 Results = Iterable[tuple[str | Path, Prediction | AudioError]]
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def rows(results: Results) -> Iterator[dict]:
@@ -88,14 +87,6 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
                 writer.writerow(_cells([name, window.start, window.end, label, *probabilities, ""]))
         file.flush()
     return failed
-
-
-def printable(path: str | Path) -> str:
-    """A file name as valid Unicode: bytes that are not UTF-8, as in old archives, become U+FFFD.
-
-    Python has them as lone surrogates (PEP 383); those that other programs send are replaced, too.
-    """
-    return SURROGATES.sub("\ufffd", str(path))
 
 
 def format_sections(found: list[Section]) -> str:

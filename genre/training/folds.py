@@ -7,7 +7,6 @@ from genre.errors import DataError
 from genre.inference.embed import Embedding
 
 FOLDS = 10
-MAX_GENRE_LENGTH = 40  # characters
 
 
 @dataclass(frozen=True)
@@ -25,20 +24,6 @@ class Song:
     genre: str
     artist: str
     embedding: Embedding
-
-
-def clean_genre(name: str) -> str:
-    """A genre's name without characters that cannot be printed and with single spaces.
-
-    Raises:
-        DataError: nothing is left of it, or it is too long.
-    """
-    genre = " ".join("".join(c if c.isprintable() else " " for c in name).split())
-    if not genre:
-        raise DataError("Give the genre a name.")
-    if len(genre) > MAX_GENRE_LENGTH:
-        raise DataError(f"The genre “{genre[:20]} …” has too long a name: use at most {MAX_GENRE_LENGTH} characters.")
-    return genre
 
 
 def check_songs(songs: list[Song]) -> tuple[list[Song], list[str]]:

@@ -15,8 +15,9 @@ from genre.json_files import write_json
 from genre.models.checkpoint import Checkpoint, add_music_detector, save_checkpoint
 from genre.models.member import Member, replace_head
 from genre.models.metrics import FILE
+from genre.names import clean_genre, printable
 from genre.training.calibrate import wilson_interval
-from genre.training.folds import Song, clean_genre
+from genre.training.folds import Song
 from genre.training.probe import Head, Probe
 
 MOST_CONTRADICTED = 8  # songs that are listed
@@ -29,7 +30,8 @@ def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str]
         counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
 
     Raises:
-        DataError: there is no such folder, it has no sub-folder with a song, or the name of one is too long.
+        DataError: there is no such folder, it has no sub-folder with a song, the name of one is too long, or none of
+            its songs can be decoded.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
@@ -43,12 +45,14 @@ def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str]
     with tqdm(total=len(tags), desc=f"{folder.name}: features", unit="song", mininterval=1) as bar:
         for genre, paths in genres.items():
             for path in paths:
-                name = path.relative_to(folder).as_posix()
+                name = printable(path.relative_to(folder).as_posix())
                 try:
                     songs.append(Song(name, genre, tags[path].artist, embed(classifier, path)))
                 except AudioError as error:
                     bar.write(f"{name}: {error} It is left out.")
                 bar.update()
+    if missing := sorted(genres.keys() - {song.genre for song in songs}):
+        raise DataError(f"None of the songs of {' and '.join(missing)} can be decoded; add others, or leave it out.")
     return songs
 
 

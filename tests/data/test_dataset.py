@@ -123,6 +123,10 @@ def test_a_genre_without_songs_of_a_split_raises(tmp_path):
     )
     with pytest.raises(DataError, match="Folk: no readable song is left for validation"):
         read(tmp_path)
+    rows = [[i, one, split, "", ""] for i, one in enumerate(["Pop", "Rock"]) for split in ("training", "validation")]
+    write_index(tmp_path, [*rows, [9, "Folk", "", "", "clip is not readable"]])
+    with pytest.raises(DataError, match="Folk: no readable song is left for training"):
+        read(tmp_path)
     write_index(tmp_path, [[1, "Rock", "training", "", ""], [2, "Rock", "validation", "", ""]])
     with pytest.raises(DataError, match="at least two genres; here is Rock"):
         read(tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pathvalidate import sanitize_filename
 
-from genre.inference.report import printable
+from genre.names import printable
 
 MAX_BYTES = 120  # of UTF-8; file systems take 255, and a suffix and a number follow
 UNNAMED = "song"

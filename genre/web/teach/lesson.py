@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from genre.errors import AudioError, DataError
 from genre.inference.classify import Classifier
 from genre.inference.embed import Embedding
-from genre.training.folds import Song, clean_genre
+from genre.names import clean_genre
+from genre.training.folds import Song
 from genre.training.probe import Probe
 from genre.web.limits import MAX_TAUGHT_GENRES, MAX_TAUGHT_SONGS, MAX_TEACHERS
 from genre.web.teach import texts
