@@ -109,6 +109,8 @@ def probe(arguments: argparse.Namespace) -> None:
 def default_members(arguments: argparse.Namespace, known: Checkpoint | None) -> list[str]:
     """Members of the checkpoint, or those whose features the data has."""
     if known:
+        if unknown := [name for name in known.members if name not in RECIPES]:
+            raise GenreError(f"There is no recipe for the member {unknown[0]} of {known.name}; choose by --members.")
         return list(known.members)
     return ["sparse", "smooth", "whole"] if any(map(is_prepared, arguments.data)) else ["dense"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from genre.cli.numbers import number
 from genre.cli.stop import Stop
 from genre.errors import GenreError
+from genre.inference import MAX_OVERLAP
 from genre.json_files import json_list
 
 DESCRIPTION = """\
@@ -79,9 +80,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision")
     parser.add_argument(
         "--overlap",
-        type=number(float, "a number from 0 to below 1", lambda value: 0 <= value < 1),
+        type=number(float, f"a number from 0 to {MAX_OVERLAP}", lambda value: 0 <= value <= MAX_OVERLAP),
         default=0.0,
-        help="fraction of a window that overlaps the next, from 0 to below 1 (default: 0)",
+        help=f"fraction of a window that overlaps the next, from 0 to {MAX_OVERLAP} (default: 0)",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print a JSON list: one object per file, with all windows")

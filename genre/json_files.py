@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from genre.names import printable
+
 
 def read_json(path: Path) -> dict:
     """Parse a UTF-8 file; raises OSError or ValueError."""
@@ -13,9 +15,9 @@ def read_json(path: Path) -> dict:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write an indented UTF-8 file; makes its folder."""
+    """Write an indented UTF-8 file; makes its folder. Names of files that are not Unicode are replaced in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(printable(json.dumps(content, indent=2, ensure_ascii=False)) + "\n", encoding="utf-8")
 
 
 @contextmanager

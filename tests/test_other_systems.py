@@ -32,10 +32,10 @@ except AudioError as error:
 print("samples", sum(map(len, worker.stream(song, 16000))))
 assert worker._idle != [before]
 
-with jsonl.JsonLines(table, "model") as rows:
+with jsonl.JsonLines(table, {"checkpoint": "model"}) as rows:
     rows.write({"file": song, "error": "none"})
     try:
-        jsonl.JsonLines(table, "model")
+        jsonl.JsonLines(table, {"checkpoint": "model"})
     except jsonl.JsonLinesError as error:
         print(str(error).replace(str(table), "the table"))
 """

@@ -45,7 +45,8 @@ def mixed(blocks: Iterable[np.ndarray], notes: list[str]) -> Iterator[np.ndarray
                 if larger := _scale(sample @ weights, scale):
                     scale = larger
                     _note(notes, f"The samples lie far beyond full scale, so they were divided by {scale:,.0f}.")
-                yield from [_limited(block @ (weights / np.float32(scale))) for block in stretch]
+                mono = [_limited(block @ (weights / np.float32(scale))) for block in stretch]
+            yield from mono  # outside of errstate, which would hold for the caller as well
 
 
 def _cancel(sample: np.ndarray) -> bool:

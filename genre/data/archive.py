@@ -15,6 +15,7 @@ import csv
 import hashlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -146,7 +147,7 @@ def _fill(
     # Spawned processes: a fork of a process with torch's threads can hang.
     context = multiprocessing.get_context("spawn")
     bar = tqdm(total=len(places), initial=len(places) - len(to_do), desc=title, unit="clip", mininterval=1)
-    with bar, _decoding_errors(), ProcessPoolExecutor(processes, context, _start_process) as pool:
+    with bar, _decoding_errors(), _cancelled_at_end(ProcessPoolExecutor(processes, context, _start_process)) as pool:
         results = pool.map(_features_or_reason, tasks, chunksize=4)
         for count, (place, result) in enumerate(zip(to_do, results, strict=True), 1):
             if isinstance(result, str):
@@ -164,6 +165,15 @@ def _fill(
 
 
 @contextmanager
+def _cancelled_at_end(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """A pool that does not finish its tasks when it is left by an error or by Ctrl-C."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
 def _decoding_errors() -> Iterator[None]:
     try:
         yield
@@ -175,7 +185,8 @@ def _decoding_errors() -> Iterator[None]:
 
 
 def _start_process() -> None:
-    """Use one thread, and end with the parent process, also where that one is killed."""
+    """Use one thread, leave Ctrl-C to the parent process, and end with it, also where that one is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -3,14 +3,14 @@
 A source is a folder with `index.csv` and an array for each front end, whose rows are in the order of the index:
 
     index.csv           track_id, genre; optional: artist, split (training, validation or test; where it is missing or
-                        empty, artists are split at random), note; `has_mel`, `has_mfcc` and `has_vggish` are "False"
-                        where an array has no such row
+                        empty, artists are split at random), note; `has_mel` and `has_mfcc`, "False" where the arrays
+                        have no such row
     logmel_30s.npy      *sparse* and *whole*, (tracks, 128, 128) uint8: dB = -80 + (v + 0.5) * 0.625
     mfcc_30s.npy        *smooth*, (tracks, 20, 1290) int16: coefficient = v / 4
     mfcc_first3s.npy    the same of the first window only, (tracks, 20, 130), read where there is no mfcc_30s.npy
     logmel_dense.npy    *dense*, (tracks, 128, 1292) uint8: dB = -80 + (v + 0.5) * 0.625
     *_augmented.npy     optional: copies of training tracks, augmented as waveforms, (tracks, copies, bands, columns)
-    vggish.npy          optional, (tracks, 128) float16: VGGish embedding, a distillation target while training
+    vggish.npy          optional, (tracks, 128) float16: VGGish embeddings of all usable tracks, for distillation
 
 `genre.data.archive` writes the same layout from audio files.
 """

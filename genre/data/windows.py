@@ -107,7 +107,7 @@ class Mixture:
         return int(self.first[-1])
 
     def steps(self, batch_size: int, windows_per_track: int) -> int:
-        """Batches of an epoch, in which the tracks of every source occur at least `windows_per_track` times."""
+        """Batches of an epoch, in which the tracks of every source occur about `windows_per_track` times."""
         lengths = [len(w) * windows_per_track / share for w, share in zip(self.sources, self.shares, strict=True)]
         return max(MIN_STEPS, int(max(lengths)) // batch_size)
 

@@ -5,7 +5,6 @@ can be loaded like a folder. A push is one commit and one tag. The uploaded card
 Hub reads the metrics, and an image of the confusion matrix; the local folder is not changed.
 """
 
-import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,9 +31,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import validate_repo_id
-from PIL import Image, ImageDraw, ImageFont
 
 from genre.errors import CheckpointError, GenreError
+from genre.hub.confusion import confusion_image
 from genre.json_files import read_json
 from genre.models.checkpoint import HUB_PREFIX, Checkpoint, load_checkpoint
 from genre.models.member import WEIGHTS_FILE
@@ -46,8 +45,6 @@ SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
 CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # environment variable with the checkpoint that the app loads
 CONFUSION_PNG = "confusion.png"
 TIMEOUT = 20  # seconds for the first response of the Hub
-CELL, GAP, FONT_SIZE = 44, 8, 15  # of the confusion matrix image, in pixels
-DARKEST = (8, 48, 107)  # white to dark blue: a single hue is safe for colour-blind people
 
 
 class PublishError(GenreError):
@@ -85,6 +82,8 @@ def push_checkpoint(
         PublishError: it cannot be published; nothing was uploaded unless the connection was lost during the upload.
     """
     _check_name(repo)
+    if tag and not re.fullmatch(r"\w[\w.-]*", tag):
+        raise PublishError(f"{tag!r} is not a valid tag; use letters, digits, '.', '-' and '_'.")
     try:
         checkpoint = load_checkpoint(folder.resolve())  # checks that it loads
     except CheckpointError as error:
@@ -172,35 +171,6 @@ def _dataset_id(source: str) -> str:
     return source.lower().replace("_", "-").replace(" ", "-")
 
 
-def confusion_image(confusion: dict) -> bytes:
-    """Confusion matrix {labels, counts} as PNG: true genre by row, predicted by column; shades by share of the row."""
-    labels, counts = confusion["labels"], confusion["counts"]
-    font = ImageFont.load_default(FONT_SIZE)
-    margin = 2 * GAP + round(max(font.getlength(text) for text in (*labels, "column: predicted")))
-    size = CELL * len(labels)
-    names = Image.new("RGB", (margin, size), "white")
-    for row, label in enumerate(labels):
-        at = (margin - GAP, CELL * (row + 0.5))
-        ImageDraw.Draw(names).text(at, label, "black", font, anchor="rm")
-
-    image = Image.new("RGB", (margin + size, margin + size), "white")
-    image.paste(names, (0, 0))
-    image.paste(names.transpose(Image.Transpose.ROTATE_90), (margin, size))  # right-aligned at the matrix, too
-    draw = ImageDraw.Draw(image)
-    draw.multiline_text((GAP, size + GAP), "row: true\ncolumn: predicted", "dimgray", font)
-    for row, line in enumerate(counts):
-        for column, count in enumerate(line):
-            share = count / max(1, sum(line))
-            left, top = margin + CELL * column, CELL * row
-            shade = tuple(round(255 + share * (dark - 255)) for dark in DARKEST)
-            draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), shade)
-            middle = (left + CELL / 2 - 1, top + CELL / 2 - 1)
-            draw.text(middle, str(count), "white" if share > 0.6 else "black", font, anchor="mm")
-    file = io.BytesIO()
-    image.save(file, "png", optimize=True)
-    return file.getvalue()
-
-
 def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[str, Path | bytes]:
     """Files to upload by path in the repository: only those of the checkpoint, not others in its folder."""
     paths = [
@@ -256,9 +226,7 @@ def _earlier_config(api: HfApi, repo: str) -> dict:
 
 
 def _free_tag(api: HfApi, repo: str, tag: str | None) -> str:
-    """The given tag, if it is valid and free, or the next number."""
-    if tag and not re.fullmatch(r"\w[\w.-]*", tag):
-        raise PublishError(f"{tag!r} is not a valid tag; use letters, digits, '.', '-' and '_'.")
+    """The given tag, if it is free, or the next number."""
     refs = api.list_repo_refs(repo)
     taken = [ref.name for ref in (*refs.branches, *refs.tags)]
     if tag in taken:

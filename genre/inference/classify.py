@@ -14,6 +14,7 @@ from genre.audio.decode import stream
 from genre.audio.silence import SILENCE, level, silent
 from genre.errors import AudioError
 from genre.features.clips import Clip, cut_clips
+from genre.inference import MAX_OVERLAP
 from genre.inference.ensemble import run_members
 from genre.models.batch_norm import fuse_batch_norm
 from genre.models.checkpoint import Checkpoint, load_checkpoint
@@ -24,7 +25,7 @@ class Window:
     """Prediction for one window.
 
     Attributes:
-        start, end: in the recording, in seconds.
+        start, end: in the recording, or in the excerpt that was classified, in seconds.
         probabilities: calibrated, by genre, most probable first; empty if the window is silent.
     """
 
@@ -153,7 +154,7 @@ class Classifier:
             path: audio, or a video with a sound track.
             start, seconds: where the excerpt to classify begins and how long it is, in seconds; by default the
                 whole recording.
-            overlap: fraction of a window that the next window overlaps, at least 0 and below 1.
+            overlap: fraction of a window that the next window overlaps, from 0 to `MAX_OVERLAP`.
 
         Raises:
             AudioError: the file cannot be decoded, or it is silent.
@@ -201,8 +202,8 @@ class Classifier:
             AudioError: there are no samples, or all windows are silent.
             ValueError: `overlap` is out of range.
         """
-        if not 0 <= overlap < 1:
-            raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
+        if not 0 <= overlap <= MAX_OVERLAP:
+            raise ValueError(f"overlap must be from 0 to {MAX_OVERLAP}, not {overlap}")
         results, notes = [], [] if notes is None else notes
         for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
             results.append(self._classify_clip(clip))

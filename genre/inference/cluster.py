@@ -54,8 +54,9 @@ def label(
     Raises:
         GenreError: there is no such cluster or checkpoint, or `out` cannot be written. Rows written before remain.
     """
-    names = dict.fromkeys(map(str, paths))
-    with JsonLines(out, load_checkpoint(checkpoint).name) as out_file:
+    names, used = dict.fromkeys(map(str, paths)), load_checkpoint(checkpoint)
+    settings = {"checkpoint": used.name, "checkpoint_sha256": used.digest, "overlap": overlap}
+    with JsonLines(out, settings) as out_file:
         missing = [name for name in names if name not in out_file.files]
         if missing:
             with (

@@ -10,6 +10,7 @@ In a deletion test on real songs this found relevant patches as well as occlusio
 and better than LayerCAM. Gradient x input did as well there, but its shares do not sum to the difference.
 """
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -76,9 +77,11 @@ def explain(
 
     Raises:
         AudioError: the file cannot be decoded at that time.
-        ValueError: `genre` is not a label.
+        ValueError: `genre` is not a label, or `start` is no number.
     """
     label = classifier.labels.index(genre)
+    if not math.isfinite(start):
+        raise ValueError(f"start must be a number of seconds, not {start}")
     clip, origin, at = _find_window(classifier, path, start, classifier.window_seconds * (1 - overlap))
     inputs = member_inputs(classifier.checkpoint, clip, at)
     with torch.inference_mode():
@@ -166,12 +169,14 @@ def _find_window(
     span = windows_per_clip(window_seconds, hop_seconds) * hop_seconds  # from the start of a clip to that of the next
     origin = max(0.0, (start // span - 1) * span)
     pieces = classifier.read(path, classifier.sample_rate, start=origin)
-    found = []
+    closest: tuple[float, float, Clip] | None = None
     for clip in cut_clips(pieces, classifier.sample_rate, window_seconds, hop_seconds):
-        found += [(abs(origin + at - start), at, clip) for at in clip.window_starts]
+        found = [(abs(origin + at - start), at, clip) for at in clip.window_starts]
+        closest = min([*found, closest] if closest else found, key=lambda one: one[:2])
         if origin + clip.window_starts[-1] > start - START_TOLERANCE:
             break
-    _, at, clip = min(found, key=lambda one: one[:2])
+    assert closest  # `cut_clips` raises where there is no clip
+    _, at, clip = closest
     return clip, origin, at
 
 

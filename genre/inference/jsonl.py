@@ -1,12 +1,13 @@
 """Append predictions for many files to a JSON Lines file, in a run that may be interrupted and resumed.
 
-Each row is an object as `genre.inference.report.rows` makes it. File names are stored exactly, also where they are not
-valid UTF-8, so that a later run knows which files have a row.
+Each row is an object as `genre.inference.report.rows` makes it, with the settings of the run. File names are stored
+exactly, also where they are not valid UTF-8, so that a later run knows which files have a row.
 """
 
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -27,7 +28,7 @@ class JsonLines:
 
     Args:
         path: created if it does not exist.
-        checkpoint: name of the model whose predictions the file holds.
+        settings: of the run, part of every row; a run with others does not continue the file.
 
     Attributes:
         files: names of the files that have a row.
@@ -38,14 +39,14 @@ class JsonLines:
             raised by `write`.
     """
 
-    def __init__(self, path: Path, checkpoint: str):
-        self.path, self.failed = path, 0
+    def __init__(self, path: Path, settings: dict[str, Any]):
+        self.path, self.settings, self.failed = path, settings, 0
         self.files: set[str] = set()
         self._lock = FileLock(f"{path}.lock", timeout=0)  # released by the system, however the process ends
         try:
             self._file = path.open("a+b")
             self._lock.acquire()
-            self._read(checkpoint)
+            self._read()
         except Timeout as error:
             raise JsonLinesError(f"Another process is writing {path}.") from error
         except OSError as error:
@@ -55,7 +56,7 @@ class JsonLines:
             self._unlock()
             raise
 
-    def _read(self, checkpoint: str) -> None:
+    def _read(self) -> None:
         self._file.seek(0)
         complete = 0
         for number, line in enumerate(self._file, 1):
@@ -66,18 +67,19 @@ class JsonLines:
                 self._count(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise JsonLinesError(f"{self.path} has other content in line {number}; choose another file.") from error
-            if row.get("checkpoint", checkpoint) != checkpoint:
-                other = row["checkpoint"]
-                raise JsonLinesError(
-                    f"{self.path} holds predictions of {other}, not of {checkpoint}; choose another file."
-                )
+            for name, value in self.settings.items():
+                if row.get(name, value) != value:
+                    raise JsonLinesError(
+                        f"{self.path} holds predictions of another run, with {name} {row[name]} and not {value}; "
+                        "choose another file."
+                    )
             complete += len(line)
         self._file.truncate(complete)
 
     def write(self, row: dict) -> None:
-        """Append a row and flush it."""
+        """Append a row with the settings and flush it."""
         try:
-            self._file.write(json.dumps(row).encode() + b"\n")
+            self._file.write(json.dumps(row | self.settings).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise self._not_writable(error) from error

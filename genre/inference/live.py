@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
+from genre.audio import silence
 from genre.audio.decode import MAX_RATE, MIN_RATE
 from genre.errors import AudioError
 from genre.inference.classify import Classifier, Prediction
@@ -74,6 +75,6 @@ class LiveClassifier:
 
 
 def level(sound: np.ndarray) -> float:
-    """Root mean square of a waveform, shape (samples,), in dBFS; 0 for a full-scale square wave, at least `FLOOR`."""
-    power = float(np.mean(np.square(sound))) if len(sound) else 0.0
-    return max(FLOOR, 10 * np.log10(power)) if power > 0 else FLOOR
+    """`genre.audio.silence.level` of a waveform, shape (samples,), in dBFS, at least `FLOOR`."""
+    fraction = silence.level(sound) if len(sound) else 0.0
+    return max(FLOOR, 20 * np.log10(fraction)) if fraction > 0 else FLOOR

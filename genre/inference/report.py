@@ -91,7 +91,7 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
 
 def format_sections(found: list[Section]) -> str:
     """Sections as text, such as "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"."""
-    return ", ".join(f"{clock(round(s.start))} to {clock(round(s.end))} {s.name}" for s in found)
+    return ", ".join(f"{clock(s.start)} to {clock(s.end)} {s.name}" for s in found)
 
 
 def _in_order(probabilities: dict[str, float], labels: list[str]) -> list[float]:

@@ -82,7 +82,8 @@ class Checkpoint:
 
     `window` fuses the members whose windows have 3 seconds, for the prediction of a window; `track` fuses all members,
     for the prediction of a recording. `card` is the model card in Markdown and `metrics` the content of metrics.json;
-    both are empty where there is none.
+    both are empty where there is none. `digest` is the SHA-256 of config.json, which holds
+    those of the weights: it tells checkpoints of one name apart.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Checkpoint:
     music: MusicDetector | None
     metrics: dict
     card: str
+    digest: str
 
     @property
     def sample_rate(self) -> int:
@@ -206,7 +208,10 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
             raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
         limits = _read_limits(config)
         music, metrics, card = load_music_detector(folder), read_metrics(folder), _read_card(folder)
-        return Checkpoint(config["name"], labels, members, window, track, limits, music, metrics, card)
+        if music and len(music.weight) != members[music.member].backbone.get_classifier().in_features:
+            raise CheckpointError(f"The music detector of checkpoint {name or DEFAULT} does not fit its members.")
+        digest = _digest(folder / "config.json")
+        return Checkpoint(config["name"], labels, members, window, track, limits, music, metrics, card, digest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
 

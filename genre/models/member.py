@@ -5,6 +5,7 @@ pretrained=True)` loads without this package; its keys `front_end` and `normalis
 """
 
 import copy
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -211,6 +212,9 @@ def save_member(member: Member, folder: Path, labels: list[str]) -> None:
         data_config={"input_size": (1, *member.input_size), "mean": (member.mean,), "std": (member.std,)},
         safe_serialization=True,
     )
+    weights = folder / WEIGHTS_FILE
+    shutil.copyfile(weights, weights.with_suffix(".tmp"))  # with the usual permissions: timm's only its owner may read
+    weights.with_suffix(".tmp").replace(weights)
 
 
 def load_member(folder: Path) -> Member:

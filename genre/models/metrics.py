@@ -20,10 +20,21 @@ def read_metrics(folder: Path) -> dict:
     """Content of a checkpoint's metrics.json; empty where there is none.
 
     Files of earlier versions, with a single source, are converted to the present layout.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: the file has another layout.
     """
     path = folder / FILE
-    metrics = read_json(path) if path.is_file() else {}
-    training = metrics.get("training", {})
+    metrics = _of_sources(read_json(path)) if path.is_file() else {}
+    for split in SPLITS:
+        if split in metrics and main_source(metrics) not in metrics[split]:
+            raise ValueError("there are no figures of the main source")
+    return metrics
+
+
+def _of_sources(metrics: dict) -> dict:
+    """In the present layout, with figures by source."""
+    training = metrics["training"]
     if "data" not in training:
         return metrics
     name = training["data"].rpartition(", ")[0]

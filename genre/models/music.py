@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from genre.errors import CheckpointError
@@ -60,7 +60,7 @@ def save_music_detector(detector: MusicDetector, folder: Path) -> None:
     """Write a detector to a checkpoint's folder."""
     tensors = {"weight": detector.weight.contiguous(), "bias": torch.tensor(detector.bias)}
     metadata = {"member": detector.member, "threshold": repr(detector.threshold)}
-    save_file(tensors, folder / MUSIC_FILE, metadata)
+    (folder / MUSIC_FILE).write_bytes(save(tensors, metadata))  # `save_file` lets only its owner read the file
 
 
 def load_music_detector(folder: Path) -> MusicDetector | None:

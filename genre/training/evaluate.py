@@ -61,7 +61,7 @@ def write_predictions(file: Path, source: Source, genres: list[str], split: str,
 
 def read_predictions(file: Path) -> tuple[list[str], Tensor, Tensor]:
     """Read a CSV of `write_predictions`: track ids, probabilities (tracks, labels) and true labels (tracks,)."""
-    with file.open(newline="", encoding="utf-8") as table:
+    with file.open(newline="", encoding="utf-8", errors="surrogateescape") as table:
         rows = list(csv.DictReader(table))
     genres = list(rows[0])[2:]
     probabilities = torch.tensor([[float(row[genre]) for genre in genres] for row in rows])
@@ -71,7 +71,7 @@ def read_predictions(file: Path) -> tuple[list[str], Tensor, Tensor]:
 def _figures(probabilities: Tensor, labels: Tensor) -> dict:
     confidence, predicted = probabilities.max(-1)
     correct = predicted == labels
-    most_confident = confidence.argsort(descending=True)[: len(labels) // 2]
+    most_confident = confidence.argsort(descending=True)[: max(1, len(labels) // 2)]
     return {
         "top1": _round(correct),
         "top1_interval_95": wilson_interval(int(correct.sum()), len(labels)),

@@ -22,15 +22,20 @@ class Models:
     """Classifiers by name, loaded on first use.
 
     Args:
-        first: name or folder of the checkpoint that the page starts with.
+        source: name or folder of the checkpoint that the page starts with.
+
+    Attributes:
+        first: the name of that one; visitors do not see its folder.
 
     Raises:
         CheckpointError: that one cannot be loaded.
     """
 
-    def __init__(self, first: str | None = None):
-        self.first = first or DEFAULT
-        self._start = _load(self.first)
+    def __init__(self, source: str | None = None):
+        self._source = source or DEFAULT
+        self._start = _load(self._source)
+        public = self._source.startswith(HUB_PREFIX) or self._source in genre.available()
+        self.first = self._source if public else self._start.checkpoint.name
         self._loading, self._lock = threading.Lock(), threading.Lock()  # the latter of the cache, held for an instant
         self._cache: OrderedDict[str, Classifier] = OrderedDict()
         self._taught: weakref.WeakValueDictionary[str, Classifier] = weakref.WeakValueDictionary()
@@ -78,7 +83,9 @@ class Models:
         Raises:
             CheckpointError: there is none of that name.
         """
-        if name in self.names:
+        if name == self.first:
+            return self._source
+        if name in genre.available():
             return name
         if not HUB_NAME.fullmatch(name):
             raise CheckpointError(texts.NO_SUCH_MODEL)

@@ -121,7 +121,7 @@ def _sections_line(prediction: Prediction) -> str:
 
 def coverage(prediction: Prediction) -> str:
     """Duration and number of windows that were classified; the caller adds the end of the sentence."""
-    return texts.coverage(clock(round(prediction.seconds)), len(prediction.windows))
+    return texts.coverage(clock(prediction.seconds), len(prediction.windows))
 
 
 def why(explanation: Explanation, labels: list[str]) -> str:
@@ -153,7 +153,7 @@ def timeline(prediction: Prediction, labels: list[str], spectrogram: str, highes
     return (
         f'<div class="timeline" data-seconds="{seconds:.3f}">'
         f'<audio preload="metadata" src="{escape(audio_url)}"></audio>'
-        + _player(clock(round(seconds)), texts.WHY_HINT)
+        + _player(clock(seconds), texts.WHY_HINT)
         + _axes(_notes(highest_hz), image, strip, _scale(genres, labels), roll, _ticks(seconds))
         + "</div>"
     )

@@ -100,17 +100,17 @@ def test_augmented_copies_are_drawn_for_training_only(tmp_path, clips):
     copies = training.augmented[0][rows]
     assert all((copies[0, copy] != training.array[0]).any() for copy in range(2))
     assert (copies[0, 0] != copies[0, 1]).any()
-    drawn = training.random(np.zeros(64, int), np.random.default_rng(0))
-    plain = training.all(np.zeros(1, int))
-    assert drawn.shape[1:] == plain.shape[2:]
+    assert drawn_rows(folder, 0, augmented_copies=2, split="training") == {"original", 0, 1}
+    assert drawn_rows(folder, 0, augmented_copies=2, split="validation") == {"original"}
 
 
-def drawn_rows(folder, row, augmented_copies):
+def drawn_rows(folder, row, augmented_copies, split="training"):
     """Stored clips from which windows of a row are drawn: "original" or the number of a copy."""
-    windows = Windows(source_of(folder, [row], augmented_copies), "training", "whole")  # its window is the clip
+    source = replace(source_of(folder, [row], augmented_copies), splits=np.array([split]))
+    windows = Windows(source, split, "whole")  # its window is the clip
     stored = {"original": windows.array[row]}
-    if windows.augmented:
-        stored |= dict(enumerate(windows.augmented[0][row]))
+    if (folder / "logmel_30s_augmented.npy").is_file():
+        stored |= dict(enumerate(np.load(folder / "logmel_30s_augmented.npy")[row]))
     drawn = windows.random(np.zeros(64, int), np.random.default_rng(0))
     images = {name: windows._cut([clip], np.zeros(1, int))[0] for name, clip in stored.items()}
     return {name for name, image in images.items() if (drawn == image).all(dim=(1, 2)).any()}

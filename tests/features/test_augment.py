@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import torch
 
-from genre.features.augment import NO_CHANGE, Augmentation
+from genre.features.augment import NO_CHANGE, SHORTEST_EXCERPT, Augmentation
 
 
 def test_augmentation_changes_levels_but_not_shapes():
@@ -36,6 +38,37 @@ def test_a_codec_leaves_holes_where_high_bands_are_quiet():
     assert (changed[:, :64] == windows[:, :64]).all()
     assert (changed[:, -8:, 1::2] == -80).all()
     assert (changed[:, :-1, ::2] == windows[:, :-1, ::2]).all()  # loud cells
+
+
+def columns_of(length=40, windows=64):
+    """Windows whose value is the number of their column."""
+    return torch.arange(float(length)).expand(windows, 16, length)
+
+
+def test_windows_are_rolled_in_time():
+    torch.manual_seed(0)
+    rolled = Augmentation(roll=0.5)._rearrange(columns_of())[:, 0]
+    assert ((rolled.diff(dim=1) % 40) == 1).all()
+    assert len(rolled[:, 0].unique()) > 20 and rolled[:, 0].eq(20).any()  # by up to half of the columns
+
+
+def test_excerpts_are_repeated_as_short_recordings_are():
+    torch.manual_seed(0)
+    cut = Augmentation(excerpt=1.0)._rearrange(columns_of())[:, 0]
+    lengths = cut.amax(dim=1) + 1
+    assert (cut == torch.arange(40) % lengths[:, None]).all()
+    assert lengths.amin() == SHORTEST_EXCERPT and lengths.amax() < 40
+
+
+def test_a_low_pass_sets_high_bands_to_the_floor():
+    torch.manual_seed(0)
+    windows = torch.full((64, 16, 5), -20.0)
+    windows[:, 0, 0] = -80
+    only = replace(NO_CHANGE, low_pass=1.0)
+    changed = only(windows)
+    assert (changed[:, :8] == windows[:, :8]).all()
+    assert (changed[:, -1] == -80).float().mean() > 0.7
+    assert len((changed[:, :, 1] == -80).sum(dim=1).unique()) > 4  # from random bands on
 
 
 def test_an_equaliser_changes_whole_bands():

@@ -16,7 +16,8 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from genre.features.log_mel import FRONT_ENDS
-from genre.hub.publish import PublishError, confusion_image, push_checkpoint, push_space
+from genre.hub.confusion import confusion_image
+from genre.hub.publish import PublishError, push_checkpoint, push_space
 from genre.models.checkpoint import SHIPPED, ConfidenceLimits, Fusion, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
 from tests.conftest import ROOT, running_app
@@ -119,6 +120,13 @@ def test_tags_are_numbered_and_can_be_chosen(hub, checkpoint):
     assert (first.tag, second.tag) == ("v1", "v2")
     assert push_checkpoint(checkpoint, REPO).tag == "v10"
     assert hub.repo(REPO).tags["v1"] == first.revision != second.revision
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_invalid_tag_is_found_before_a_repository_is_made(hub, checkpoint, dry_run):
+    with pytest.raises(PublishError, match="'two words' is not a valid tag"):
+        push_checkpoint(checkpoint, REPO, tag="two words", dry_run=dry_run)
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize("tag", ["v1", "main", "two words"])

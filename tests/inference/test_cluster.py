@@ -19,6 +19,7 @@ from genre.inference import cluster, report
 from tests.conftest import ROOT, music, write_audio
 
 POISON = "poison.mp3"
+RUN = {"checkpoint": "fma-small", "overlap": 0.0}  # in every row, besides the hash of the checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def expected(archive, classifier):
             except AudioError as error:
                 result = error
             (row,) = report.rows([(path, result)])
-            rows[str(path)] = row | {"file": str(path)}
+            rows[str(path)] = row | {"file": str(path)} | RUN
     torch.set_num_threads(threads)
     return rows
 
@@ -122,7 +123,10 @@ def test_a_file_that_kills_workers_gets_an_error_and_other_files_are_classified(
         assert main(options(poison, workers, out, *songs)) == 1
         client.unregister_worker_plugin(Poison.name)
     rows = rows_of(out)
-    assert rows.pop(poison) == {"file": poison, "error": "This file crashed every worker that classified it."}
+    assert rows.pop(poison) == RUN | {
+        "file": poison,
+        "error": "This file crashed every worker that classified it.",
+    }
     assert rows == {name: expected[name] for name in songs}
 
 
@@ -195,6 +199,7 @@ def rows_of(out):
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     by_name = {row["file"]: row for row in rows}
     assert len(by_name) == len(rows)
+    assert len({row.pop("checkpoint_sha256") for row in rows}) == 1
     return by_name
 
 

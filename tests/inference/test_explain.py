@@ -153,9 +153,11 @@ def test_the_image_is_coloured_at_positive_attributions_and_grey_elsewhere(class
     assert colour[:, : int(4 * wide)].max() == 0
 
 
-def test_an_unknown_genre_raises(classifier, example):
+def test_an_unknown_genre_or_start_raises(classifier, example):
     with pytest.raises(ValueError, match="Polka"):
         explain(classifier, example, 0.0, "Polka")
+    with pytest.raises(ValueError, match="start must be a number"):
+        explain(classifier, example, float("nan"), "Folk")
 
 
 def test_a_start_past_the_end_raises(classifier, example):

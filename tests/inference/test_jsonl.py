@@ -9,7 +9,8 @@ import pytest
 from genre.inference.jsonl import JsonLines, JsonLinesError
 from tests.conftest import ROOT
 
-SONG = {"file": "song.mp3", "genre": "Folk", "checkpoint": "fma-small"}
+RUN = {"checkpoint": "fma-small", "overlap": 0.0}
+SONG = {"file": "song.mp3", "genre": "Folk"}
 BROKEN = {"file": "broken.mp3", "error": "This file is empty."}
 
 
@@ -19,7 +20,7 @@ def path(tmp_path):
 
 
 def write(path, *rows):
-    with JsonLines(path, "fma-small") as out:
+    with JsonLines(path, RUN) as out:
         for row in rows:
             out.write(row)
 
@@ -27,7 +28,7 @@ def write(path, *rows):
 def test_existing_rows_are_read(path):
     write(path, SONG, BROKEN)
     before = path.read_bytes()
-    with JsonLines(path, "fma-small") as out:
+    with JsonLines(path, RUN) as out:
         assert out.files == {"song.mp3", "broken.mp3"}
         assert out.failed == 1
     assert path.read_bytes() == before
@@ -39,7 +40,7 @@ def test_a_truncated_last_row_is_removed(path):
     first = complete.index(b"\n") + 1
     for length in range(first, len(complete)):
         path.write_bytes(complete[:length])
-        with JsonLines(path, "fma-small") as out:
+        with JsonLines(path, RUN) as out:
             assert out.files == {"song.mp3"}
             out.write(BROKEN)
         assert path.read_bytes() == complete
@@ -48,7 +49,7 @@ def test_a_truncated_last_row_is_removed(path):
 def test_file_names_that_are_not_utf8_are_distinct(path):
     names = {os.fsdecode(name) for name in (b"caf\xe8.mp3", b"caf\xe9.mp3", "café.mp3".encode())}
     write(path, *(SONG | {"file": name} for name in names))
-    with JsonLines(path, "fma-small") as out:
+    with JsonLines(path, RUN) as out:
         assert out.files == names
 
 
@@ -56,32 +57,33 @@ def test_file_names_that_are_not_utf8_are_distinct(path):
 def test_a_file_with_other_content_is_not_changed(path, content):
     path.write_text(content)
     with pytest.raises(JsonLinesError, match="has other content in line"):
-        JsonLines(path, "fma-small")
+        JsonLines(path, RUN)
     assert path.read_text() == content
 
 
-def test_predictions_of_two_models_are_not_mixed(path):
-    write(path, BROKEN, SONG)
-    with pytest.raises(JsonLinesError, match="holds predictions of fma-small, not of mine"):
-        JsonLines(path, "mine")
+@pytest.mark.parametrize(("name", "value"), [("checkpoint", "mine"), ("overlap", 0.5)])
+def test_runs_with_other_settings_are_not_mixed(path, name, value):
+    write(path, BROKEN)
+    with pytest.raises(JsonLinesError, match=f"with {name} {RUN[name]} and not {value}; choose another file"):
+        JsonLines(path, RUN | {name: value})
 
 
 def test_a_second_writer_is_refused(path):
-    with JsonLines(path, "fma-small"), pytest.raises(JsonLinesError, match="Another process is writing"):
-        JsonLines(path, "fma-small")
+    with JsonLines(path, RUN), pytest.raises(JsonLinesError, match="Another process is writing"):
+        JsonLines(path, RUN)
     write(path, SONG)
 
 
 def test_the_lock_file_is_removed(path):
     write(path, SONG)
-    with pytest.raises(JsonLinesError, match="not of mine"):
-        JsonLines(path, "mine")
+    with pytest.raises(JsonLinesError, match="not mine"):
+        JsonLines(path, RUN | {"checkpoint": "mine"})
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_killed_run_does_not_keep_the_lock(path):
     hold = "import os, sys; from pathlib import Path; from genre.inference.jsonl import JsonLines"
-    hold += "; held = JsonLines(Path(sys.argv[1]), 'fma-small'); os.kill(os.getpid(), 9)"
+    hold += "; held = JsonLines(Path(sys.argv[1]), {}); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", hold, path], cwd=ROOT, check=False).returncode == -9
     assert len(list(path.parent.iterdir())) == 2
     write(path, SONG)
@@ -90,9 +92,9 @@ def test_a_killed_run_does_not_keep_the_lock(path):
 
 def test_a_path_that_cannot_be_written_raises(tmp_path):
     with pytest.raises(JsonLinesError, match="cannot be written: No such file or directory"):
-        JsonLines(tmp_path / "nowhere" / "genres.jsonl", "fma-small")
+        JsonLines(tmp_path / "nowhere" / "genres.jsonl", RUN)
     with pytest.raises(JsonLinesError, match="cannot be written: Is a directory"):
-        JsonLines(tmp_path, "fma-small")
+        JsonLines(tmp_path, RUN)
 
 
 @contextmanager
@@ -113,6 +115,6 @@ def test_a_full_disk_raises_and_complete_rows_remain(path):
         small_disk(path.stat().st_size + 10),
     ):
         write(path, BROKEN)
-    assert path.read_bytes().endswith(b'"}\n{"file": "')
-    with JsonLines(path, "fma-small") as out:
+    assert path.read_bytes().endswith(b'}\n{"file": "')
+    with JsonLines(path, RUN) as out:
         assert out.files == {"song.mp3"}

@@ -91,7 +91,9 @@ def test_a_pause_after_music_is_too_quiet_and_the_buffer_is_still_classified(cla
 
 
 def test_levels_are_in_dbfs():
-    assert level(np.ones(100, np.float32)) == pytest.approx(0)
+    square = np.repeat(np.array([1, -1], np.float32), 50)
+    assert level(square) == pytest.approx(0)
+    assert level(0.01 * square + 0.3) == pytest.approx(-40, abs=0.01)  # a constant offset of the microphone
     assert level(tone(1, level=0.1)) == pytest.approx(-23.01, abs=0.01)
     assert level(np.zeros(100, np.float32)) == level(np.zeros(0, np.float32)) == FLOOR
 
@@ -105,7 +107,7 @@ def test_an_implausible_sample_rate_raises(classifier, rate):
 def test_samples_are_decoded_from_16_bit_integers():
     sound = base64.b64encode(np.array([0, 16384, -32768], "<i2").tobytes()).decode()
     assert live.samples(sound).tolist() == [0, 0.5, -1]
-    for garbled in ("!", base64.b64encode(b"odd").decode(), "é"):
+    for garbled in ("!", base64.b64encode(b"odd").decode(), "é", "", None):
         with pytest.raises(AudioError, match=texts.LIVE_GARBLED):
             live.samples(garbled)
 

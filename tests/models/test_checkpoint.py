@@ -10,8 +10,16 @@ import genre
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
 from genre.models import checkpoint
-from genre.models.checkpoint import SHIPPED, ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
+from genre.models.checkpoint import (
+    SHIPPED,
+    ConfidenceLimits,
+    Fusion,
+    add_music_detector,
+    load_checkpoint,
+    save_checkpoint,
+)
 from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.music import MusicDetector
 
 SHIPPED_FOLDER = SHIPPED / "fma-small"
 
@@ -73,7 +81,19 @@ def test_weights_with_another_hash_are_not_loaded(copy):
 
 @pytest.mark.parametrize(
     "damage",
-    ["no json", "no members", "missing member", "wrong labels", "wrong bias", "list of metrics", "list of a member"],
+    [
+        "no json",
+        "no members",
+        "missing member",
+        "wrong labels",
+        "wrong bias",
+        "list of metrics",
+        "list of a member",
+        "metrics without training",
+        "metrics of another source",
+        "music by no member",
+        "music by another member",
+    ],
 )
 def test_a_damaged_checkpoint_raises(copy, damage):
     path = copy / "config.json"
@@ -86,6 +106,16 @@ def test_a_damaged_checkpoint_raises(copy, damage):
         config["bias"] = {"window": [0.0], "track": [0.0]}
     elif damage == "list of metrics":
         (copy / "metrics.json").write_text("[]")
+    elif damage == "metrics without training":
+        (copy / "metrics.json").write_text('{"test": {}}')
+    elif damage == "metrics of another source":
+        metrics = json.loads((copy / "metrics.json").read_text())
+        (copy / "metrics.json").write_text(json.dumps(metrics | {"test": {"other": {}}}))
+    elif damage.startswith("music"):
+        (copy / "music.safetensors").unlink()
+        other = MusicDetector("other" if "no" in damage else "smooth", torch.zeros(7), 0.0, 0.5)
+        add_music_detector(copy, other)
+        config = json.loads(path.read_text())
     elif damage == "list of a member":
         (copy / "smooth" / "config.json").write_text(
             json.dumps(json.loads((copy / "smooth" / "config.json").read_text()) | {"pretrained_cfg": []})

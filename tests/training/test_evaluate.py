@@ -1,10 +1,12 @@
+import json
+
 import pytest
 import torch
 
-from genre.models.checkpoint import SHIPPED
+from genre.models.checkpoint import SHIPPED, ConfidenceLimits
 from genre.models.metrics import read_metrics
 from genre.training.calibrate import Samples, fit_fusion, fit_limits, fit_on_both, wilson_interval
-from genre.training.evaluate import calibration_error, read_predictions
+from genre.training.evaluate import calibration_error, read_predictions, summary
 
 
 def samples(log_probabilities, labels):
@@ -119,6 +121,13 @@ def test_the_confidence_limit_holds_for_every_source():
     weights = torch.full((8000,), 1 / 8000)
     both = fit_limits(torch.cat([easy, hard]), labels.repeat(2), weights, [4000, 4000])
     assert both.confident_from == limits_of(hard, labels).confident_from > limits_of(easy, labels).confident_from
+
+
+def test_a_single_track_has_figures():
+    probabilities = torch.tensor([[0.7, 0.3]])
+    figures = summary(probabilities, probabilities, torch.tensor([0]), ["a", "b"], ConfidenceLimits(0.5, 0.2))
+    assert figures["track"]["top1_of_surest_half"] == 1.0
+    assert "NaN" not in json.dumps(figures)
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])

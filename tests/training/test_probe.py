@@ -272,7 +272,7 @@ def test_markup_in_the_name_of_a_genre_is_plain_text_in_the_card(collection, tmp
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode on this system")
 def test_names_that_are_not_utf_8_are_printed(tmp_path):
-    collection = write_collection(tmp_path / "mine", count=3)
+    collection = write_collection(tmp_path / os.fsdecode(b"m\xfcsik"), count=3)
     folder = os.fsdecode(os.fsencode(collection) + b"/Gr\xf6l")
     (collection / "Hiss").rename(folder)
     copy = os.fsdecode(b"caf\xe9.flac")
@@ -284,6 +284,9 @@ def test_names_that_are_not_utf_8_are_printed(tmp_path):
     assert "Gr\ufffdl/kap\ufffdtt.mp3: This is not an audio file" in done.stdout
     assert "caf\ufffd.flac is the same recording as" in done.stdout
     assert genre.load(tmp_path / "out").labels == ["Buzz", "Gr l"]
+    assert "m\ufffdsik" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*.*")]
+    assert len(set(modes)) == 1 and not list((tmp_path / "out").rglob("*.tmp"))  # weights as readable as the others
 
 
 def test_a_genre_whose_songs_cannot_be_decoded_raises(tmp_path):

@@ -2,6 +2,7 @@
 
 import gc
 import re
+import shutil
 import sys
 import threading
 
@@ -10,6 +11,7 @@ import torch
 
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.embed import Embedding
+from genre.models.checkpoint import DEFAULT, SHIPPED
 from genre.web import models as models_module
 from genre.web import texts as page_texts
 from genre.web import views as page_views
@@ -141,6 +143,25 @@ def test_one_job_learns_at_a_time_and_from_one_model():
     with pytest.raises(DataError, match="Your songs were read with one"):
         lesson.start("other")
     assert lesson.start("one") and next(lesson.take()).name == "b"
+
+
+def test_songs_added_while_a_model_is_fitted_are_not_said_to_be_in_it():
+    lesson = lesson_of(Rock=["a"], Folk=["b"])
+    before, probe = lesson.songs, object()
+    lesson.learned(probe, None, "taught:1", before)
+    assert lesson.probe is probe
+    lesson.add(files("c"), "Folk")
+    lesson.learned(probe, None, "taught:2", before)
+    assert lesson.probe is None and lesson.model == "taught:2"
+
+
+def test_visitors_do_not_see_the_folder_of_the_first_model(tmp_path):
+    folder = shutil.copytree(SHIPPED / DEFAULT, tmp_path / "fma-small")
+    models = Models(str(folder))
+    assert models.first == DEFAULT and models.names == [DEFAULT]
+    assert models.get(None) is models.get(DEFAULT) and models.source(DEFAULT) == str(folder)
+    with pytest.raises(CheckpointError):
+        models.get(str(folder))
 
 
 def test_only_the_lessons_used_last_are_kept(monkeypatch):

@@ -76,6 +76,10 @@ def test_another_model_classifies_all_songs_again():
     batch.start_over("other")
     assert song.result is None and batch.working
     assert not batch.wants(song, "model") and batch.wants(song, "other")
+    batch.finish(song, "model", prediction(), None)  # of the job that was drawing its picture
+    assert song.result is None
+    batch.finish(song, "other", prediction(), None)
+    assert song.result and not batch.working
 
 
 @pytest.mark.parametrize("row", [-1, 2, 1, "0", None, 0.0])

@@ -53,7 +53,7 @@ def picture(
     image.paste(spectrogram.convert("RGB").resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
     for section in sections(prediction):
         _draw_section(draw, section, prediction.seconds, labels)
-    facts = f"{clock(round(prediction.seconds))}, nearest of {len(labels)} genres"
+    facts = f"{clock(prediction.seconds)}, nearest of {len(labels)} genres"
     width = _write(draw, (LEFT, 586), facts, 34, SUBDUED)
     font, text = _fit(address.partition("://")[2], 34, REGULAR, RIGHT - LEFT - width - 2 * GAP)
     draw.text((RIGHT, 586), text, SUBDUED, font, anchor="rm")

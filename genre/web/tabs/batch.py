@@ -99,12 +99,14 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         batch.stop()
         return show(batch) | {status: views.alert_box(texts.BUSY)}
 
-    def halt(batch: Batch) -> dict:
-        batch.stop()
+    def halt(batch: Batch | None) -> dict:
+        if batch:
+            batch.stop()
         return {stop: gr.Button(visible=False)}
 
-    def empty(batch: Batch) -> dict:
-        batch.opened = None
+    def empty(batch: Batch | None) -> dict:
+        if batch:
+            batch.opened = None
         blank = {component: "" for component in (status, rows, timeline, why)}
         hidden = {results: gr.Row(visible=False), detail: gr.Column(visible=False)}
         return {state: None, path: None, prediction: table.PICK} | blank | hidden
@@ -174,12 +176,12 @@ def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterato
                 return
     except AudioError as error:
         result = error
-    if batch.wants(song, name):
-        if isinstance(result, genre.Prediction):
-            image, song.picture = spectrogram.image(), None
-            with suppress(OSError):  # the disk is full
-                song.picture = downloads.picture_of(song.name, result, image, classifier.labels, address)
-        song.result = result
+    picture = None
+    if isinstance(result, genre.Prediction) and batch.wants(song, name):
+        with suppress(OSError):  # the disk is full
+            picture = downloads.picture_of(song.name, result, spectrogram.image(), classifier.labels, address)
+    if result:
+        batch.finish(song, name, result, picture)
 
 
 def _card(song: Song, labels: list[str]) -> str:

@@ -61,12 +61,15 @@ def samples(sound: str) -> np.ndarray:
     """Base64 of 16-bit little-endian samples to float32 in -1 to 1, shape (samples,).
 
     Raises:
-        AudioError: `sound` is anything else.
+        AudioError: `sound` is anything else, or empty.
     """
     try:
-        return np.frombuffer(base64.b64decode(sound, validate=True), "<i2").astype(np.float32) / 32768
-    except ValueError as error:
+        decoded = np.frombuffer(base64.b64decode(sound, validate=True), "<i2")
+    except (ValueError, TypeError) as error:
         raise genre.AudioError(texts.LIVE_GARBLED) from error
+    if not len(decoded):
+        raise genre.AudioError(texts.LIVE_GARBLED)
+    return decoded.astype(np.float32) / 32768
 
 
 def uploaded(path: str, folder: str) -> str:
@@ -83,7 +86,7 @@ def uploaded(path: str, folder: str) -> str:
 def card(result: LiveResult, labels: list[str]) -> str:
     """The prediction card, or a note why there is no prediction yet."""
     if result.prediction:
-        coverage = texts.live_coverage(clock(round(result.prediction.seconds)))
+        coverage = texts.live_coverage(clock(result.prediction.seconds))
         # not role "status": screen readers would read it out every second
         return views.prediction_card(result.prediction, labels, coverage, "group")
     if result.too_quiet:

@@ -107,6 +107,12 @@ class Batch:
         """Whether the song is still in the list and the model still selected."""
         return self.model == model and song in self.songs
 
+    def finish(self, song: Song, model: str, result: Prediction | AudioError, picture: Path | None) -> None:
+        """Set result and picture of a song, unless it is no longer wanted from this model."""
+        with self._lock:
+            if self.wants(song, model):
+                song.result, song.picture = result, picture
+
     def at(self, row: object) -> Song | None:
         """The song in a row, if it has a result; None for anything else that a browser may send."""
         songs = self.songs

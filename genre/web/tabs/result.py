@@ -1,5 +1,6 @@
 """Result of one recording: prediction card, timeline, and the explanation of the window that was clicked."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,11 +51,12 @@ def timeline_and_why(
     def why(path: str | None, name: str, overlap: float, value: Any, click: gr.EventData) -> Iterator[str]:
         try:
             classifier = models.get(name)
-            if not path or click.genre not in classifier.labels:  # other programs may send anything
+            label, start = _asked(click)
+            if not path or label not in classifier.labels or not math.isfinite(start):
                 yield ""
                 return
             yield views.EXPLAINING
-            explanation = explain(classifier, path, float(click.start), click.genre, overlap=overlap)
+            explanation = explain(classifier, path, start, label, overlap=overlap)
             if shows(value, path):
                 yield views.why(explanation, classifier.labels)
         except genre.GenreError as error:
@@ -67,6 +69,14 @@ def timeline_and_why(
     clicked = timeline.click(why, [recording, model, overlap, state], map_, trigger_mode="always_last", **QUIET)
     clicked.failure(lambda: views.error(texts.BUSY), None, map_, queue=False, **QUIET)
     return timeline, map_
+
+
+def _asked(click: gr.EventData) -> tuple[str, float]:
+    """Genre and start in seconds of the window that was clicked; NaN for what other programs may send instead."""
+    try:
+        return str(click.genre), float(click.start)
+    except (AttributeError, TypeError, ValueError):
+        return "", math.nan
 
 
 def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> Iterator[Result]:

@@ -21,7 +21,7 @@ def status(batch: Batch, seconds: float = 0.0) -> str:
     """
     done, total = len(batch.done), len(batch.songs)
     if batch.current and batch.working:
-        so_far = clock(round(seconds)) if seconds else ""
+        so_far = clock(seconds) if seconds else ""
         line, more, kind = texts.progress(done, total), texts.classifying(batch.current.name, so_far), "classifying"
     else:
         kind = "left-out"

@@ -70,15 +70,16 @@ def build(models: Models, model: gr.Dropdown) -> None:
         chosen: dict[gr.components.Component, gr.components.Component] = {}
         try:
             lessons.use(lesson)
-            for song in lesson.take():
+            while not (lesson.stopped or chosen):
+                for song in lesson.take():
+                    yield show(lesson)
+                    read_song(classifier, song)
                 yield show(lesson)
-                read_song(classifier, song)
-            if not lesson.stopped:
-                yield show(lesson)
-                archive = learn(lesson, models, dropped.GRADIO_CACHE)
-                chosen[model] = gr.Dropdown(choices=[*models.names, *taught(lesson)], value=lesson.model)
-                chosen[download] = gr.DownloadButton(value=archive, visible=True)
-            else:
+                archive = None if lesson.stopped else learn(lesson, models, dropped.GRADIO_CACHE)
+                if archive and lesson.probe:  # else songs were added meanwhile, or it was stopped
+                    chosen[model] = gr.Dropdown(choices=[*models.names, *taught(lesson)], value=lesson.model)
+                    chosen[download] = gr.DownloadButton(value=archive, visible=True)
+            if not chosen:
                 lesson.message = texts.STOPPED
         except genre.GenreError as error:
             lesson.message = str(error)
@@ -91,12 +92,13 @@ def build(models: Models, model: gr.Dropdown) -> None:
             lesson.working = False
         yield show(lesson) | chosen
 
-    def halt(lesson: Lesson) -> dict:
-        lesson.stopped = True
+    def halt(lesson: Lesson | None) -> dict:
+        if lesson:
+            lesson.stopped = True
         return {stop: gr.Button(visible=False)}
 
-    def empty(lesson: Lesson, name: str) -> dict:
-        if lesson.working:
+    def empty(lesson: Lesson | None, name: str) -> dict:
+        if lesson is None or lesson.working:
             return {stop: gr.skip()}
         lesson.forget()
         taught = (name or "").startswith(TAUGHT_PREFIX)

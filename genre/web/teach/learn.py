@@ -33,7 +33,7 @@ def read_song(classifier: Classifier, song: TaughtSong) -> None:
 
 
 def learn(lesson: Lesson, models: Models, cache: str) -> Path:
-    """Fit the songs that have been read; sets the lesson's result.
+    """Fit the songs that have been read; sets the lesson's result, unless songs were added meanwhile.
 
     Args:
         cache: folder of uploads, where files are deleted within the hour.
@@ -46,6 +46,7 @@ def learn(lesson: Lesson, models: Models, cache: str) -> Path:
     """
     # Loaded again, since the members of a classifier have no batch norms any more.
     base = load_checkpoint(models.source(lesson.base or models.first), MAX_MODEL_SIZE)
+    songs = lesson.songs
     probe = fit_probe(lesson.examples, base)
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / NAME
@@ -55,5 +56,5 @@ def learn(lesson: Lesson, models: Models, cache: str) -> Path:
         target.mkdir(parents=True)
         archive = shutil.make_archive(str(target / NAME), "zip", work, NAME)
         classifier = Classifier(load_checkpoint(folder), upload_reader.read)
-    lesson.probe, lesson.classifier, lesson.model = probe, classifier, models.add_taught(classifier)
+    lesson.learned(probe, classifier, models.add_taught(classifier), songs)
     return Path(archive)

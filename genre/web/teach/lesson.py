@@ -136,6 +136,12 @@ class Lesson:
             self.base, self.working, self.stopped, self.message = base, True, False, ""
             return True
 
+    def learned(self, probe: Probe, classifier: Classifier, model: str, songs: list[TaughtSong]) -> None:
+        """Set what was learned from these songs; without the probe if they are no longer those of the lesson."""
+        with self._lock:
+            self.classifier, self.model = classifier, model
+            self.probe = probe if self.songs is songs else None
+
     def take(self) -> Iterator[TaughtSong]:
         """Yield the songs that have not been read, also those that are added meanwhile, until a stop."""
         try:
