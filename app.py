@@ -78,7 +78,7 @@ def build_page(models: Models) -> gr.Blocks:
         with gr.Accordion(texts.CARD, open=False):
             model.render()
             card = gr.Markdown(card, elem_id="card")
-        snippets.build(page, player, added, latest)
+        snippets.build(page, player, added, latest, models.first)
         page.load(open_as_asked, None, [model, intro], **QUIET)
         model.change(None, model, None, js=(STATIC / "address.js").read_text(encoding="utf-8"), **QUIET)
         described = model.change(

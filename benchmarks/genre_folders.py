@@ -12,18 +12,17 @@ from collections import defaultdict
 from pathlib import Path
 
 import genre
-from genre.audio.folders import find_audio
+from genre.data.sources import find_songs
 from genre.hub.card import add_note
 from genre.models.checkpoint import DEFAULT, SHIPPED
 
 
-def find_songs(folder: Path, tracks: Path | None, counts_as: dict[str, str], labels: list[str]) -> dict[Path, str]:
+def songs_of(folder: Path, tracks: Path | None, counts_as: dict[str, str], labels: list[str]) -> dict[Path, str]:
     """Files with their genre: all with a known one, or those of a table of predictions."""
-    songs = {path: path.relative_to(folder).parts[0] for path in find_audio(folder).files}
-    songs = {path: counts_as.get(name, name) for path, name in songs.items()}
-    songs = {path: name for path, name in songs.items() if name in labels}
+    genres = {name: paths for name, paths in find_songs(folder).items() if counts_as.get(name, name) in labels}
+    songs = {path: counts_as.get(name, name) for name, paths in genres.items() for path in paths}
     if tracks:
-        with tracks.open(newline="", encoding="utf-8") as file:
+        with tracks.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             chosen = {row["track_id"].rpartition("@")[0] for row in csv.DictReader(file)}
         songs = {path: name for path, name in songs.items() if path.relative_to(folder).as_posix() in chosen}
     return songs
@@ -64,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     classifier = genre.load(arguments.checkpoint)
     counts_as = dict(pair.split("=") for pair in arguments.counts_as)
-    songs = find_songs(arguments.folder, arguments.tracks, counts_as, classifier.labels)
+    songs = songs_of(arguments.folder, arguments.tracks, counts_as, classifier.labels)
     parts = (("whole songs", None), ("their first 30 s", 30))
     results = [f"{part}: {in_words(measure(classifier, songs, seconds))}" for part, seconds in parts]
     held_out = " of the held-out test split" if arguments.tracks else ""

@@ -20,8 +20,8 @@ import genre
 from benchmarks.server import ROOT
 from benchmarks.shipped_data import COUNTS_AS, HELD_OUT
 from genre.audio.decode import decode
-from genre.audio.folders import find_audio
 from genre.audio.tags import read_tags
+from genre.data.sources import find_songs
 from genre.data.splits import assign_splits
 from genre.inference.embed import embed
 from genre.models.checkpoint import DEFAULT, load_checkpoint
@@ -35,7 +35,7 @@ RATE = 44100
 
 def songs_of(folder: Path, most: int, test_artists: bool) -> dict[str, list[Path]]:
     """The first songs of each genre, at most `most`."""
-    found = {path: path.relative_to(folder).parts[0] for path in find_audio(folder).files if path.parent != folder}
+    found = {path: name for name, paths in find_songs(folder).items() for path in paths}
     if test_artists:
         genres = [COUNTS_AS.get(name, name) for name in found.values()]
         artists = [read_tags(path).artist or str(path) for path in found]

@@ -232,6 +232,7 @@ def _move_unchanged(clips: list[AudioClip], folder: Path) -> None:
         for row, old_row in pairs:
             new[row] = old[old_row]
         new.flush()
+        del old, new  # Windows replaces no file that is mapped
         array.with_suffix(".tmp").replace(array)
     write_json(path, {"keys": keys})
 

@@ -19,6 +19,8 @@ from genre.inference.ensemble import run_members
 from genre.models.batch_norm import fuse_batch_norm
 from genre.models.checkpoint import Checkpoint, load_checkpoint
 
+MOST_NAMED = 3  # candidates that a headline names
+
 
 @dataclass(frozen=True)
 class Window:

@@ -109,6 +109,6 @@ def _best_split(edges: np.ndarray, log_probabilities: np.ndarray) -> list[tuple[
 
 
 def clock(seconds: float) -> str:
-    """Format a time, rounded to seconds, as 1:05, or as 1:01:05 from an hour on."""
-    minutes, rest = divmod(round(seconds), 60)
+    """Format a time, rounded to seconds (half up), as 1:05, or as 1:01:05 from an hour on."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -15,10 +15,11 @@ ROUTE = "/gradio_api/run/predict"  # of events without a queue
 ANY_SONG = ["song.mp3"]
 
 
-def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State) -> None:
+def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State, model: str) -> None:
     """Lay out and wire the accordion.
 
     Args:
+        model: name of the model that the calls use.
         song: audio component of the tab of one song.
         added: event that adds songs to the batch.
         latest: names of the files that were chosen last.
@@ -32,14 +33,16 @@ def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State) 
     def one(path: str | None) -> list[str]:
         return [Path(path).name] if path else []
 
-    with gr.Accordion(texts.SNIPPETS, open=False, elem_id="snippets"), gr.Tabs():
-        with gr.Tab("Python"):
-            in_python = _code("python")
-        with gr.Tab("curl"):
-            in_curl = _code("shell")
-        with gr.Tab("MCP"):
-            gr.Markdown(texts.MCP_MORE)
-            in_mcp = _code("json")
+    with gr.Accordion(texts.SNIPPETS, open=False, elem_id="snippets"):
+        gr.Markdown(texts.snippets_model(model))
+        with gr.Tabs():
+            with gr.Tab("Python"):
+                in_python = _code("python")
+            with gr.Tab("curl"):
+                in_curl = _code("shell")
+            with gr.Tab("MCP"):
+                gr.Markdown(texts.MCP_MORE)
+                in_mcp = _code("json")
     chosen = song.change(one, song, latest, queue=False, **QUIET)
     for event in (page.load, chosen.then, added.then):
         event(fill, latest, [in_python, in_curl, in_mcp], queue=False, **QUIET)

@@ -16,6 +16,7 @@ NOT_MUSIC_MORE = "It is more like speech, noise or plain tones. As music it woul
 STILL_CLASSIFYING = ", still classifying …"
 COMPLETE = "."
 OUT_OF_TIME = "There was no time for the rest of this recording, since the server is busy."
+CONNECTION_LOST = "The connection to the server was lost, so this page was loaded anew. Please drop your songs again."
 FOLDER_ON_SONG = "This is a folder. Drop it on the tab “Several songs”, or one of its files here."
 NOT_SENT = "This file was not sent here."
 NO_ROOM = "The server has no room for this file just now; please try again in a few minutes."
@@ -84,7 +85,7 @@ def no_model(name: str, first: str) -> str:
 
 
 def too_large(megabytes: int) -> str:
-    return f"This file is too large: up to {megabytes} MB are fetched."
+    return f"This file is too large: up to {megabytes} MB are taken."
 
 
 def between(genres: list[str]) -> str:
@@ -125,7 +126,7 @@ def coverage(clock: str, windows: int) -> str:
 def origin(training: dict) -> str:
     if "probe" in training:
         songs = sum(training["probe"]["songs"].values())
-        return f"The networks of {training['start']} with new heads, which were fitted to {songs} songs. "
+        return f"Learned from {songs} songs, on top of the networks of {training['start']}. "
     first, *others = training["sources"]
     more = f" and {len(others)} other collection{'s' if len(others) > 1 else ''}" if others else ""
     return f"Image networks, started from {training['start']} and trained on log-mel spectrograms of {first}{more}. "
@@ -161,12 +162,23 @@ WAITING = "Waiting"
 NOT_MUSIC_SHORT = "Not music, it seems"
 PICK = "Choose a song in the list to see it in full."
 DELETED = "This recording has been deleted from here by now; drop it again."
-LEFT_OUT = {  # for folder.js
-    "none": "There is no file in this folder.",
-    "one": "1 other file left out: ",
-    "many": "{n} other files left out: ",
-    "more": "{names} and {n} more",
-}
+SONGS_GONE = "The server no longer has your songs; please drop them again."
+
+
+def uploads_gone(model: str) -> str:
+    return f"The recordings have been deleted from here by now, so the results are still those of {model}."
+
+
+def left_out_files(megabytes: int) -> dict[str, str]:
+    """For folder.js."""
+    return {
+        "none": "There is no file in this folder.",
+        "one": "1 other file left out: ",
+        "many": "{n} other files left out: ",
+        "large": f"1 file of more than {megabytes} MB left out: ",
+        "larges": f"{{n}} files of more than {megabytes} MB left out: ",
+        "more": "{names} and {n} more",
+    }
 
 
 def songs_more(most: int, minutes: int) -> str:
@@ -216,6 +228,10 @@ SNIPPETS = "Call it from a program"
 MCP_MORE = "For assistants that speak MCP; they may call the same two functions."
 
 
+def snippets_model(name: str) -> str:
+    return f"These calls use {name}, whatever model is chosen above."
+
+
 # Live
 
 LIVE_TAB = "Live"
@@ -239,7 +255,9 @@ LIVE = {  # for live.js; errors by their DOMException name
     "short": "That was too short to keep.",
     "sending": "Sending the recording …",
     "sent": "The recording is on the tab “A song”.",
-    "lost": "The recording could not be sent; the connection may be down.",
+    "lost": "The recording could not be sent. It is still in your browser: save it, or try again.",
+    "again": "Send it again",
+    "save": "Save the recording",
     "file": "Live recording.wav",
     "NotAllowedError": "The microphone is blocked. Allow it for this page in your browser, then start again.",
     "NotFoundError": "No microphone was found. Plug one in, then start again.",

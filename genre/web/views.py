@@ -6,7 +6,7 @@ File names, labels and messages are untrusted input and are escaped here.
 from html import escape
 
 from genre.features.image import data_uri, mel_position
-from genre.inference.classify import Prediction, Window
+from genre.inference.classify import MOST_NAMED, Prediction, Window
 from genre.inference.explain import Explanation, attribution_image
 from genre.inference.sections import SILENCE_NAME, Section, clock, sections, window_edges
 from genre.models.checkpoint import Checkpoint
@@ -19,7 +19,6 @@ CLOSE = 0.10  # the second genre is named, too, if its probability is less than 
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 MOST_TICKS = 8
 FAINTEST = 0.02  # probability of a cell that is drawn; fainter ones cannot be seen
-MOST_NAMED = 3  # genres of the prediction set in a headline
 
 
 def _card(headline: str, more: str = "", kind: str = "empty", role: str = "status") -> str:

@@ -1,10 +1,14 @@
 import csv
 import json
 import re
+import time
+from base64 import b64encode
 
 import pytest
 from playwright.sync_api import expect
 
+from genre.web import texts
+from genre.web.limits import MAX_FILE_SIZE
 from tests.browser.conftest import ON_DESKTOP
 from tests.conftest import music, write_audio
 
@@ -189,7 +193,7 @@ def test_dropped_folders_are_opened(batch_page, album):
             const entries = ["/A/1.mp3", "/A/cover.jpg", "/A/.DS_Store"].map(leaf);
             const root = folder(...entries, folder(leaf("/A/CD 2/10.mp3"), leaf("/A/CD 2/9.mp3")));
             const drop = new Event("drop", { bubbles: true, cancelable: true });
-            drop.dataTransfer = { items: [{ webkitGetAsEntry: () => root }], files: [] };
+            drop.dataTransfer = { types: ["Files"], items: [{ webkitGetAsEntry: () => root }], files: [] };
             document.querySelector("#songs-drop button").dispatchEvent(drop);
         }"""
     )
@@ -208,3 +212,47 @@ def test_the_snippets_name_the_files_of_the_batch(batch_page, album):
     page.get_by_role("tab", name="curl").click()
     expect(page.locator("#snippets")).to_contain_text("for song in =1+1.wav; do")
     assert fits(page)
+
+
+@ON_DESKTOP
+def test_songs_chosen_while_others_are_uploaded_are_taken_too(batch_page, album):
+    page = batch_page
+    page.route("**/upload*", lambda route: (time.sleep(1), route.continue_()))
+    drop(page, album / "Song 03.wav")
+    page.wait_for_timeout(300)
+    page.locator("#batch input[webkitdirectory]").set_input_files(album)
+    expect(page.locator(".songs tbody tr")).to_have_count(1 + 20, timeout=SECONDS)
+    wait_until_done(page)
+
+
+@ON_DESKTOP
+def test_a_file_that_is_too_large_does_not_hold_up_the_others(batch_page, example):
+    page = batch_page
+    page.locator("#songs-drop input[type=file]").evaluate(
+        """(input, [content, size]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([bytes], "short.mp3"));
+            dataTransfer.items.add(new File([new Uint8Array(size)], "long.wav"));
+            input.files = dataTransfer.files;
+            input.dispatchEvent(new Event("change", { bubbles: true }));
+        }""",
+        [b64encode(example.read_bytes()).decode(), MAX_FILE_SIZE + 1],
+    )
+    expect(page.locator(".folder [role=status]")).to_have_text("1 file of more than 200 MB left out: long.wav.")
+    wait_until_done(page)
+    assert page.locator(".songs tr.classified .name").all_inner_texts() == ["short.mp3"]
+
+
+@ON_DESKTOP
+def test_the_results_stay_when_a_model_does_not_load(batch_page, album):
+    page = batch_page
+    drop(page, album / "Song 03.wav", album / "Song 04.wav")
+    wait_until_done(page)
+    before = page.locator(".songs").inner_text()
+    page.get_by_role("button", name=texts.CARD).click()
+    page.get_by_label("Model", exact=True).fill("jazz-model")
+    page.get_by_label("Model", exact=True).press("Enter")
+    expect(page.locator("#about")).to_contain_text(texts.NO_SUCH_MODEL)
+    wait_until_done(page)
+    assert page.locator(".songs").inner_text() == before

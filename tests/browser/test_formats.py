@@ -113,3 +113,20 @@ def test_the_dialog_offers_every_file(page, zone):
     with page.expect_file_chooser() as dialog:
         zone.click()
     assert not dialog.value.element.get_attribute("accept")
+
+
+@ON_DESKTOP
+def test_another_song_may_be_dropped_beside_the_one_that_is_shown(page, zone, tmp_path):
+    names = "first.mp3", "second.mp3"
+    for seconds, name in zip((4, 7), names, strict=True):
+        write_audio(tmp_path / name, [music(seconds, 48000)], "libmp3lame", rate=48000)
+    page.set_input_files(UPLOAD, tmp_path / "first.mp3")
+    wait_for_prediction(page)
+    content = b64encode((tmp_path / "second.mp3").read_bytes()).decode()
+    page.locator("#prediction .prediction").evaluate(DROP, ["second.mp3", "audio/mpeg", content])
+    expect(page.locator("#prediction .coverage")).to_contain_text("Classified 0:07", timeout=60_000)
+    page.get_by_role("tab", name="Live").click()
+    dropped = page.locator("#live").evaluate(
+        DROP.replace("zone.dispatchEvent", "return !zone.dispatchEvent"), ["x.mp3", "audio/mpeg", ""]
+    )
+    assert dropped  # the browser does not open the file in place of the page

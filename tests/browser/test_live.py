@@ -3,6 +3,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from genre.audio.decode import decode
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP
 
@@ -75,3 +76,23 @@ def test_without_a_microphone_there_is_a_message(live, error):
     live.get_by_role("button", name=texts.LIVE["start"]).click()
     expect(live.locator("#live .message")).to_have_text(texts.LIVE[error])
     expect(live.get_by_role("button", name=texts.LIVE["start"])).to_be_enabled()
+
+
+@ON_DESKTOP
+def test_a_recording_that_could_not_be_sent_is_kept(live, tmp_path):
+    button = live.get_by_role("button", name=texts.LIVE["start"])
+    button.focus()
+    button.press("Enter")
+    expect(live.get_by_role("button", name=texts.LIVE["stop"])).to_be_focused()  # Enter stops it, too
+    live.wait_for_timeout(1500)
+    live.route("**/upload*", lambda route: route.abort())
+    live.keyboard.press("Enter")
+    expect(live.locator("#live .message")).to_have_text(texts.LIVE["lost"])
+    with live.expect_download() as download:
+        live.get_by_role("link", name=texts.LIVE["save"]).click()
+    download.value.save_as(tmp_path / "live.wav")
+    assert decode(tmp_path / "live.wav", 16000).shape[0] > 16000
+    live.unroute("**/upload*")
+    live.get_by_role("button", name=texts.LIVE["again"]).click()
+    expect(live.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"), timeout=SECONDS)
+    expect(live.locator("#live .unsent")).to_be_hidden()

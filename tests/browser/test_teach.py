@@ -78,7 +78,7 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     expect(page.locator(".learned")).to_contain_text("8 songs name no artist")
     expect(page.locator(".confusion tbody tr")).to_have_count(2)
     expect(page.locator("#intro")).to_contain_text("2 genres: Buzz and Hiss.")
-    expect(page.locator("#about")).to_contain_text("The networks of fma-small with new heads")
+    expect(page.locator("#about")).to_contain_text("Learned from 8 songs, on top of the networks of fma-small.")
 
     page.get_by_role("tab", name=page_texts.SONG_TAB, exact=True).click()
     page.set_input_files(UPLOAD, new_song)

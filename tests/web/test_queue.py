@@ -100,7 +100,7 @@ def test_rows_show_their_state_and_escape_everything():
     assert 'a"onclick' not in page
     assert "&lt;i&gt;Rock&lt;/i&gt;" in page and "&lt;u&gt;broken&lt;/u&gt;" in page
     assert re.findall('<tr class="([a-z]+)">', page) == ["classified", "failed", "current", "waiting"]
-    assert "<b>2 of 4</b>" in page and "Classifying &lt;i&gt;c.mp3 …" in page
+    assert ">2 of 4</b>" in page and "Classifying &lt;i&gt;c.mp3 …" in page
     assert "Classifying &lt;i&gt;c.mp3, 1:05 so far" in table.status(batch, 65)
 
 

@@ -31,7 +31,7 @@ def test_overlapping_windows_are_columns_side_by_side():
     assert [float(start) for start in starts] == [window.start for window in windows]
     rights = [float(left) + float(width) for left, width in zip(lefts, widths, strict=True)]
     assert [0.0, *rights] == pytest.approx([*map(float, lefts), 13.5])
-    assert spans[1] == "0:01 to 0:04"
+    assert spans[1] == "0:02 to 0:05"
 
 
 def test_notes_are_on_the_card_and_in_the_table():

@@ -7,7 +7,7 @@ import fontpkg
 from anyascii import anyascii
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from genre.inference.classify import Prediction
+from genre.inference.classify import MOST_NAMED, Prediction
 from genre.inference.export.names import title
 from genre.inference.sections import Section, clock, sections
 from genre.models.colours import colour
@@ -24,7 +24,6 @@ REGULAR, BOLD = 400, 700  # weights of the font
 WIDTH_PERCENT = 100  # its other axis
 SMALLEST = 30  # points; 10 on a phone, where the picture is about 390 pixels wide
 MAX_CHARACTERS = 200  # of a line, before it is measured
-MOST_NAMED = 3  # genres of the prediction set
 LACKED = "\uffff"  # not a character: it is drawn as the box for all that a font lacks
 
 

@@ -1,8 +1,14 @@
 // Gradio's audio component accepts only files whose type begins with "audio", and browsers derive the type from the
 // suffix. Only the decoder can tell whether a file holds audio, so the file dialog offers all files, and each is submitted
-// with an audio type. A folder cannot be uploaded: the card then shows `props.folder`.
+// with an audio type. A folder or a file of more than `props.largest` bytes cannot be uploaded: the card then shows
+// `props.folder` or `props.too_large`. A file may be dropped anywhere on the tab, also while it shows another song.
+// After a loss of the connection Gradio loads the page anew, and the card shows `props.lost`.
 
 const INPUT = "#song input[type=file]";
+const CLEAR = "#song button[aria-label=Clear]";
+const LOST = "genre-connection-lost"; // in the session's storage
+const POLL_MS = 50;
+const POLLS = 100; // for the empty field
 const ANY_AUDIO = "audio/any";
 
 const isAudio = ({ type }) => type.startsWith("audio/");
@@ -21,21 +27,59 @@ function capture(name, handle) {
 
 capture("click", () => document.querySelector(INPUT)?.removeAttribute("accept"));
 
-capture("change", ({ target }) => {
-  if (target.matches(INPUT) && ![...target.files].every(isAudio)) target.files = asAudio(target.files);
-});
-
-capture("drop", (event) => {
-  const input = document.querySelector(INPUT);
-  const { items, files } = event.dataTransfer;
-  const isFolder = [...items].some((item) => item.webkitGetAsEntry?.()?.isDirectory);
-  if (!input || !(isFolder || files.length)) return;
-  event.preventDefault();
-  event.stopPropagation();
-  if (isFolder) {
-    props.value = props.folder;
+capture("change", (event) => {
+  const { target } = event;
+  if (!target.matches(INPUT)) return;
+  if ([...target.files].some(({ size }) => size > props.largest)) {
+    event.stopPropagation();
+    target.value = "";
+    props.value = props.too_large;
     return;
   }
-  input.files = asAudio(files);
-  input.dispatchEvent(new Event("change", { bubbles: true }));
+  if (![...target.files].every(isAudio)) target.files = asAudio(target.files);
 });
+
+// The field for a file, after the song that is shown has been cleared.
+async function emptyField() {
+  for (let poll = 0; poll < POLLS && !document.querySelector(INPUT); poll++) {
+    document.querySelector(CLEAR)?.click();
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+  return document.querySelector(INPUT);
+}
+
+async function take(file) {
+  const input = await emptyField();
+  if (!input) return;
+  input.files = asAudio([file]);
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+// Otherwise a browser opens a file that is dropped beside a field, in place of the page or in another tab.
+const holdsFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
+
+document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
+
+document.addEventListener(
+  "drop",
+  (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    if (!document.querySelector("#ask")?.offsetParent) return; // another tab
+    event.stopPropagation();
+    const { items, files } = event.dataTransfer;
+    if ([...items].some((item) => item.webkitGetAsEntry?.()?.isDirectory)) props.value = props.folder;
+    else if (files.length) take(files[0]);
+  },
+  true,
+);
+
+addEventListener("beforeunload", () => {
+  const lost = [...document.querySelectorAll(".toast-body")].some(({ textContent }) => /connection/i.test(textContent));
+  if (lost) sessionStorage.setItem(LOST, "yes");
+});
+
+if (sessionStorage.getItem(LOST)) {
+  sessionStorage.removeItem(LOST);
+  props.value = props.lost;
+}

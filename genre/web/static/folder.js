@@ -1,16 +1,19 @@
 // Filters files before Gradio's upload field and replaces a folder, dropped or chosen, by the files in it. Files that are
 // no songs are not uploaded but listed below the field: in a folder those without a suffix of `props.suffixes`; of files
 // that were chosen one by one only those that the browser knows to be something else, since the decoder knows more.
-// `props.zone` and `props.field` are the ids of the tab and of its upload field,
-// `props.most` is the number of songs that the server accepts at a time, and `props.left_out` holds sentences.
+// `props.zone` and `props.field` are the ids of the tab and of its upload field, `props.most` is the number of songs that
+// the server accepts at a time, `props.largest` the bytes of one, and `props.left_out` holds sentences.
 
 const NAMED = 3; // files that are left out
+const POLL_MS = 50;
+const FREE_POLLS = 4; // in a row, after which Gradio's field is taken to be ready for more files
 
 const zone = element.closest(`#${props.zone}`);
 const picker = element.querySelector("input");
 const statusLine = element.querySelector("[role=status]");
 const FIELD = `#${props.field} input[type=file]`;
 let submitting = false; // the change event then comes from this script
+let submitted = Promise.resolve(); // the last submission; the next one waits for it
 
 const last = (name) => name.split("/").pop();
 const isHidden = ({ name }) => name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
@@ -28,36 +31,46 @@ function submitFolder(files) {
   submit(visible, visible.filter(isSong));
 }
 
-// Gradio's field, which may not be there yet while the page is being drawn.
+// Gradio's field once it is ready: it is not there while the page is being drawn or files are uploaded, and it does not
+// take files while it lists those of the upload before.
 async function uploadField() {
-  for (;;) {
-    const field = zone.querySelector(FIELD);
-    if (field) return field;
-    await new Promise((done) => setTimeout(done, 50));
+  for (let free = 0; free < FREE_POLLS; ) {
+    await new Promise((done) => setTimeout(done, POLL_MS));
+    free = zone.querySelector(FIELD) && !zone.querySelector(`#${props.field} .file-preview`) ? free + 1 : 0;
   }
+  return zone.querySelector(FIELD);
 }
 
-// Submits songs as if they had been chosen in Gradio's field, and lists the other files. One song more than the server
-// accepts tells it that there were too many.
-async function submit(files, songs) {
-  const submitted = new Set(songs);
-  const others = files.filter((file) => !submitted.has(file));
-  statusLine.textContent = others.length || !files.length ? sentence(others.map(({ name }) => last(name))) : "";
+// Submits songs after those submitted before, and lists the other files.
+function submit(files, songs) {
+  const { none, one, many, large, larges } = props.left_out;
+  const fitting = songs.filter(({ size }) => size <= props.largest);
+  const tooLarge = songs.filter(({ size }) => size > props.largest);
+  const chosen = new Set(songs);
+  const others = files.filter((file) => !chosen.has(file));
+  const sentences = [listed(others, one, many), listed(tooLarge, large, larges)];
+  statusLine.textContent = files.length ? sentences.join(" ").trim() : none;
+  if (fitting.length) submitted = submitted.then(() => send(fitting));
+}
+
+// As if the songs had been chosen in Gradio's field. One more than the server accepts tells it that there were too many.
+async function send(songs) {
   const field = await uploadField();
   const transfer = new DataTransfer();
   songs.slice(0, props.most + 1).forEach((file) => transfer.items.add(file));
   field.files = transfer.files;
-  if (!songs.length) return;
   submitting = true;
   field.dispatchEvent(new Event("change", { bubbles: true }));
   submitting = false;
 }
 
-function sentence(names) {
-  const { none, one, many, more } = props.left_out;
+// The names of files that are left out, after the words for one or many; empty for none.
+function listed(files, one, many) {
+  const names = files.map(({ name }) => last(name));
   const first = names.slice(0, NAMED).join(", ");
-  const listed = names.length > NAMED ? more.replace("{names}", () => first).replace("{n}", names.length - NAMED) : first;
-  return names.length ? `${names.length > 1 ? many.replace("{n}", names.length) : one}${listed}.` : none;
+  const more = props.left_out.more.replace("{names}", () => first).replace("{n}", names.length - NAMED);
+  const words = names.length > 1 ? many.replace("{n}", names.length) : one;
+  return names.length ? `${words}${names.length > NAMED ? more : first}.` : "";
 }
 
 const named = (file, path) => new File([file], path.replace(/^\//, ""), { type: file.type });
@@ -90,7 +103,9 @@ zone.addEventListener(
   (event) => {
     if (submitting || !event.target.matches(FIELD) || !event.target.files.length) return;
     event.stopPropagation();
-    submitFiles([...event.target.files]);
+    const files = [...event.target.files];
+    event.target.value = "";
+    submitFiles(files);
   },
   true,
 );
@@ -99,7 +114,7 @@ zone.addEventListener(
   "drop",
   async (event) => {
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    if (!entries.length || !event.target.closest(`#${props.field}`)) return;
+    if (!entries.length) return;
     event.preventDefault();
     event.stopPropagation();
     const files = (await Promise.all(entries.map(filesOf))).flat();

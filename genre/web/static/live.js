@@ -32,11 +32,15 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
 });`;
 
 let session = null; // while recording: stream, context, blocks, number of blocks sent, timers
+let unsent = null; // a recording that could not be uploaded
+let hadFocus = false; // the button, before it was disabled
 let waiting = false; // for the server's response; later samples are sent with the next request
 
 async function start() {
+  setUnsent(null);
+  document.querySelectorAll("audio").forEach((audio) => audio.pause()); // which the microphone would record
   setMessage(texts.asking);
-  find("button").disabled = true;
+  setBusy(true);
   let stream;
   try {
     if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
@@ -59,7 +63,7 @@ async function start() {
     stream?.getTracks().forEach((track) => track.stop());
     setMessage(texts[error.name] ?? texts.failed, true);
   }
-  find("button").disabled = false;
+  setBusy(false);
 }
 
 async function stop() {
@@ -75,16 +79,39 @@ async function stop() {
     setMessage(texts.short);
     return;
   }
+  await keep(new File([header(samples, rate), ...blocks], texts.file, { type: "audio/wav" }));
+}
+
+// Uploads a recording; where that fails, it can be sent again or saved.
+async function keep(recording) {
+  setUnsent(null);
   setMessage(texts.sending);
-  find("button").disabled = true;
+  setBusy(true);
   try {
-    const { path } = await upload(new File([header(samples, rate), ...blocks], texts.file, { type: "audio/wav" }));
+    const { path } = await upload(recording);
     trigger("stop", { path });
     setMessage(texts.sent);
   } catch {
     setMessage(texts.lost, true);
+    setUnsent(recording);
   }
-  find("button").disabled = false;
+  setBusy(false);
+}
+
+function setUnsent(recording) {
+  const link = find(".unsent a");
+  if (unsent) URL.revokeObjectURL(link.href);
+  unsent = recording;
+  find(".unsent").hidden = !recording;
+  if (recording) link.href = URL.createObjectURL(recording);
+}
+
+// While it is busy, the button is disabled; a browser then takes the focus from it.
+function setBusy(busy) {
+  const button = find(".live > button");
+  if (busy) hadFocus = document.activeElement === button;
+  button.disabled = busy;
+  if (!busy && hadFocus && document.activeElement === document.body) button.focus();
 }
 
 function send() {
@@ -129,7 +156,7 @@ function meter(level) {
 
 function setRecording(recording) {
   panel.classList.toggle("recording", recording);
-  find("button").textContent = recording ? texts.stop : texts.start;
+  find(".live > button").textContent = recording ? texts.stop : texts.start;
   find(".announcement").textContent = "";
   meter(LOWEST);
 }
@@ -166,4 +193,6 @@ function header(samples, rate) {
 
 setRecording(false);
 setMessage(texts.ready);
-find("button").addEventListener("click", () => (session ? stop() : start()));
+find(".live > button").addEventListener("click", () => (session ? stop() : start()));
+find(".unsent button").addEventListener("click", () => keep(unsent));
+addEventListener("beforeunload", (event) => (session || unsent) && event.preventDefault()); // the browser then asks

@@ -106,6 +106,11 @@ element.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
+// One recording at a time, also of those on other tabs.
+function pauseOthers(playing) {
+  document.querySelectorAll("audio").forEach((audio) => audio !== playing && audio.pause());
+}
+
 // Shows whether the recording is played, also after the content has been replaced.
 function update() {
   const playing = find("audio")?.paused === false;
@@ -117,4 +122,5 @@ function update() {
 watch("value", update);
 // Media events do not bubble; the capture phase reaches the root.
 for (const event of ["play", "pause", "ended"]) element.addEventListener(event, update, true);
+element.addEventListener("play", ({ target }) => pauseOthers(target), true);
 element.addEventListener("seeked", () => show(find("audio").currentTime), true);

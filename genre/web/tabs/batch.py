@@ -65,7 +65,10 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             batch.opened = song
 
     def open_chosen(batch: Batch | None) -> Iterator[dict]:
-        if not (batch and batch.opened):
+        if batch is None:  # the server was started again
+            yield {prediction: views.error(texts.SONGS_GONE)}
+            return
+        if not batch.opened:
             yield {prediction: gr.skip()}
             return
         song = batch.opened
@@ -86,8 +89,16 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             yield {timeline: views.alert_box(str(error))}
 
     def again(batch: Batch | None, name: str) -> dict:
-        if batch is None:
-            return {state: None}
+        """Classify the songs with another model, if it loads and they are still there."""
+        if batch is None or name == batch.model:
+            return {stop: gr.skip()}
+        try:
+            models.get(name)
+        except genre.GenreError:  # the page says so below
+            return {stop: gr.skip()}
+        if not all(Path(song.path).exists() for song in batch.songs):
+            batch.notice = texts.uploads_gone(batch.model)
+            return {status: table.status(batch)}
         batch.start_over(name)
         closed = {prediction: table.PICK, timeline: "", why: ""}
         return {status: table.status(batch), stop: gr.Button(visible=batch.working)} | closed
@@ -106,7 +117,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
 
     def empty(batch: Batch | None) -> dict:
         if batch:
-            batch.opened = None
+            batch.clear()
         blank = {component: "" for component in (status, rows, timeline, why)}
         hidden = {results: gr.Row(visible=False), detail: gr.Column(visible=False)}
         return {state: None, path: None, prediction: table.PICK} | blank | hidden

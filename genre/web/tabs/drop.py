@@ -7,6 +7,7 @@ from gradio.data_classes import ListFiles
 
 from genre.audio import decode
 from genre.web import STATIC, texts
+from genre.web.limits import MAX_FILE_SIZE
 
 
 def build(label: str, more: str, most: int, zone: str, field: str) -> gr.File:
@@ -28,7 +29,8 @@ def build(label: str, more: str, most: int, zone: str, field: str) -> gr.File:
         field=field,
         suffixes=sorted(decode.SUFFIXES),
         most=most,
-        left_out=texts.LEFT_OUT,
+        largest=MAX_FILE_SIZE,
+        left_out=texts.left_out_files(MAX_FILE_SIZE // 2**20),
     )
     return songs
 

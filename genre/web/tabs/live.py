@@ -104,5 +104,7 @@ PANEL = (
     f'data-most="{MAX_RECORDING_SECONDS}"><p class="clock" aria-label="{texts.LIVE_CLOCK}">0:00</p>'
     f'<div role="meter" aria-label="{texts.LIVE_LEVEL}" aria-valuemin="-80" aria-valuemax="0" aria-valuenow="-80">'
     '<i></i></div><p class="level" aria-hidden="true">– dBFS</p><p class="message" role="status"></p>'
+    f'<div class="unsent" hidden><button type="button">{texts.LIVE["again"]}</button> '
+    f'<a download="{texts.LIVE["file"]}">{texts.LIVE["save"]}</a></div>'
     f'<button type="button">{texts.LIVE["start"]}</button><p class="announcement" role="status"></p></div>'
 )

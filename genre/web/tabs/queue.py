@@ -38,6 +38,7 @@ class Batch:
         opened: the song that is shown in full.
         too_many: whether files were left out since there were more than `MAX_SONGS`.
         unclassified: number of songs that a stop removed.
+        notice: a sentence for the visitor.
     """
 
     def __init__(self, model: str):
@@ -46,7 +47,7 @@ class Batch:
         self.songs: list[Song] = []
         self.current: Song | None = None
         self.opened: Song | None = None
-        self.unclassified, self.too_many = 0, False
+        self.unclassified, self.too_many, self.notice = 0, False, ""
         self._taken = False
         self._lock = threading.Lock()
 
@@ -69,7 +70,7 @@ class Batch:
         with self._lock:
             room = MAX_SONGS - len(self.songs)
             self.songs += songs[:room]
-            self.unclassified, self.too_many = 0, len(songs) > room
+            self.unclassified, self.too_many, self.notice = 0, len(songs) > room, ""
 
     def stop(self) -> None:
         """Remove the songs without a result, also the one that is being classified."""
@@ -77,10 +78,15 @@ class Batch:
             self.unclassified += sum(song.result is None for song in self.songs)
             self.songs = self.done
 
+    def clear(self) -> None:
+        """Remove all songs, also for a job that still writes their files."""
+        with self._lock:
+            self.songs, self.opened, self.unclassified = [], None, 0
+
     def start_over(self, model: str) -> None:
         """Discard all results and set another model."""
         with self._lock:
-            self.model, self.opened = model, None
+            self.model, self.opened, self.notice = model, None, ""
             for song in self.songs:
                 song.result = None
 

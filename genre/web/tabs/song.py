@@ -8,6 +8,7 @@ import gradio as gr
 import genre
 from genre.models.checkpoint import SHIPPED
 from genre.web import QUIET, STATIC, texts, views
+from genre.web.limits import MAX_FILE_SIZE
 from genre.web.models import Models
 from genre.web.tabs import downloads
 from genre.web.tabs.result import stream_results, timeline_and_why
@@ -60,6 +61,9 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
                 views.EMPTY,
                 js_on_load=(STATIC / "any_file.js").read_text(encoding="utf-8"),
                 folder=views.error(texts.FOLDER_ON_SONG),
+                too_large=views.error(texts.too_large(MAX_FILE_SIZE // 2**20)),
+                largest=MAX_FILE_SIZE,
+                lost=views.error(texts.CONNECTION_LOST),
             )
     gr.Examples(
         [[str(EXAMPLES_FOLDER / file)] for file in EXAMPLES.values()],

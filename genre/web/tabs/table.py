@@ -3,7 +3,7 @@
 from html import escape
 
 from genre.errors import AudioError
-from genre.inference.classify import Prediction
+from genre.inference.classify import MOST_NAMED, Prediction
 from genre.inference.report import format_sections
 from genre.inference.sections import Section, clock, sections
 from genre.models.colours import colour
@@ -20,15 +20,17 @@ def status(batch: Batch, seconds: float = 0.0) -> str:
         seconds: of the current song that have been classified.
     """
     done, total = len(batch.done), len(batch.songs)
+    if not total and not batch.unclassified:
+        return ""
     if batch.current and batch.working:
         so_far = clock(seconds) if seconds else ""
         line, more, kind = texts.progress(done, total), texts.classifying(batch.current.name, so_far), "classifying"
     else:
         kind = "left-out"
         line = texts.waiting(total - done) if done < total else texts.finished(done, len(batch.failed))
-        more = " ".join(texts.left_out(batch.unclassified, batch.too_many and len(batch.songs)))
+        more = " ".join([*texts.left_out(batch.unclassified, batch.too_many and len(batch.songs)), batch.notice])
     return (
-        f'<div class="progress"><p role="status"><b>{escape(line)}</b> <span class="{kind}">{escape(more)}</span></p>'
+        f'<div class="progress"><p><b role="status">{escape(line)}</b> <bdi class="{kind}">{escape(more)}</bdi></p>'
         f'<i aria-hidden="true" style="--fraction:{done / total if total else 0:.3f}"></i></div>'
     )
 
@@ -68,7 +70,7 @@ def _named(prediction: Prediction) -> str:
     """The genres that the prediction card names."""
     if not prediction.is_music:
         return texts.NOT_MUSIC_SHORT
-    return texts.between(prediction.candidates[: views.MOST_NAMED])
+    return texts.between(prediction.candidates[:MOST_NAMED])
 
 
 def _piece(section: Section, seconds: float, labels: list[str]) -> str:

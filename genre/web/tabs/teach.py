@@ -27,32 +27,46 @@ def build(models: Models, model: gr.Dropdown) -> None:
         return {dropped: None, state: lesson} | show(lesson)
 
     def show(lesson: Lesson) -> dict:
-        some, idle = bool(lesson.songs), not lesson.working
+        some, idle, taught_one = bool(lesson.songs), not lesson.working, lesson.classifier is not None
+        unread = not all(song.is_read for song in lesson.songs)  # the fit itself takes seconds and is not stopped
         return {
             status: views.status(lesson),
             table: views.table(lesson),
             result: gr.HTML(views.result(lesson), visible=lesson.probe is not None),
-            files: gr.Row(visible=some and idle),
+            files: gr.Row(visible=(some or taught_one) and idle),
             train: gr.Button(visible=some and idle),
-            stop: gr.Button(visible=not idle),
-            download: gr.DownloadButton(visible=lesson.probe is not None),
+            stop: gr.Button(visible=lesson.working and unread),
+            download: gr.DownloadButton(visible=taught_one),
         }
 
     def move(lesson: Lesson | None, event: gr.EventData) -> dict:
-        if lesson is None or lesson.working:
+        if lesson is None:
+            return gone()
+        if lesson.working:
             return {stop: gr.skip()}
         lesson.move(event.song, event.genre)
         return show(lesson)
 
+    def gone() -> dict:
+        """For a session that the server no longer has, since it was started again."""
+        lesson = Lesson()
+        lesson.message = page_texts.SONGS_GONE
+        return show(lesson)
+
     def remove(lesson: Lesson | None, event: gr.EventData) -> dict:
-        if lesson is None or lesson.working:
+        if lesson is None:
+            return gone()
+        if lesson.working:
             return {stop: gr.skip()}
         lesson.remove(event.song)
         return show(lesson)
 
     def learn_songs(lesson: Lesson | None, name: str) -> Iterator[dict]:
-        if lesson is None or not lesson.songs:
-            yield {status: page_views.alert_box((lesson and lesson.message) or texts.NO_SONGS), table: ""}
+        if lesson is None:
+            yield gone()
+            return
+        if not lesson.songs:
+            yield {status: page_views.alert_box(lesson.message or texts.NO_SONGS), table: ""}
             return
         try:
             taught_one = (name or "").startswith(TAUGHT_PREFIX)  # it is no base: its networks are those of another one
@@ -98,7 +112,8 @@ def build(models: Models, model: gr.Dropdown) -> None:
         return {stop: gr.Button(visible=False)}
 
     def empty(lesson: Lesson | None, name: str) -> dict:
-        if lesson is None or lesson.working:
+        lesson = lesson or Lesson()
+        if lesson.working:
             return {stop: gr.skip()}
         lesson.forget()
         taught = (name or "").startswith(TAUGHT_PREFIX)

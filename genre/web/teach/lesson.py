@@ -95,6 +95,9 @@ class Lesson:
             except DataError as error:
                 found, message = [], str(error)
             self.message = message or forgotten  # that the songs dropped before are gone
+            spelling = {genre.casefold(): genre for genre in self.genres}
+            for one in found:  # "jazz" is "Jazz" if that came first
+                one.genre = spelling.setdefault(one.genre.casefold(), one.genre)
             genres = list(dict.fromkeys([*self.genres, *(one.genre for one in found)]))
             allowed = [song for song in found if song.genre in genres[:MAX_TAUGHT_GENRES]]
             taken = allowed[: MAX_TAUGHT_SONGS - len(self.songs)]

@@ -30,8 +30,8 @@ NO_SUB_FOLDERS = (
 FORGOTTEN = "Others have used this page since, and it has room for few; please drop your songs again."
 NO_DISK = "The server has no room for the model just now; press “Train” again in a few minutes."
 CHOSEN = (
-    "The new model is chosen on all tabs; others are below, under “Model”. Its file is kept here for an hour; this "
-    "page keeps the model itself."
+    "The new model is chosen on all tabs; others are below, under “Model”. It is there until you leave or reload this "
+    "page: download it to keep it. Its file is here for an hour."
 )
 LISTEN = "Listen again to these"
 LISTEN_MORE = "The other songs contradict their genres most. Is each where it belongs?"

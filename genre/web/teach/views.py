@@ -86,9 +86,9 @@ def result(lesson: Lesson) -> str:
 
 def _confusion(genres: list[str], counts: list[list[int]]) -> str:
     """Songs by their genre, a row each, and the genre that they got, a column each; darker for more of the row."""
-    head = "".join(f'<th scope="col">{escape(genre)}</th>' for genre in genres)
+    head = "".join(f'<th scope="col" title="{escape(genre)}">{escape(genre)}</th>' for genre in genres)
     rows = "".join(
-        f'<tr><th scope="row">{escape(genre)}</th>'
+        f'<tr><th scope="row" title="{escape(genre)}">{escape(genre)}</th>'
         + "".join(f'<td style="--share:{count / max(1, sum(row)):.2f}">{count}</td>' for count in row)
         + f"<td>{row[i] / max(1, sum(row)):.0%}</td></tr>"
         for i, (genre, row) in enumerate(zip(genres, counts, strict=True))
