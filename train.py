@@ -1,7 +1,8 @@
 """Fine-tune ImageNet-pretrained networks on 3-second log-mel windows, and evaluate the checkpoint.
 
-    python train.py --data DIR [DIR ...] --out checkpoints/NAME --test    train, fuse, calibrate, evaluate, save
     python train.py --data GENRE_FOLDERS --out checkpoints/NAME           fit new heads alone in minutes: a linear probe
+    python train.py --data DIR [DIR ...] --members NAME ... --out checkpoints/NAME --test
+                                                                          train, fuse, calibrate, evaluate, save
     python train.py --data DIR --evaluate checkpoints/NAME                evaluate a checkpoint again
     python train.py --out checkpoints/NAME --push USER/REPO               publish it on the Hugging Face Hub
 
@@ -20,6 +21,7 @@ figures are by cross-validation; --from fma-small fine-tunes instead, --members 
 import argparse
 import io
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -36,29 +38,33 @@ from genre.data.prepare import Preparation, is_prepared, prepare
 from genre.data.splits import HeldOut
 from genre.errors import GenreError
 from genre.hub.card import write_card
-from genre.hub.publish import Published, push_checkpoint, push_space
+from genre.hub.publish import Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.json_files import write_json
 from genre.malloc import keep_all_freed_memory
 from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from genre.models.member import RANDOM, create_backbone
 from genre.training.calibrate import calibrate
 from genre.training.members import Start, change_stage, recipe_from, train_member
 from genre.training.probe import fit_probe
 from genre.training.probe_run import describe_probe, embed_folder, save_probe
 from genre.training.recipe import RECIPES, Recipe
-from genre.training.run import describe_data, evaluate_sources, training_record
+from genre.training.run import describe_data, evaluate_sources, training_record, written_at_end
 
 RUNS = Path("runs")  # archives, predictions, states of training, TensorBoard's logs
 
 
 def main() -> None:
     arguments = parse_arguments(__doc__)
+    arguments.out = arguments.out.resolve()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
     keep_all_freed_memory()
     precision = "bf16" if torch.cuda.is_available() else "no"
     accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
+        if arguments.push:
+            check_names(arguments.push, arguments.space, arguments.tag)
         if arguments.data and not arguments.evaluate:
             check_writable(arguments.out)
         if arguments.probe:
@@ -68,21 +74,25 @@ def main() -> None:
             name = arguments.evaluate or arguments.start_from
             known = load_checkpoint(name) if name else None
             arguments.members = arguments.members or default_members(arguments, known)
+            start = Start(known, arguments.weights, arguments.from_scratch)
+            recipes = {name: recipe_for(arguments, name, start) for name in arguments.members}
+            if not arguments.evaluate:
+                check_networks(recipes, start)
             with accelerator.main_process_first(), only_first_prints(accelerator):
                 data = prepare(preparation(arguments))  # so that the other processes find complete archives
             accelerator.print(describe_data(data))
             if known and arguments.evaluate:
-                evaluate_sources(known, data, arguments.split, arguments.predictions)
+                evaluate_again(known, data, arguments)
             else:
-                train(accelerator, arguments, data, known)
+                train(accelerator, arguments, data, start, recipes)
         if arguments.push and accelerator.is_main_process:
             publish(arguments)
     except (GenreError, OSError) as error:  # an OSError where a disk is full, for one
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
-        if arguments.probe:
-            sys.exit("Stopped.")
-        sys.exit("Stopped; downloads, archives and finished epochs are kept. --resume continues after the last epoch.")
+        kept = "; downloads, archives and finished epochs are kept. --resume continues after the last epoch"
+        print(f"Stopped{'' if arguments.probe else kept}.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def check_writable(folder: Path) -> None:
@@ -101,8 +111,9 @@ def probe(arguments: argparse.Namespace) -> None:
     start = arguments.start_from
     print(f"Linear probe on {start}; --from {start} without --probe fine-tunes its networks, too.")
     fitted = fit_probe(embed_folder(folder, Classifier(known), dict(arguments.counts_as)), known)
-    save_probe(arguments.out, known, fitted, folder.resolve().name, command_line())
-    write_card(arguments.out)
+    with written_at_end(arguments.out) as new:
+        save_probe(new, known, fitted, folder.resolve().name, command_line())
+        write_card(new)
     print(describe_probe(fitted))
 
 
@@ -137,24 +148,43 @@ def preparation(arguments: argparse.Namespace) -> Preparation:
     )
 
 
-def train(accelerator: Accelerator, arguments: argparse.Namespace, data: DataSet, known: Checkpoint | None) -> None:
+def check_networks(recipes: dict[str, Recipe], start: Start) -> None:
+    """Raise CheckpointError for a network or weights that there are not, rather than after decoding all songs."""
+    for recipe in recipes.values():
+        if not start.checkpoint:
+            create_backbone(recipe.backbone, 2, start.weights or RANDOM, recipe.input_size)
+
+
+def evaluate_again(known: Checkpoint, data: DataSet, arguments: argparse.Namespace) -> None:
+    """Print the figures of a checkpoint."""
+    training = known.metrics.get("training", {})
+    if "probe" in training:
+        print(
+            f"{known.name} is a linear probe, fitted to all songs of {', '.join(training['sources'])}: figures on "
+            "these are too high. Those by cross-validation are in its card."
+        )
+    evaluate_sources(known, data, arguments.split, arguments.predictions)
+
+
+def train(
+    accelerator: Accelerator, arguments: argparse.Namespace, data: DataSet, start: Start, recipes: dict[str, Recipe]
+) -> None:
     """Train the members, calibrate their fusion, save the checkpoint, evaluate it as it was saved, write its card."""
-    start = Start(known, arguments.weights, arguments.from_scratch)
     runs_folder = RUNS / arguments.out.name
-    recipes = {name: recipe_for(arguments, name, start) for name in arguments.members}
     members = {
         name: train_member(accelerator, name, recipe, data, start, runs_folder, arguments.resume)
         for name, recipe in recipes.items()
     }
     if not accelerator.is_main_process:
         return
-    save_checkpoint(arguments.out, data.genres, members, *calibrate(members, data))
-    checkpoint = load_checkpoint(arguments.out.resolve())
-    splits = ("validation", "test") if arguments.test else ("validation",)
-    figures = {split: evaluate_sources(checkpoint, data, split, runs_folder) for split in splits}
-    record = training_record(command_line(), start, data, recipes)
-    write_json(arguments.out / "metrics.json", {"training": record, **figures})
-    write_card(arguments.out)
+    with written_at_end(arguments.out) as new:
+        save_checkpoint(new, data.genres, members, *calibrate(members, data))
+        checkpoint = load_checkpoint(new)
+        splits = ("validation", "test") if arguments.test else ("validation",)
+        figures = {split: evaluate_sources(checkpoint, data, split, runs_folder) for split in splits}
+        record = training_record(command_line(), start, data, recipes)
+        write_json(new / "metrics.json", {"training": record, **figures})
+        write_card(new)
 
 
 def command_line() -> str:
@@ -185,8 +215,6 @@ def publish(arguments: argparse.Namespace) -> None:
     """Upload the checkpoint in --out and, with --space, the page; or print what would be uploaded."""
     visibility = "public" if arguments.public else "private"
     options = {"public": arguments.public, "dry_run": arguments.dry_run}
-    if arguments.space:  # a name that is not valid is found before the checkpoint is uploaded
-        push_space(arguments.push, arguments.space, arguments.tag or "", dry_run=True)
     published = push_checkpoint(arguments.out, arguments.push, tag=arguments.tag, **options)
     show_upload(published, visibility)
     if arguments.space:

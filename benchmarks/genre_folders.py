@@ -8,6 +8,7 @@ With --note the counts are written into the checkpoint's metrics.json and card.
 
 import argparse
 import csv
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def main() -> None:
     classifier = genre.load(arguments.checkpoint)
     counts_as = dict(pair.split("=") for pair in arguments.counts_as)
     songs = songs_of(arguments.folder, arguments.tracks, counts_as, classifier.labels)
+    if not songs:
+        sys.exit(f"{arguments.folder} holds no song of {', '.join(classifier.labels)}.")
     parts = (("whole songs", None), ("their first 30 s", 30))
     results = [f"{part}: {in_words(measure(classifier, songs, seconds))}" for part, seconds in parts]
     held_out = " of the held-out test split" if arguments.tracks else ""

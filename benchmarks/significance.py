@@ -89,7 +89,11 @@ def main() -> None:
     print(text)
     if arguments.note:
         names = "OLD.csv NEW.csv" if arguments.task == "compare" else files[0].name
-        add_note(SHIPPED / arguments.note, f"python -m benchmarks.significance {arguments.task} {names} --note", text)
+        add_note(
+            SHIPPED / arguments.note,
+            f"python -m benchmarks.significance {arguments.task} {names} --note {arguments.note}",
+            text,
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from genre.cli.numbers import number
 from genre.data.prepare import holds_genre_folders
+from genre.errors import DataError
 from genre.models.checkpoint import DEFAULT
+from genre.names import clean_genre
 from genre.training.recipe import RECIPES
 
 TRAINING = {
@@ -16,6 +18,15 @@ TRAINING = {
 SPLITTING = {"shares", "validation_fraction", "test_fraction", "augmented_copies"}
 PUBLISHING = {"tag", "space", "public", "dry_run"}
 OF_EVALUATION = {"split", "predictions"}
+DEFAULTS = {
+    "data": [],
+    "counts_as": [],
+    "out": Path("checkpoints/mine"),
+    "validation_fraction": 0.1,
+    "test_fraction": 0.1,
+    "augmented_copies": 4,
+    "split": "validation",
+}
 # With one of these, a folder of genre folders is not learned by a linear probe.
 HOW_TO_TRAIN = (TRAINING | SPLITTING | {"evaluate"}) - {"seed", "resume", "test", "probe"}
 # What a probe has no use for: it has neither epochs nor a test split, and stores no log-mels.
@@ -30,7 +41,9 @@ def parse_arguments(description: str) -> argparse.Namespace:
     _add_evaluation_options(parser)
     _add_publishing_options(parser)
     arguments = parser.parse_args()
-    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
+    given = {name for name, value in vars(arguments).items() if value is not None and value is not False}
+    for name in DEFAULTS.keys() - given:
+        setattr(arguments, name, DEFAULTS[name])
     if not arguments.data and not arguments.push:
         parser.error("give --data to train or to evaluate, or --push to publish")
     if not arguments.data:
@@ -71,28 +84,35 @@ def _choose_probe(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", default=[], metavar="DIR", help="music or prepared arrays, see above")
+    add("--data", type=Path, nargs="+", action="extend", metavar="DIR", help="music or prepared arrays, see above")
     share = number(float, "a number above 0", lambda value: 0 < value < math.inf)
-    add("--shares", type=share, nargs="+", metavar="S", help="of each DIR in a batch (by its size and the recipe)")
+    add(
+        "--shares",
+        type=share,
+        nargs="+",
+        action="extend",
+        metavar="S",
+        help="of each DIR in a batch (by its size and the recipe)",
+    )
     add(
         "--counts-as",
         nargs="+",
-        default=[],
+        action="extend",
         type=_pair,
         metavar="A=B",
         help="genres that count as others, such as Classical=Instrumental",
     )
     fraction = number(float, "a number above 0 and below 0.5", lambda value: 0 < value < 0.5)
     for split in ("validation", "test"):
-        add(f"--{split}-fraction", type=fraction, default=0.1, metavar="F", help="of the artists held out (0.1)")
+        add(f"--{split}-fraction", type=fraction, metavar="F", help="of the artists held out (0.1)")
     copies = number(int, "a whole number from 0", lambda value: value >= 0)
-    add("--augmented-copies", type=copies, default=4, metavar="N", help="of each training clip of genre folders (4)")
+    add("--augmented-copies", type=copies, metavar="N", help="of each training clip of genre folders (4)")
     add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--out", type=Path, default=Path("checkpoints/mine"), help="checkpoint folder to write")
+    add("--out", type=Path, help=f"checkpoint folder to write ({DEFAULTS['out']})")
     add(
         "--members",
         nargs="+",
@@ -135,7 +155,7 @@ def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--test", action="store_true", help="also read the test splits, for the finished checkpoint")
     add("--evaluate", metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
-    add("--split", choices=("validation", "test"), default="validation", help="for --evaluate")
+    add("--split", choices=("validation", "test"), help="for --evaluate (validation)")
     add("--predictions", type=Path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
 
 
@@ -151,7 +171,10 @@ def _add_publishing_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _pair(text: str) -> tuple[str, str]:
-    left, equals, right = text.partition("=")
-    if not (left and equals and right):
+    left, equals, right = text.rpartition("=")  # the name of a folder may hold a "="
+    if not (left and equals):
         raise argparse.ArgumentTypeError("give it as GENRE=OTHER")
-    return left, right
+    try:
+        return clean_genre(left), clean_genre(right)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

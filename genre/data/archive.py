@@ -228,7 +228,7 @@ def _move_unchanged(clips: list[AudioClip], folder: Path) -> None:
     path.unlink(missing_ok=True)  # a run that is interrupted from here on starts anew
     for array in sorted(folder.glob("*.npy")):
         old = np.load(array, mmap_mode="r")
-        new = np.lib.format.open_memmap(array.with_suffix(".tmp"), "w+", old.dtype, (len(clips), *old.shape[1:]))
+        new = _new_array(array.with_suffix(".tmp"), old.dtype, (len(clips), *old.shape[1:]))
         for row, old_row in pairs:
             new[row] = old[old_row]
         new.flush()
@@ -256,8 +256,20 @@ def _open_store(folder: Path, front_end: str, features: str, done: str, shape: t
     if not all(path.is_file() and np.load(path, mmap_mode="r").shape == size for path, (_, size) in wanted.items()):
         (folder / done).unlink(missing_ok=True)
         for path, (dtype, size) in wanted.items():
-            np.lib.format.open_memmap(path, "w+", dtype, size).flush()
+            _new_array(path, dtype, size).flush()
     return _Store(front_end, *(np.load(path, mmap_mode="r+") for path in wanted))
+
+
+def _new_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
+    """A memory-mapped array of zeros with all of its room on the disk; raises OSError where there is too little.
+
+    Without the room, a write to the array would end the program.
+    """
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _write_index(clips: list[AudioClip], readable: np.ndarray, folder: Path) -> None:

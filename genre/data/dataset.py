@@ -16,6 +16,8 @@ A source is a folder with `index.csv` and an array for each front end, whose row
 """
 
 import csv
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,6 +57,12 @@ class DataSet:
     sources: list[Source]
     shares: list[float]
 
+    @property
+    def digest(self) -> str:
+        """A hash of the tracks with their genres and splits."""
+        tracks = [(one.name, one.ids, one.labels.tolist(), one.splits.tolist()) for one in self.sources]
+        return hashlib.sha256(repr((self.genres, tracks)).encode("utf-8", "surrogateescape")).hexdigest()
+
     def shared_by_power(self, power: float) -> "DataSet":
         """The same sources, with shares proportional to their numbers of training tracks to this power."""
         sizes = [len(source.of("training")) ** power for source in self.sources]
@@ -85,6 +93,7 @@ def read_data(
             training or validation.
     """
     tables = {name: _read_table(folder, counts_as or {}) for name, folder in folders.items()}
+    report_unused(counts_as or {}, {row["named"] for rows in tables.values() for row in rows})
     genres = sorted({row["genre"] for rows in tables.values() for row in rows})
     if len(genres) < 2:
         raise DataError(f"Training needs at least two genres; here is {', '.join(genres) or 'none'}.")
@@ -96,6 +105,12 @@ def read_data(
     if shares is None:
         return DataSet(genres, ordered, []).shared_by_power(SHARE_POWER)
     return DataSet(genres, ordered, [share / sum(shares) for share in shares])
+
+
+def report_unused(counts_as: dict[str, str], genres: Iterable[str]) -> None:
+    """Print which renamed genres there are none of."""
+    for name in counts_as.keys() - set(genres):
+        print(f"No genre is named {name}, so {name}={counts_as[name]} changes nothing")
 
 
 def _read_table(folder: Path, counts_as: dict[str, str]) -> list[dict]:
@@ -113,6 +128,7 @@ def _read_table(folder: Path, counts_as: dict[str, str]) -> list[dict]:
         row
         | {
             "usable": _is_usable(row, genre_of),
+            "named": row["genre"],
             "genre": counts_as.get(row["genre"], row["genre"]),
             "artist": row.get("artist") or f"{folder.name}/{row['track_id']}",
             "split": row.get("split") or "",

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from genre.audio.decode import SUFFIXES
 from genre.audio.folders import FoundFiles, find_audio, is_left_out
 from genre.audio.tags import Tags, read_tags
 from genre.errors import DataError
@@ -124,6 +125,10 @@ def find_songs(folder: Path) -> dict[str, list[Path]]:
     if not songs:
         raise DataError(f"{folder} needs sub-folders with songs, one for each genre.")
     _report_left_out([one for _, one in found])
+    if loose := sum(child.suffix.lower() in SUFFIXES and not is_left_out(child.name) for child in folder.glob("*.*")):
+        print(f"  {loose} songs beside the genre folders are left out")
+    if empty := [printable(name) for name, one in found if not one.files]:
+        print(f"  no song is in {', '.join(empty)}")
     return dict(songs)
 
 

@@ -32,7 +32,7 @@ def write_card(folder: Path) -> None:
     metrics = read_metrics(folder)
     training = metrics["training"]
     sections = [
-        f"# {config['name']}",
+        f"# {_plain(config['name'])}",
         f"Classifies music into {len(config['labels'])} genres ({', '.join(map(_plain, config['labels']))}) from "
         f"{config['window_seconds']:g}-second log-mel windows.",
         "## Members\n\n"
@@ -68,7 +68,7 @@ def _training(training: dict) -> str:
     table = _table(
         ["source", "share", "training", "validation", "test"],
         [
-            [name, f"{one['share']:.0%}", *(str(one[split]) for split in ("training", "validation", "test"))]
+            [_plain(name), f"{one['share']:.0%}", *(str(one[split]) for split in ("training", "validation", "test"))]
             for name, one in sources.items()
         ],
     )
@@ -104,14 +104,14 @@ def _data(sources: dict) -> str:
     others = [name for name in sources if name != SOURCE_NAMES["fma_small"]]
     paragraphs = [FMA_DATA] if len(others) < len(sources) else []
     if others:
-        paragraphs.append(f"{', '.join(others)}: {OTHER_DATA}")
+        paragraphs.append(f"{', '.join(map(_plain, others))}: {OTHER_DATA}")
     return "\n\n".join(paragraphs)
 
 
 def _results(metrics: dict) -> str:
     named = {"validation": "cross-validation"} if "probe" in metrics["training"] else {}
     rows = [
-        [source, named.get(split, split), level.replace("_", " "), *_figures(figures[level])]
+        [_plain(source), named.get(split, split), level.replace("_", " "), *_figures(figures[level])]
         for split in SPLITS
         for source, figures in metrics.get(split, {}).items()
         for level in LEVELS_OF_FIGURES
@@ -127,7 +127,7 @@ def _results(metrics: dict) -> str:
     labels = track["confusion"]["labels"]
     names = list(map(_plain, labels))
     parts.append(
-        f"Tracks of {named_split(metrics, split, source)}, true genre by row, predicted genre by column:\n\n"
+        f"Tracks of {_plain(named_split(metrics, split, source))}, true genre by row, predicted genre by column:\n\n"
         + _table(
             ["", *names, "recall"],
             [
@@ -149,7 +149,7 @@ def _limits(figures: dict, what: str) -> str:
     alone = figures["top1_where_named_alone"]
     accuracy = f" (accuracy {alone:.0%})" if alone is not None else ""
     return (
-        f"On {what}, {figures['named_alone']:.0%} of the predictions are confident{accuracy}; "
+        f"On {_plain(what)}, {figures['named_alone']:.0%} of the predictions are confident{accuracy}; "
         f"the prediction set contains the true genre for {figures['conformal_coverage']:.1%} of the tracks, with "
         f"{figures['conformal_size']:.1f} genres on average."
     )

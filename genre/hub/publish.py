@@ -81,9 +81,7 @@ def push_checkpoint(
     Raises:
         PublishError: it cannot be published; nothing was uploaded unless the connection was lost during the upload.
     """
-    _check_name(repo)
-    if tag and not re.fullmatch(r"\w[\w.-]*", tag):
-        raise PublishError(f"{tag!r} is not a valid tag; use letters, digits, '.', '-' and '_'.")
+    check_names(repo, tag=tag)
     try:
         checkpoint = load_checkpoint(folder.resolve())  # checks that it loads
     except CheckpointError as error:
@@ -118,8 +116,7 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False, dr
     Raises:
         PublishError: there is no such checkpoint, or the Space cannot be written.
     """
-    _check_name(repo)
-    _check_name(space)
+    check_names(repo, space)
     files = _space_files(repo, revision)
     if dry_run:
         return Published(space, f"{constants.ENDPOINT}/spaces/{space}", _sizes(files))
@@ -207,13 +204,17 @@ def _space_files(repo: str, revision: str) -> dict[str, Path | bytes]:
     return files | {"README.md": f"{settings}\n---\n\n# What genre is this?\n\n{text}\n".encode()}
 
 
-def _check_name(repo: str) -> None:
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        raise PublishError(f"{repo!r} is not a valid repository name; use the form user/repo.") from error
-    if "/" not in repo:
-        raise PublishError(f"{repo!r} has no user name; write user/{repo}.")
+def check_names(repo: str, space: str | None = None, tag: str | None = None) -> None:
+    """Raise PublishError for names that the Hub does not take, without using the network."""
+    for name in (repo, space or repo):
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            raise PublishError(f"{name!r} is not a valid repository name; use the form user/repo.") from error
+        if "/" not in name:
+            raise PublishError(f"{name!r} has no user name; write user/{name}.")
+    if tag and not re.fullmatch(r"\w[\w.-]*", tag):
+        raise PublishError(f"{tag!r} is not a valid tag; use letters, digits, '.', '-' and '_'.")
 
 
 def _earlier_config(api: HfApi, repo: str) -> dict:

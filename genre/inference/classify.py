@@ -1,5 +1,6 @@
 """Classify recordings: log-mel windows to member outputs, to probabilities per window and per recording."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -160,7 +161,7 @@ class Classifier:
 
         Raises:
             AudioError: the file cannot be decoded, or it is silent.
-            ValueError: `overlap` is out of range.
+            ValueError: `start`, `seconds` or `overlap` is out of range.
         """
         predictions = self.stream(path, start=start, seconds=seconds, overlap=overlap)
         return deque(predictions, maxlen=1).pop()
@@ -178,6 +179,8 @@ class Classifier:
 
         `on_clip` is called with every clip, before the prediction that includes it.
         """
+        if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
+            raise ValueError(f"start must be at least 0 and seconds above 0, not {start} and {seconds}")
         notes: list[str] = []
         pieces = self.read(path, self.sample_rate, start=start, seconds=seconds, notes=notes)
         for prediction, clip in self.classify_pieces(pieces, overlap=overlap, notes=notes):

@@ -8,6 +8,7 @@ malformed file does not crash a worker.
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ from genre.inference.classify import Classifier, Prediction
 from genre.inference.jsonl import JsonLines
 from genre.malloc import keep_freed_memory
 from genre.models.checkpoint import HUB_PREFIX, available, load_checkpoint
+from genre.names import printable
 
 LOCAL = "local"
 TIMEOUT_SECONDS = 10  # for the scheduler to answer, and for its first worker to register
@@ -65,6 +67,8 @@ def label(
             ):
                 for row in classify_all(client, missing, checkpoint, overlap):
                     out_file.write(row)
+                    if "error" in row:
+                        bar.write(f"{printable(row['file'])}: {row['error']}", file=sys.stderr)
                     bar.set_postfix(failed=out_file.failed, refresh=False)
                     bar.update()
         return out_file.failed

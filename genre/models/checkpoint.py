@@ -150,7 +150,7 @@ def save_checkpoint(
     track: Fusion,
     limits: ConfidenceLimits,
 ) -> None:
-    """Write a checkpoint's folder, without its metrics and card; deletes the music detector of an earlier one."""
+    """Write a checkpoint's folder, without its metrics and card."""
     weights = {name: {"track": weight} for name, weight in zip(members, track.weights.tolist(), strict=True)}
     for name, weight in zip(window_members(members), window.weights.tolist(), strict=True):
         weights[name]["window"] = weight
@@ -172,7 +172,6 @@ def save_checkpoint(
         "limits": asdict(limits),
     }
     write_json(folder / "config.json", config)
-    (folder / MUSIC_FILE).unlink(missing_ok=True)
 
 
 def add_music_detector(folder: Path, detector: MusicDetector) -> None:

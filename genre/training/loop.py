@@ -101,8 +101,8 @@ def train_stage(
     takes its share of each batch.
 
     Args:
-        origin: what a state must have been made with to be resumed, besides recipe and stage: the initial weights by
-            name, and the genres.
+        origin: what a state must have been made with to be resumed, besides recipe and stage: hashes of the initial
+            weights and of the tracks.
 
     Raises:
         GenreError: the loss is not a number, or the state was made with other settings.

@@ -41,6 +41,11 @@ class Start:
             return self.checkpoint.name
         return "random weights" if self.random else "ImageNet weights"
 
+    @property
+    def digest(self) -> str:
+        """What tells two starts apart."""
+        return self.checkpoint.digest if self.checkpoint else str(self)
+
 
 def train_member(
     accelerator: Accelerator,
@@ -64,7 +69,7 @@ def train_member(
     training, validation = Mixture(data, recipe.front_end), Validation(data, recipe.front_end)
     torch.manual_seed(recipe.seed)
     member = start_member(recipe, name, training, data.genres, start)
-    origin = {"start": str(start), "genres": data.genres}
+    origin = {"start": start.digest, "data": data.digest}
     new_head = start.checkpoint is not None and start.checkpoint.labels != data.genres
     for stage_name, stage in _stages(recipe, start).items():
         codec = recipe.augmentation.codec if stage.codec is None else stage.codec

@@ -7,6 +7,7 @@ import torch
 from tqdm import tqdm
 
 from genre.audio.tags import read_tags
+from genre.data.dataset import report_unused
 from genre.data.sources import find_songs, report_tags
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.classify import Classifier
@@ -37,7 +38,9 @@ def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str]
         raise DataError(f"There is no folder {folder}.")
     counts_as = counts_as or {}
     genres: dict[str, list[Path]] = defaultdict(list)
-    for name, paths in find_songs(folder).items():
+    found = find_songs(folder)
+    report_unused(counts_as, found)
+    for name, paths in found.items():
         genres[clean_genre(counts_as.get(name, name))] += paths
     tags = {path: read_tags(path) for paths in genres.values() for path in paths}
     report_tags(folder, len(genres), tags)

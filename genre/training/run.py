@@ -1,14 +1,41 @@
 """Steps of train.py before and after training: summary of the data, evaluation by source, record for metrics.json."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from genre.data.dataset import DataSet
 from genre.data.splits import SPLITS
 from genre.errors import DataError
-from genre.models.checkpoint import Checkpoint
+from genre.json_files import read_json
+from genre.models.checkpoint import MEMBER_NAME, Checkpoint
+from genre.models.music import MUSIC_FILE
 from genre.training.evaluate import evaluate, write_predictions
 from genre.training.members import Start, with_shares
 from genre.training.recipe import Recipe
+
+
+@contextmanager
+def written_at_end(folder: Path) -> Iterator[Path]:
+    """A folder of the same name to write a checkpoint to, which takes the place of this one's unless there is an error.
+
+    Other files in the folder are kept.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:
+        new = Path(work) / folder.name
+        new.mkdir()
+        yield new
+        folder.mkdir(exist_ok=True)
+        earlier = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+        members = [entry["folder"] for entry in earlier.get("members", []) if MEMBER_NAME.fullmatch(entry["folder"])]
+        for name in {*members, MUSIC_FILE, *(path.name for path in new.iterdir())}:
+            old = folder / name
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+            if (new / name).exists():
+                (new / name).replace(old)
 
 
 def describe_data(data: DataSet) -> str:

@@ -27,7 +27,9 @@ def test_genre_folders_are_learned_by_a_probe(parse, options):
     assert arguments.probe and arguments.start_from == DEFAULT
 
 
-@pytest.mark.parametrize("options", ["--members dense", "--from fma-small", "--epochs 3", "--test-fraction 0.2"])
+@pytest.mark.parametrize(
+    "options", ["--members dense", "--from fma-small", "--epochs 3", "--test-fraction 0.1", "--augmented-copies 0"]
+)
 def test_an_option_on_how_to_train_trains_a_network(parse, options):
     assert not parse(f"--data songs {options}").probe
 
@@ -35,6 +37,13 @@ def test_an_option_on_how_to_train_trains_a_network(parse, options):
 def test_arrays_and_multiple_folders_are_not_learned_by_a_probe(parse):
     assert not parse("--data arrays").probe
     assert not parse("--data songs arrays").probe
+
+
+def test_options_that_are_given_twice_add_up(parse):
+    arguments = parse("--data songs --data arrays --counts-as A=B --counts-as C=D a=b=D --shares 1 --shares 2")
+    assert [folder.name for folder in arguments.data] == ["songs", "arrays"] and arguments.shares == [1, 2]
+    assert arguments.counts_as == [("A", "B"), ("C", "D"), ("a=b", "D")]
+    assert parse("--data arrays").counts_as == [] and parse("--data arrays").validation_fraction == 0.1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import csv
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -184,3 +185,14 @@ def test_a_decoding_process_that_is_killed_is_one_sentence(tmp_path, example):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert "DataError: A decoding process was ended by the system" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system has no such call")
+def test_a_full_disk_raises_before_anything_is_written(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            archive._new_array(tmp_path / "large.npy", "uint8", (2**20,))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -182,3 +182,17 @@ def test_held_out_fractions_are_settings(second):
     for fraction in (0.12, 0.4):
         data = read_data({"two": second}, held_out=HeldOut(0.12, fraction))
         assert len(data.sources[0].of("test")) == pytest.approx(18 * fraction, abs=2)
+
+
+def test_the_digest_changes_with_tracks_genres_and_splits(tmp_path, folder):
+    before = read_data({"one": folder})
+    assert read_data({"one": folder}).digest == before.digest
+    text = (folder / "index.csv").read_text()
+    for old, new in (("12,Rock", "22,Rock"), ("12,Rock", "12,Folk"), ("16,Rock,validation", "16,Rock,test")):
+        (folder / "index.csv").write_text(text.replace(old, new).replace("14,Rock,test", "14,Rock,validation"))
+        assert read_data({"one": folder}).digest != before.digest
+
+
+def test_renaming_a_genre_that_there_is_not_is_printed(folder, capsys):
+    assert read_data({"one": folder}, counts_as={"Folk": "World", "Fork": "World"}).genres == ["Rock", "World"]
+    assert capsys.readouterr().out == "No genre is named Fork, so Fork=World changes nothing\n"

@@ -158,3 +158,12 @@ def test_a_training_waits_while_another_one_writes_the_archives(tmp_path, capsys
             assert [path.name for path in (tmp_path / "archives").iterdir()] == [".lock"]
         assert len(waiting.result(timeout=60).sources[0].ids) == 6
     assert "Another training is writing the archives" in capsys.readouterr().out
+
+
+def test_songs_beside_the_genre_folders_and_empty_folders_are_named(tmp_path, capsys):
+    write_song(tmp_path / "Rock" / "one.flac")
+    write_song(tmp_path / "loose.flac")
+    (tmp_path / "Pop").mkdir()
+    genre_folders(tmp_path)
+    printed = capsys.readouterr().out
+    assert "1 songs beside the genre folders are left out" in printed and "no song is in Pop" in printed

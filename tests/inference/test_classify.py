@@ -184,6 +184,12 @@ def test_to_dict_has_genre_confidence_windows_and_checkpoint(classifier, example
     assert content["checkpoint"] == "fma-small"
 
 
+@pytest.mark.parametrize("excerpt", [{"start": -5}, {"start": float("nan")}, {"seconds": 0}, {"seconds": float("inf")}])
+def test_an_excerpt_out_of_range_raises(classifier, example, excerpt):
+    with pytest.raises(ValueError, match="start must be at least 0 and seconds above 0"):
+        classifier.classify(example, **excerpt)
+
+
 @pytest.mark.parametrize("overlap", [-0.1, 0.96, float("nan")])
 def test_an_overlap_out_of_range_raises(classifier, example, overlap):
     with pytest.raises(ValueError, match="overlap"):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,10 +14,12 @@ import torch
 import genre
 from genre.audio.decode import decode
 from genre.data.formats import FORMATS
-from genre.models.checkpoint import load_checkpoint
+from genre.models.checkpoint import SHIPPED, load_checkpoint
 from genre.training.members import FRACTIONS
 from genre.training.recipe import RECIPES
+from genre.training.run import written_at_end
 from tests.conftest import ROOT, music, write_audio
+from tests.hub.test_publish import small_checkpoint
 
 SMALL = ["--from-scratch", "--backbone", "test_efficientnet", "--batch-size", "8"]
 
@@ -195,3 +198,39 @@ def test_training_with_two_processes(folder, tmp_path):
     assert done.stdout.count("epoch 2/2") == 1  # one of them prints
     metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert metrics["validation"][folder.name]["track"]["top1"] > 0.9
+
+
+def test_options_that_cannot_be_are_found_before_songs_are_decoded(genre_folder, tmp_path):
+    for options, message in (
+        (["--members", "dense", "--backbone", "nosuchnet"], "timm has no model 'nosuchnet'"),
+        (["--members", "dense", "--weights", "nofile.pt"], "cannot be opened"),
+        (["--from", "fma-small", "--members", "dense"], "fma-small has no dense member"),
+        (["--push", "bad name"], "not a valid repository name"),
+    ):
+        done = run_train(genre_folder, tmp_path / "out", *options, cwd=tmp_path)
+        assert done.returncode == 1 and message in done.stderr, done.stderr
+        assert not list(tmp_path.rglob("*.npy")) and not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_is_replaced_at_once_or_not_at_all(tmp_path):
+    folder = shutil.copytree(SHIPPED / "fma-small", tmp_path / "mine")
+    (folder / "notes.txt").write_text("mine")
+    before = (folder / "config.json").read_bytes()
+    with pytest.raises(KeyboardInterrupt), written_at_end(folder) as new:
+        (new / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+    assert (folder / "config.json").read_bytes() == before and load_checkpoint(folder)
+    with written_at_end(folder) as new:
+        small_checkpoint(new, ["A", "B"], "dense")
+    assert load_checkpoint(folder).labels == ["A", "B"]
+    assert {path.name for path in folder.iterdir()} >= {"dense", "config.json", "notes.txt"}
+    assert not {"sparse", "whole", "music.safetensors"} & {path.name for path in folder.iterdir()}
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_probe_is_not_evaluated_on_its_own_songs_without_a_word(genre_folder, tmp_path):
+    done = run_train(genre_folder, tmp_path / "probe", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = run_train(genre_folder, None, "--evaluate", str(tmp_path / "probe"), cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert f"fitted to all songs of {genre_folder.name}: figures on these are too high" in again.stdout
