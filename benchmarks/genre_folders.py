@@ -73,8 +73,10 @@ def main() -> None:
     note = f"{arguments.folder.resolve().name}, {len(songs)} songs{held_out}: " + "; ".join(results)
     print(note)
     if arguments.note:
-        command = f"python -m benchmarks.genre_folders {arguments.folder.resolve().name} --note"
-        add_note(SHIPPED / arguments.checkpoint, command, f"{note}.")
+        words = ["python -m benchmarks.genre_folders", arguments.folder.resolve().name]
+        words += ["--tracks", arguments.tracks.name] if arguments.tracks else []
+        words += ["--counts-as", *arguments.counts_as] if arguments.counts_as else []
+        add_note(SHIPPED / arguments.checkpoint, " ".join([*words, "--note"]), f"{note}.")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Both are read to a list of `AudioClip`, which `genre.data.archive` converts to l
 """
 
 import csv
+import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +86,12 @@ def fma_small(folder: Path) -> list[AudioClip]:
 
 
 def genre_folders(folder: Path) -> list[AudioClip]:
-    """The clips of all songs of a folder with a sub-folder for each genre.
+    """The clips of all songs of a folder with a sub-folder for each genre; copies of a file are left out.
 
     Raises:
-        DataError: no sub-folder holds a song.
+        DataError: no sub-folder holds a song, or copies of a file are in two genres.
     """
-    songs = find_songs(folder)
+    songs = _without_copies(find_songs(folder), folder)
     tags = {path: read_tags(path) for paths in songs.values() for path in paths}
     report_tags(folder, len(songs), tags)
     return [
@@ -130,6 +131,36 @@ def find_songs(folder: Path) -> dict[str, list[Path]]:
     if empty := [printable(name) for name, one in found if not one.files]:
         print(f"  no song is in {', '.join(empty)}")
     return dict(songs)
+
+
+def _without_copies(songs: dict[str, list[Path]], folder: Path) -> dict[str, list[Path]]:
+    """Songs by genre without copies of a file, which are printed: one of two could be in another split.
+
+    Raises:
+        DataError: copies of a file are in two genres.
+    """
+    sizes = Counter(_size(path) for paths in songs.values() for path in paths)
+    first: dict[bytes, tuple[str, Path]] = {}
+    copies: set[Path] = set()
+    for genre, paths in songs.items():
+        for path in paths:
+            if sizes[_size(path)] == 1 or not _size(path):
+                continue
+            with path.open("rb") as file:
+                own, other = first.setdefault(hashlib.file_digest(file, "sha256").digest(), (genre, path))
+            if other is path:
+                continue
+            names = [printable(one.relative_to(folder).as_posix()) for one in (other, path)]
+            if own != genre:
+                raise DataError(f"{names[0]} and {names[1]} are the same file. Leave it in one genre.")
+            print(f"  {names[1]} is the same file as {names[0]} and is left out")
+            copies.add(path)
+    return {genre: [path for path in paths if path not in copies] for genre, paths in songs.items()}
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for a link to nothing, which decoding reports."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def clip_starts(seconds: float) -> list[float]:

@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -63,7 +64,7 @@ def test_artists_are_read_from_files_whose_name_is_not_utf_8(tmp_path):
 
 def test_songs_without_artists_are_separate_and_reported(tmp_path, capsys):
     for number in range(3):
-        write_song(tmp_path / "Folk" / f"{number}.flac")
+        write_song(tmp_path / "Folk" / f"{number}.flac", {"title": str(number)})
     write_song(tmp_path / "Folk" / "various.flac", {"artist": "Various Artists"})  # names none
     assert len({clip.artist for clip in genre_folders(tmp_path)}) == 4
     assert "4 songs name no artist and count as artists of their own" in capsys.readouterr().out
@@ -167,3 +168,15 @@ def test_songs_beside_the_genre_folders_and_empty_folders_are_named(tmp_path, ca
     genre_folders(tmp_path)
     printed = capsys.readouterr().out
     assert "1 songs beside the genre folders are left out" in printed and "no song is in Pop" in printed
+
+
+def test_copies_of_a_file_are_left_out_of_a_genre_and_refused_in_two(tmp_path, capsys):
+    song = write_song(tmp_path / "Rock" / "one.flac")
+    write_song(tmp_path / "Rock" / "two.flac", {"artist": "another"})
+    shutil.copy(song, tmp_path / "Rock" / "three.flac")
+    assert {clip.path.name for clip in genre_folders(tmp_path)} == {"one.flac", "two.flac"}
+    assert "Rock/three.flac is the same file as Rock/one.flac and is left out" in capsys.readouterr().out
+    (tmp_path / "Pop").mkdir()
+    shutil.copy(song, tmp_path / "Pop" / "four.flac")
+    with pytest.raises(DataError, match=r"Pop/four\.flac and Rock/one\.flac are the same file"):
+        genre_folders(tmp_path)
