@@ -29,13 +29,20 @@ def written_at_end(folder: Path) -> Iterator[Path]:
         new.mkdir()
         yield new
         folder.mkdir(exist_ok=True)
-        earlier = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
-        members = [entry["folder"] for entry in earlier.get("members", []) if MEMBER_NAME.fullmatch(entry["folder"])]
-        for name in {*members, MUSIC_FILE, *(path.name for path in new.iterdir())}:
+        for name in {*_members(folder), MUSIC_FILE, *(path.name for path in new.iterdir())}:
             old = folder / name
             shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
             if (new / name).exists():
                 (new / name).replace(old)
+
+
+def _members(folder: Path) -> list[str]:
+    """Folders of the members of the checkpoint in a folder; empty where there is none, or a damaged one."""
+    try:
+        names = [entry["folder"] for entry in read_json(folder / "config.json")["members"]]
+        return [name for name in names if MEMBER_NAME.fullmatch(name)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def describe_data(data: DataSet) -> str:

@@ -226,6 +226,10 @@ def test_a_checkpoint_is_replaced_at_once_or_not_at_all(tmp_path):
     assert {path.name for path in folder.iterdir()} >= {"dense", "config.json", "notes.txt"}
     assert not {"sparse", "whole", "music.safetensors"} & {path.name for path in folder.iterdir()}
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    (folder / "config.json").write_text("{")  # a damaged one is replaced as well
+    with written_at_end(folder) as new:
+        small_checkpoint(new, ["C", "D"], "dense")
+    assert load_checkpoint(folder).labels == ["C", "D"]
 
 
 def test_a_probe_is_not_evaluated_on_its_own_songs_without_a_word(genre_folder, tmp_path):

@@ -55,7 +55,8 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
             if batch.done and not batch.working:  # else another job is still classifying
                 with suppress(OSError):  # the disk is full; the results are complete all the same
                     files = downloads.of_batch(batch.songs, batch.labels)
-                    yield show(batch) | downloads.enabled(buttons, files)  # all of it: a browser may skip an update
+                    if batch.songs:  # else the list was cleared meanwhile
+                        yield show(batch) | downloads.enabled(buttons, files)  # all: a browser may skip an update
         except genre.GenreError as error:
             batch.stop()
             yield show(batch) | {status: views.alert_box(str(error))}
