@@ -99,7 +99,7 @@ def test_a_folder_shows_an_alert_on_the_card(page, zone, example):
         """zone => {
             const drop = new Event("drop", { bubbles: true, cancelable: true });
             const items = [{ webkitGetAsEntry: () => ({ isDirectory: true }) }];
-            drop.dataTransfer = { items, files: [new File([], "Album")] };
+            drop.dataTransfer = { types: ["Files"], items, files: [new File([], "Album")] };
             zone.dispatchEvent(drop);
         }"""
     )

@@ -85,7 +85,7 @@ def test_arrays_and_songs_train_together(folder, tmp_path):
     for number in range(3):
         path = tmp_path / "songs" / "Deep" / f"{number}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_audio(path, [music(4)], "flac")
+        write_audio(path, [music(4 + number)], "flac")
     options = ["--members", "sparse", "--epochs", "1", "--augmented-copies", "1", "--counts-as", "Deep=Low"]
     done = run_train([folder, "songs"], "both", *SMALL, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
