@@ -39,7 +39,7 @@ def songs_of(folder: Path, most: int, test_artists: bool) -> dict[str, list[Path
     if test_artists:
         genres = [COUNTS_AS.get(name, name) for name in found.values()]
         artists = [read_tags(path).artist or str(path) for path in found]
-        splits = assign_splits(genres, artists, [""] * len(found), HELD_OUT, {}, seed=0)
+        splits = assign_splits(genres, artists, [""] * len(found), HELD_OUT, {})
         found = {path: name for (path, name), split in zip(found.items(), splits, strict=True) if split == "test"}
     return {name: [path for path, own in found.items() if own == name][:most] for name in sorted({*found.values()})}
 

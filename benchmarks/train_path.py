@@ -32,7 +32,7 @@ def split_songs(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Pat
     split_of: dict[str, str] = {}  # of artists, who may have songs of two genres
     for name, paths in find_songs(folder).items():
         artists = [read_tags(path).artist or str(path) for path in paths]
-        splits = assign_splits([name] * len(paths), artists, [""] * len(paths), HELD_OUT, split_of, seed=0)
+        splits = assign_splits([name] * len(paths), artists, [""] * len(paths), HELD_OUT, split_of)
         test[name] = [path for path, split in zip(paths, splits, strict=True) if split == "test"]
         by_artist: dict[str, list[Path]] = {}
         for path, artist in zip(paths, artists, strict=True):

@@ -75,7 +75,6 @@ def read_data(
     shares: list[float] | None = None,
     counts_as: dict[str, str] | None = None,
     held_out: HeldOut = HeldOut(),  # noqa: B008 (frozen)
-    seed: int = 0,
 ) -> DataSet:
     """Read sources and assign splits to their tracks; no artist is in two splits over all sources.
 
@@ -86,7 +85,6 @@ def read_data(
         shares: of the sources, in their order; by default by `SHARE_POWER`.
         counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
         held_out: fractions of the artists of each genre, for sources without a split of their own.
-        seed: of that split.
 
     Raises:
         DataError: there is no index, it lacks a column, there are fewer than two genres, or a genre has no track for
@@ -99,7 +97,7 @@ def read_data(
         raise DataError(f"Training needs at least two genres; here is {', '.join(genres) or 'none'}.")
     split_of: dict[str, str] = {}
     order = sorted(tables, key=lambda name: not any(row["split"] for row in tables[name]))  # official splits first
-    sources = {name: _source(name, folders[name], tables[name], genres, held_out, split_of, seed) for name in order}
+    sources = {name: _source(name, folders[name], tables[name], genres, held_out, split_of) for name in order}
     ordered = [sources[name] for name in folders]
     _check_splits(genres, ordered)
     if shares is None:
@@ -145,9 +143,7 @@ def _is_usable(row: dict, genre_of: dict) -> bool:
     return genre_of.get(original, row["genre"]) == row["genre"]
 
 
-def _source(
-    name: str, folder: Path, table: list[dict], genres: list[str], held_out: HeldOut, split_of: dict, seed: int
-) -> Source:
+def _source(name: str, folder: Path, table: list[dict], genres: list[str], held_out: HeldOut, split_of: dict) -> Source:
     rows = [row for row in table if row["usable"]]
     labels, artists, official = ([row[column] for row in rows] for column in ("genre", "artist", "split"))
     return Source(
@@ -156,7 +152,7 @@ def _source(
         ids=[row["track_id"] for row in rows],
         rows=np.flatnonzero([row["usable"] for row in table]),
         labels=np.array([genres.index(label) for label in labels], dtype=np.int64),
-        splits=np.array(assign_splits(labels, artists, official, held_out, split_of, seed), dtype=str),
+        splits=np.array(assign_splits(labels, artists, official, held_out, split_of), dtype=str),
         dropped=[row["track_id"] for row in table if not row["usable"]],
     )
 

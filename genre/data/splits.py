@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SPLITS = ("training", "validation", "test")
+SEED = 0  # of the draw, which otherwise depends on the names alone
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class HeldOut:
 
 
 def assign_splits(
-    genres: list[str], artists: list[str], official: list[str], held_out: HeldOut, split_of: dict[str, str], seed: int
+    genres: list[str], artists: list[str], official: list[str], held_out: HeldOut, split_of: dict[str, str]
 ) -> list[str]:
     """Assign splits to one source's tracks.
 
@@ -27,7 +28,6 @@ def assign_splits(
     Args:
         genres, artists, official: of each track; an empty string in `official` where a track has no official split.
         split_of: splits of artists; those of this source are added.
-        seed: of the draw, which otherwise depends on the names alone.
 
     Returns:
         the split of each track.
@@ -37,7 +37,7 @@ def assign_splits(
             split_of.setdefault(artist, split)
     for genre in sorted(set(genres)):
         tracks = Counter(artist for artist, other in zip(artists, genres, strict=True) if other == genre)
-        _assign_genre(tracks, split_of, held_out, np.random.default_rng(seed))
+        _assign_genre(tracks, split_of, held_out, np.random.default_rng(SEED))
     return [split or split_of[artist] for split, artist in zip(official, artists, strict=True)]
 
 

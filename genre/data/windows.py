@@ -14,6 +14,7 @@ from genre.features.log_mel import FRONT_ENDS, LogMel, window_starts
 
 TEACHER_FILE = "vggish.npy"
 STORED = 1  # in the arrays with the state of copies, see `genre.data.archive`
+STATISTICS_TRACKS = 512  # of a source
 MIN_STEPS = 30  # of an epoch; with few tracks, an epoch is more than one pass over them
 
 
@@ -138,11 +139,11 @@ class Mixture:
                 windows |= zip(places.tolist(), drawn, strict=True)
         return torch.stack([windows[place] for place in range(len(tracks))])
 
-    def statistics(self, tracks: int = 512) -> tuple[float, float]:
+    def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation in dB over evenly spaced tracks of every source, weighted by shares."""
         mean = square = 0.0
         for windows, share in zip(self.sources, self.shares, strict=True):
-            chosen = np.linspace(0, len(windows) - 1, min(tracks, len(windows))).astype(int)
+            chosen = np.linspace(0, len(windows) - 1, min(STATISTICS_TRACKS, len(windows))).astype(int)
             values = windows.all(chosen).double()
             mean += share * values.mean().item()
             square += share * values.square().mean().item()

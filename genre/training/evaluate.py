@@ -106,14 +106,14 @@ def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict
     }
 
 
-def calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS) -> float:
+def calibration_error(confidence: Tensor, correct: Tensor) -> float:
     """Expected calibration error (Guo et al., 2017): mean gap between confidence and accuracy over equal bins.
 
     Args:
         confidence: of predictions, shape (predictions,).
         correct: whether they are right, bool of shape (predictions,).
     """
-    which = (confidence * bins).long().clamp(max=bins - 1)
+    which = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
     gaps = [
         (confidence[which == b].mean() - correct[which == b].float().mean()).abs().item() * (which == b).sum().item()
         for b in which.unique()

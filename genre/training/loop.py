@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # the page imports this module, too, and runs without this pa
     from accelerate import Accelerator
 
 
+BATCH_TRACKS = 32  # that are validated at once
+
+
 @dataclass(frozen=True)
 class ValidationFigures:
     """Loss and accuracy of tracks by source, and the weighted loss by which epochs are chosen."""
@@ -69,14 +72,14 @@ class Validation:
         return ValidationFigures(total, losses, accuracies)
 
 
-def track_log_probabilities(member: Member, windows: Windows, batch_tracks: int = 32) -> Tensor:
+def track_log_probabilities(member: Member, windows: Windows) -> Tensor:
     """Log-probabilities of every window that covers each track, shape (tracks, windows, labels), on the CPU."""
     device = next(member.parameters()).device
     member.eval()
     results = []
     with torch.inference_mode():
-        for first in range(0, len(windows), batch_tracks):
-            batch = windows.all(np.arange(first, min(first + batch_tracks, len(windows))))
+        for tracks in np.split(np.arange(len(windows)), range(BATCH_TRACKS, len(windows), BATCH_TRACKS)):
+            batch = windows.all(tracks)
             logits = member(batch.flatten(0, 1).to(device)).float().cpu()
             results.append(logits.log_softmax(-1).unflatten(0, batch.shape[:2]))
     return torch.cat(results)

@@ -111,14 +111,13 @@ def fit_probe(songs: list[Song], checkpoint: Checkpoint) -> Probe:
     )
 
 
-def fit_head(features: list[Tensor], labels: Tensor, genres: int, penalty: float = PENALTY) -> Head:
+def fit_head(features: list[Tensor], labels: Tensor, genres: int) -> Head:
     """Multinomial logistic regression on windows, by L-BFGS; genres have the same weight, and so have songs of one.
 
     Args:
         features: of each song, shape (windows, features).
         labels: of the songs, shape (songs,).
         genres: number of labels; a label may have no song.
-        penalty: factor of the squared weights of the standardised features in the loss.
     """
     windows, counts = torch.cat(features), torch.tensor([len(one) for one in features])
     mean, std = windows.mean(0), windows.std(0, correction=0) + 1e-3
@@ -137,7 +136,7 @@ def fit_head(features: list[Tensor], labels: Tensor, genres: int, penalty: float
     def closure() -> Tensor:
         optimizer.zero_grad()
         logits = functional.linear(standardised, weight, bias)
-        loss = weights @ functional.cross_entropy(logits, targets, reduction="none") + penalty * weight.square().sum()
+        loss = weights @ functional.cross_entropy(logits, targets, reduction="none") + PENALTY * weight.square().sum()
         loss.backward()
         return loss
 

@@ -3,7 +3,7 @@ from genre.data.splits import HeldOut, assign_splits
 
 def split(genres, artists, official=None, held_out=HeldOut(), split_of=None):  # noqa: B008 (frozen)
     return assign_splits(
-        genres, artists, official or [""] * len(genres), held_out, {} if split_of is None else split_of, 0
+        genres, artists, official or [""] * len(genres), held_out, {} if split_of is None else split_of
     )
 
 
