@@ -10,7 +10,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from genre.cli.numbers import number
-from genre.cli.stop import Stop
+from genre.cli.stop import SIGNALS, Stop
 from genre.errors import GenreError
 from genre.inference import MAX_OVERLAP
 from genre.json_files import json_list
@@ -122,4 +122,7 @@ def _drop_output() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    for each in SIGNALS:  # `timeout` sends its signal twice, and the second one may come while Python exits
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(status)
