@@ -33,10 +33,10 @@ import torch
 from accelerate import Accelerator
 
 from genre.cli.train_options import parse_arguments
-from genre.data.dataset import DataSet
+from genre.data.formats import front_end_name
 from genre.data.prepare import Preparation, is_prepared, prepare
 from genre.data.splits import HeldOut
-from genre.errors import GenreError
+from genre.errors import DataError, GenreError
 from genre.hub.card import write_card
 from genre.hub.publish import Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
@@ -70,21 +70,11 @@ def main() -> None:
         if arguments.probe:
             if accelerator.is_main_process:
                 probe(arguments)
+        elif arguments.evaluate:
+            if accelerator.is_main_process:
+                evaluate_again(arguments)
         elif arguments.data:
-            name = arguments.evaluate or arguments.start_from
-            known = load_checkpoint(name) if name else None
-            arguments.members = arguments.members or default_members(arguments, known)
-            start = Start(known, arguments.weights, arguments.from_scratch)
-            recipes = {name: recipe_for(arguments, name, start) for name in arguments.members}
-            if not arguments.evaluate:
-                check_networks(recipes, start)
-            with accelerator.main_process_first(), only_first_prints(accelerator):
-                data = prepare(preparation(arguments))  # so that the other processes find complete archives
-            accelerator.print(describe_data(data))
-            if known and arguments.evaluate:
-                evaluate_again(known, data, arguments)
-            else:
-                train(accelerator, arguments, data, start, recipes)
+            train(accelerator, arguments)
         if arguments.push and accelerator.is_main_process:
             publish(arguments)
     except (GenreError, OSError) as error:  # an OSError where a disk is full, for one
@@ -117,13 +107,13 @@ def probe(arguments: argparse.Namespace) -> None:
     print(describe_probe(fitted))
 
 
-def default_members(arguments: argparse.Namespace, known: Checkpoint | None) -> list[str]:
-    """Members of the checkpoint, or those whose features the data has."""
+def default_members(folders: list[Path], known: Checkpoint | None) -> list[str]:
+    """Members of the checkpoint to start from, or those whose features the data has."""
     if known:
         if unknown := [name for name in known.members if name not in RECIPES]:
             raise GenreError(f"There is no recipe for the member {unknown[0]} of {known.name}; choose by --members.")
         return list(known.members)
-    return ["sparse", "smooth", "whole"] if any(map(is_prepared, arguments.data)) else ["dense"]
+    return ["sparse", "smooth", "whole"] if any(map(is_prepared, folders)) else ["dense"]
 
 
 @contextmanager
@@ -136,11 +126,11 @@ def only_first_prints(accelerator: Accelerator) -> Iterator[None]:
             yield
 
 
-def preparation(arguments: argparse.Namespace) -> Preparation:
+def preparation(arguments: argparse.Namespace, front_ends: list[str]) -> Preparation:
     return Preparation(
         folders=arguments.data,
         archives=arguments.archive or RUNS / "archives",
-        front_ends=[RECIPES[name].front_end for name in arguments.members],
+        front_ends=front_ends,
         shares=arguments.shares,
         counts_as=dict(arguments.counts_as),
         held_out=HeldOut(arguments.validation_fraction, arguments.test_fraction),
@@ -155,32 +145,44 @@ def check_networks(recipes: dict[str, Recipe], start: Start) -> None:
             create_backbone(recipe.backbone, 2, start.weights or RANDOM, recipe.input_size)
 
 
-def evaluate_again(known: Checkpoint, data: DataSet, arguments: argparse.Namespace) -> None:
+def evaluate_again(arguments: argparse.Namespace) -> None:
     """Print the figures of a checkpoint."""
+    known = load_checkpoint(arguments.evaluate)
     training = known.metrics.get("training", {})
     if "probe" in training:
         print(
             f"{known.name} is a linear probe, fitted to all songs of {', '.join(training['sources'])}: figures on "
             "these are too high. Those by cross-validation are in its card."
         )
+    data = prepare(preparation(arguments, [front_end_name(one.log_mel.config) for one in known.members.values()]))
+    print(describe_data(data))
     evaluate_sources(known, data, arguments.split, arguments.predictions)
 
 
-def train(
-    accelerator: Accelerator, arguments: argparse.Namespace, data: DataSet, start: Start, recipes: dict[str, Recipe]
-) -> None:
+def train(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     """Train the members, calibrate their fusion, save the checkpoint, evaluate it as it was saved, write its card."""
+    known = load_checkpoint(arguments.start_from) if arguments.start_from else None
+    start = Start(known, arguments.weights, arguments.from_scratch)
+    names = arguments.members or default_members(arguments.data, known)
+    recipes = {name: recipe_for(arguments, name, start) for name in names}
+    check_networks(recipes, start)
+    with accelerator.main_process_first(), only_first_prints(accelerator):  # the others find complete archives
+        data = prepare(preparation(arguments, [recipe.front_end for recipe in recipes.values()]))
+    accelerator.print(describe_data(data))
+    splits = ("validation", "test") if arguments.test else ("validation",)
+    if not any(len(source.of(splits[-1])) for source in data.sources):
+        raise DataError("--test: the data has no test tracks.")
     runs_folder = RUNS / arguments.out.name
     members = {
         name: train_member(accelerator, name, recipe, data, start, runs_folder, arguments.resume)
         for name, recipe in recipes.items()
     }
+    accelerator.end_training()
     if not accelerator.is_main_process:
         return
     with written_at_end(arguments.out) as new:
         save_checkpoint(new, data.genres, members, *calibrate(members, data))
         checkpoint = load_checkpoint(new)
-        splits = ("validation", "test") if arguments.test else ("validation",)
         figures = {split: evaluate_sources(checkpoint, data, split, runs_folder) for split in splits}
         record = training_record(command_line(), start, data, recipes)
         write_json(new / "metrics.json", {"training": record, **figures})

@@ -15,7 +15,7 @@ from pathlib import Path
 import genre
 from genre.data.sources import find_songs
 from genre.hub.card import add_note
-from genre.models.checkpoint import DEFAULT, SHIPPED
+from genre.models.locations import DEFAULT, SHIPPED
 
 
 def songs_of(folder: Path, tracks: Path | None, counts_as: dict[str, str], labels: list[str]) -> dict[Path, str]:

@@ -26,7 +26,8 @@ from genre.errors import GenreError
 from genre.features.clips import cut_clips
 from genre.features.log_mel import CLIP_SECONDS
 from genre.hub.card import add_note
-from genre.models.checkpoint import SHIPPED, add_music_detector, load_checkpoint, window_members
+from genre.models.checkpoint import add_music_detector, load_checkpoint, window_members
+from genre.models.locations import SHIPPED
 from genre.models.member import Member
 from genre.models.music import MusicDetector, load_music_detector
 from genre.training.detector import embed, fit_examples, gather

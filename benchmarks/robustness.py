@@ -33,7 +33,8 @@ from genre.data.dataset import Source
 from genre.errors import GenreError
 from genre.features.augment import NO_CHANGE
 from genre.hub.card import add_note
-from genre.models.checkpoint import DEFAULT, SHIPPED, Checkpoint, average_windows, load_checkpoint
+from genre.models.checkpoint import Checkpoint, average_windows, load_checkpoint
+from genre.models.locations import DEFAULT, SHIPPED
 from genre.training.calibrate import BY_PHONE, member_log_probabilities
 from genre.training.run import check_genres
 

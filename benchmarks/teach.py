@@ -24,7 +24,8 @@ from genre.audio.tags import read_tags
 from genre.data.sources import find_songs
 from genre.data.splits import assign_splits
 from genre.inference.embed import embed
-from genre.models.checkpoint import DEFAULT, load_checkpoint
+from genre.models.checkpoint import load_checkpoint
+from genre.models.locations import DEFAULT
 from genre.training.folds import Song
 from genre.training.probe import fit_probe
 from genre.training.probe_run import describe_probe, embed_folder, save_probe

@@ -19,7 +19,7 @@ from benchmarks.server import ROOT
 from genre.audio.tags import read_tags
 from genre.data.sources import find_songs
 from genre.data.splits import HeldOut, assign_splits
-from genre.models.checkpoint import DEFAULT
+from genre.models.locations import DEFAULT
 from genre.training.calibrate import wilson_interval
 
 HELD_OUT = HeldOut(validation=0.0, test=1 / 3)

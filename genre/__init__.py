@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from genre.errors import AudioError, CheckpointError, DataError, GenreError
 
 if TYPE_CHECKING:
-    from genre.inference.classify import Classifier, Prediction, Window, load
-    from genre.models.checkpoint import available
+    from genre.inference.classify import Classifier, load
+    from genre.inference.prediction import Prediction, Window
+    from genre.models.locations import available
 
 __all__ = [
     "AudioError",
@@ -28,9 +29,17 @@ __all__ = [
 ]
 
 
+LATE = {  # modules of names that need torch
+    "Classifier": "genre.inference.classify",
+    "Prediction": "genre.inference.prediction",
+    "Window": "genre.inference.prediction",
+    "available": "genre.models.locations",
+    "load": "genre.inference.classify",
+}
+
+
 def __getattr__(name: str) -> object:
     """Import names that need torch on first use: processes that only decode save its memory, hundreds of MB."""
-    if name not in __all__:
+    if name not in LATE:
         raise AttributeError(f"module 'genre' has no attribute {name!r}")
-    module = "genre.models.checkpoint" if name == "available" else "genre.inference.classify"
-    return getattr(import_module(module), name)
+    return getattr(import_module(LATE[name]), name)

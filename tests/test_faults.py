@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 
 import app
 from genre.errors import CheckpointError
-from genre.models.checkpoint import SHIPPED, add_music_detector, load_checkpoint
+from genre.models.checkpoint import add_music_detector, load_checkpoint
+from genre.models.locations import SHIPPED
 from genre.models.music import MusicDetector
 from genre.web import texts, uploads
 from genre.web.models import Models

@@ -7,9 +7,10 @@ from pathlib import Path
 from genre.errors import AudioError, GenreError
 from genre.features.clips import Clip
 from genre.features.image import Spectrogram
-from genre.inference.classify import Classifier, Prediction
+from genre.inference.classify import Classifier
 from genre.inference.export import label_track, picture
 from genre.inference.export.names import Names
+from genre.inference.prediction import Prediction
 
 Result = tuple[Path, Prediction | AudioError]
 

@@ -12,7 +12,8 @@ from genre.cli.export import Export
 from genre.cli.stop import Stop
 from genre.errors import AudioError, GenreError
 from genre.inference import report
-from genre.inference.classify import Classifier, Prediction, load
+from genre.inference.classify import Classifier, load
+from genre.inference.prediction import Prediction
 from genre.malloc import keep_freed_memory
 from genre.names import printable
 

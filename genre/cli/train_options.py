@@ -7,7 +7,7 @@ from pathlib import Path
 from genre.cli.numbers import number
 from genre.data.prepare import holds_genre_folders
 from genre.errors import DataError
-from genre.models.checkpoint import DEFAULT
+from genre.models.locations import DEFAULT
 from genre.names import clean_genre
 from genre.training.recipe import RECIPES
 

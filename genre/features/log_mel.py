@@ -28,6 +28,15 @@ CLIP_SECONDS = 30.0  # levels are relative to this much audio, see above
 TAIL_SECONDS = 0.1  # a remainder up to this length, such as an encoder's padding, gets no window
 FRAMES_AT_ONCE = 256  # of the STFT: with their spectra 2 to 4 MB
 MIN_POWER = 1e-10  # lower limit of mel power, librosa's `amin`
+RANGES = {  # of settings: one far outside, in a checkpoint from anywhere, would take all memory
+    "sample_rate": (8000, 192_000),
+    "n_fft": (64, 65_536),
+    "hop_length": (64, 65_536),
+    "n_mels": (1, 1024),
+    "bands": (1, 1024),
+    "columns": (1, 4096),
+    "window_seconds": (0.5, CLIP_SECONDS),
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,9 @@ class LogMelConfig:
     window_seconds: float = 3.0
 
     def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be from {low:g} to {high:g}, not {getattr(self, name)}")
         if self.reference not in ("max", "one"):
             raise ValueError(f"reference must be 'max' or 'one', not {self.reference!r}")
         if self.n_mfcc is None and self.bands != self.n_mels:

@@ -122,7 +122,7 @@ def _results(metrics: dict) -> str:
         _table(header, rows),
         *(_limits(one["track"]["limits"], named_split(metrics, split, name)) for name, one in metrics[split].items()),
     ]
-    source = main_source(metrics)
+    source = main_source(metrics, split)
     track = metrics[split][source]["track"]
     labels = track["confusion"]["labels"]
     names = list(map(_plain, labels))

@@ -35,7 +35,8 @@ from huggingface_hub.utils import validate_repo_id
 from genre.errors import CheckpointError, GenreError
 from genre.hub.confusion import confusion_image
 from genre.json_files import read_json
-from genre.models.checkpoint import HUB_PREFIX, Checkpoint, load_checkpoint
+from genre.models.checkpoint import Checkpoint, load_checkpoint
+from genre.models.locations import HUB_PREFIX
 from genre.models.member import WEIGHTS_FILE
 from genre.models.metrics import best_split, main_source, named_split
 from genre.models.music import MUSIC_FILE
@@ -179,7 +180,8 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
     files: dict[str, Path | bytes] = {path: folder / path for path in paths}
     card = checkpoint.card.strip() or f"# {checkpoint.name}"
     if checkpoint.metrics:
-        split, source = best_split(checkpoint.metrics), main_source(checkpoint.metrics)
+        split = best_split(checkpoint.metrics)
+        source = main_source(checkpoint.metrics, split)
         files["metrics.json"] = folder / "metrics.json"
         files[CONFUSION_PNG] = confusion_image(checkpoint.metrics[split][source]["track"]["confusion"])
         caption = (

@@ -21,12 +21,14 @@ from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from tqdm import tqdm
 
 from genre.audio import worker
-from genre.errors import AudioError, GenreError
+from genre.errors import AudioError, CheckpointError, GenreError
 from genre.inference import report
-from genre.inference.classify import Classifier, Prediction
+from genre.inference.classify import Classifier
 from genre.inference.jsonl import JsonLines
+from genre.inference.prediction import Prediction
 from genre.malloc import keep_freed_memory
-from genre.models.checkpoint import HUB_PREFIX, available, load_checkpoint
+from genre.models.checkpoint import load_checkpoint
+from genre.models.locations import HUB_PREFIX, available
 from genre.names import printable
 
 LOCAL = "local"
@@ -65,7 +67,7 @@ def label(
                 _connected(address) as client,
                 tqdm(total=len(names), initial=len(names) - len(missing), unit="file") as bar,
             ):
-                for row in classify_all(client, missing, checkpoint, overlap):
+                for row in classify_all(client, missing, checkpoint, used.digest, overlap):
                     out_file.write(row)
                     if "error" in row:
                         bar.write(f"{printable(row['file'])}: {row['error']}", file=sys.stderr)
@@ -101,13 +103,18 @@ def _local() -> LocalCluster:
     )
 
 
-def classify_all(client: Client, names: Iterable[str], checkpoint: str | None, overlap: float) -> Iterator[dict]:
+def classify_all(
+    client: Client, names: Iterable[str], checkpoint: str | None, digest: str, overlap: float
+) -> Iterator[dict]:
     """Classify files; yields a row for each as soon as it is done.
+
+    Args:
+        digest: of the checkpoint; a worker that has another one of this name classifies nothing.
 
     Raises:
         ClusterError: the connection to the scheduler is lost, or the workers lack the folder or the checkpoint.
     """
-    task = _task(str(Path.cwd()), _absolute_checkpoint(checkpoint), overlap)
+    task = _task(str(Path.cwd()), _absolute_checkpoint(checkpoint), digest, overlap)
     suspects = []
     try:
         for name, outcome in _run(client, task, names):
@@ -174,7 +181,7 @@ def _absolute_checkpoint(checkpoint: str | None) -> str | None:
     return str(Path(checkpoint).absolute())
 
 
-def _task(folder: str, checkpoint: str | None, overlap: float) -> Callable[[str], dict]:
+def _task(folder: str, checkpoint: str | None, digest: str, overlap: float) -> Callable[[str], dict]:
     """The task for the workers: file name to row.
 
     A nested function is pickled by value, not by reference to a module. So the scheduler, which unpickles it, needs
@@ -184,19 +191,19 @@ def _task(folder: str, checkpoint: str | None, overlap: float) -> Callable[[str]
     def classify(name: str) -> dict:
         from genre.inference import cluster
 
-        return cluster.classify(name, folder, checkpoint, overlap)
+        return cluster.classify(name, folder, checkpoint, digest, overlap)
 
     return classify
 
 
-def classify(name: str, folder: str, checkpoint: str | None, overlap: float) -> dict:
+def classify(name: str, folder: str, checkpoint: str | None, digest: str, overlap: float) -> dict:
     """Classify a file on a worker and return its row; relative names are relative to `folder`.
 
     Raises:
         OSError, MemoryError: the file cannot be read, or not be classified, on this machine.
-        GenreError: the checkpoint cannot be loaded.
+        GenreError: the checkpoint cannot be loaded, or is another one than that of the client.
     """
-    classifier, path = _classifier(checkpoint), Path(folder, name)
+    classifier, path = _classifier(checkpoint, digest), Path(folder, name)
     try:
         if path.is_fifo():
             raise AudioError("This is a pipe, which a cluster cannot read.")
@@ -213,8 +220,11 @@ def classify(name: str, folder: str, checkpoint: str | None, overlap: float) -> 
 
 
 @cache
-def _classifier(checkpoint: str | None) -> Classifier:
+def _classifier(checkpoint: str | None, digest: str) -> Classifier:
     """The classifier, loaded once per worker; it uses one thread, since there is a worker per core."""
+    loaded = load_checkpoint(checkpoint)
+    if loaded.digest != digest:
+        raise CheckpointError(f"{loaded.name} is not the same checkpoint here as on the machine of the command.")
     torch.set_num_threads(1)
     keep_freed_memory()
-    return Classifier(load_checkpoint(checkpoint), worker.stream)
+    return Classifier(loaded, worker.stream)

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from genre.features.clips import Clip, cut_clips, windows_per_clip
 from genre.features.image import HIGHEST_HZ, Spectrogram, mel_position
 from genre.features.log_mel import LogMelConfig
+from genre.inference import check_overlap
 from genre.inference.classify import Classifier
 from genre.models.checkpoint import Checkpoint, window_members
 
-METHOD = "integrated gradients"
 PATCHES = (16, 12)  # of frequency and time
 STEPS = 16  # of the path integral; with 8 the shares do not sum to the difference
 START_TOLERANCE = 0.01  # seconds; callers pass rounded starts
@@ -41,7 +41,6 @@ class Explanation:
     """Attributions of one window's prediction to patches of its spectrogram.
 
     Attributes:
-        method: name of the attribution method.
         genre: the genre that is explained.
         start, end: of the window in the recording, in seconds. A recording shorter than a window is repeated to fill
             it, and the repeated waveform is explained, since it is the input of the networks.
@@ -52,7 +51,6 @@ class Explanation:
         spectrogram: of the window, in shades of grey from 0 to 255, shape (height, width), high frequencies on top.
     """
 
-    method: str
     genre: str
     start: float
     end: float
@@ -77,8 +75,9 @@ def explain(
 
     Raises:
         AudioError: the file cannot be decoded at that time.
-        ValueError: `genre` is not a label, or `start` is no number.
+        ValueError: `genre` is not a label, `start` is no number, or `overlap` is out of range.
     """
+    check_overlap(overlap)
     label = classifier.labels.index(genre)
     if not math.isfinite(start):
         raise ValueError(f"start must be a number of seconds, not {start}")
@@ -89,7 +88,6 @@ def explain(
     ranked = sorted(zip(classifier.labels, probabilities, strict=True), key=lambda pair: -pair[1])
     spectrogram = _draw(clip, at, classifier.sample_rate, classifier.window_seconds)
     return Explanation(
-        METHOD,
         genre,
         origin + at,
         origin + at + classifier.window_seconds,

@@ -8,7 +8,8 @@ import numpy as np
 from genre.audio import silence
 from genre.audio.decode import MAX_RATE, MIN_RATE
 from genre.errors import AudioError
-from genre.inference.classify import Classifier, Prediction
+from genre.inference.classify import Classifier
+from genre.inference.prediction import Prediction
 
 BUFFER_SECONDS = 12.0  # classified at once: four windows, long enough to be stable, short enough to follow a change
 LEVEL_SECONDS = 1.0  # over which the level is measured

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from genre.errors import AudioError
-from genre.inference.classify import Prediction
-from genre.inference.sections import SILENCE_NAME, Section, clock, sections
+from genre.inference.prediction import Prediction
+from genre.inference.sections import SILENCE_NAME, Section, clock
 from genre.json_files import json_list
 from genre.names import printable
 
@@ -30,7 +30,7 @@ def rows(results: Results) -> Iterator[dict]:
         if isinstance(result, AudioError):
             yield row | {"error": str(result)}
         else:
-            found = [{"start": round(s.start, 3), "end": round(s.end, 3), "genre": s.genre} for s in sections(result)]
+            found = [{"start": round(s.start, 3), "end": round(s.end, 3), "genre": s.genre} for s in result.sections]
             yield row | result.to_dict() | {"sections": found}
 
 
@@ -61,7 +61,7 @@ def write_csv(results: Results, labels: list[str], file: TextIO) -> int:
             writer.writerow(_cells([printable(path), *[""] * (len(labels) + 5), str(result)]))
         else:
             cells: list[str | float] = [result.genre, result.confidence, *_in_order(result.probabilities, labels)]
-            found, notes = format_sections(sections(result)), " ".join(result.notes)
+            found, notes = format_sections(result.sections), " ".join(result.notes)
             writer.writerow(_cells([printable(path), *cells, found, result.seconds, notes, ""]))
         file.flush()
     return failed

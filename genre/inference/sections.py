@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genre.inference.classify import Prediction, Window
+if TYPE_CHECKING:
+    from genre.inference.prediction import Window
 
 MIN_SECONDS = 12.0  # length of a section, also of a silent one
 SWITCH_COST = 8.0  # nats; finds where two songs were joined, and leaves single songs in one section
@@ -28,7 +30,7 @@ class Section:
         return self.genre or SILENCE_NAME
 
 
-def sections(prediction: Prediction) -> list[Section]:
+def find_sections(windows: list["Window"], genres: list[str], seconds: float) -> list[Section]:
     """Split a recording where its genre changes.
 
     The split maximises the sum of the windows' log-probabilities of their section's genre, minus `SWITCH_COST` for
@@ -37,26 +39,30 @@ def sections(prediction: Prediction) -> list[Section]:
     for the recording. Silent windows do not contribute; where they last `MIN_SECONDS`, they become a section of
     silence, and the sections on both sides of it may have the same genre.
 
+    Args:
+        windows: in order of time.
+        genres: most probable first.
+        seconds: duration of the recording.
+
     Returns:
         the sections in order of time; they cover the recording from 0 to its end, and neighbours differ.
     """
-    edges = window_edges(prediction.windows, prediction.seconds)
-    genres = list(prediction.probabilities)
+    edges = window_edges(windows, seconds)
     weights = np.diff(edges) / EVIDENCE_SECONDS
-    pieces = _best_split(edges, _log_probabilities(prediction.windows, genres) * weights[:, None])
+    pieces = _best_split(edges, _log_probabilities(windows, genres) * weights[:, None])
     found = [Section(float(edges[first]), float(edges[last]), genres[genre]) for first, last, genre in pieces]
     if len(found) == 1:
-        found = [Section(0.0, prediction.seconds, prediction.genre)]
-    return _replace_silence(found, _silences(prediction.windows, edges))
+        found = [Section(0.0, seconds, genres[0])]
+    return _replace_silence(found, _silences(windows, edges))
 
 
-def _log_probabilities(windows: list[Window], genres: list[str]) -> np.ndarray:
+def _log_probabilities(windows: list["Window"], genres: list[str]) -> np.ndarray:
     """Log-probabilities, shape (windows, genres); 0 for every genre where a window is silent."""
     probabilities = [[1.0] * len(genres) if one.silent else [one.probabilities[g] for g in genres] for one in windows]
     return np.log(np.array(probabilities).clip(MIN_PROBABILITY))
 
 
-def _silences(windows: list[Window], edges: np.ndarray) -> list[Section]:
+def _silences(windows: list["Window"], edges: np.ndarray) -> list[Section]:
     """Runs of silent windows that last at least `MIN_SECONDS`."""
     runs = groupby(range(len(windows)), lambda number: windows[number].silent)
     spans = [(edges[run[0]], edges[run[-1] + 1]) for is_silent, of in runs if is_silent for run in [list(of)]]
@@ -72,7 +78,7 @@ def _replace_silence(found: list[Section], silences: list[Section]) -> list[Sect
     return found
 
 
-def window_edges(windows: list[Window], seconds: float) -> np.ndarray:
+def window_edges(windows: list["Window"], seconds: float) -> np.ndarray:
     """Boundaries between windows, in seconds, shape (windows + 1,).
 
     Overlapping neighbours are separated in the middle of their overlap, so that no audio counts twice.

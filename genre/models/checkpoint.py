@@ -17,28 +17,19 @@ for a track alike. A member whose input is a whole clip has no weight for a wind
 import hashlib
 import math
 import re
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from httpx2 import TransportError
-from huggingface_hub import HfApi, RepoFile, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import filter_repo_objects
 from torch import Tensor
 
 from genre.errors import CheckpointError
 from genre.json_files import read_json, write_json
+from genre.models.locations import DEFAULT, find_checkpoint
 from genre.models.member import WEIGHTS_FILE, Member, load_member, save_member
 from genre.models.metrics import read_metrics
 from genre.models.music import MUSIC_FILE, MusicDetector, load_music_detector, save_music_detector
 
-SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
-DEFAULT = "fma-small"
-HUB_PREFIX = "hf-hub:"
-HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # downloaded from the Hub: no executable code
-HUB_FILE_BYTES = 2**20  # minimum size that counts for a file, since each costs a request
 MEMBER_NAME = re.compile(r"\w[\w.-]*")  # a config.json from the Hub must not name paths outside of its folder
 LEVELS = ("window", "track")
 MIN_PROBABILITY = 1e-12  # lower limit, so that the logarithm is finite
@@ -191,13 +182,13 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
     Raises:
         CheckpointError: there is no checkpoint of that name, it is too large, or it is incomplete or damaged.
     """
-    folder = _find(str(name or DEFAULT), max_bytes)
+    folder = find_checkpoint(str(name or DEFAULT), max_bytes)
     try:
         config = read_json(folder / "config.json")
         if any(_digest(path) != digest for path, digest in _digests(folder, config).items()):
             raise CheckpointError(f"The weights of checkpoint {name or DEFAULT} are damaged; fetch them again.")
         members = {entry["folder"]: load_member(folder / entry["folder"]) for entry in config["members"]}
-        labels = config["labels"]
+        labels = _read_labels(config)
         window, track = (_read_fusion(config, level) for level in LEVELS)
         if len(window.weights) != len(window_members(members)) or len(track.weights) != len(members):
             raise CheckpointError(f"The fusion weights of checkpoint {name or DEFAULT} do not fit its members.")
@@ -213,6 +204,13 @@ def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf)
         return Checkpoint(config["name"], labels, members, window, track, limits, music, metrics, card, digest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
+
+
+def _read_labels(config: dict) -> list[str]:
+    labels = config["labels"]
+    if not all(isinstance(label, str) and label for label in labels) or len(set(labels)) < len(labels):
+        raise ValueError("labels are not distinct names")
+    return labels
 
 
 def _read_fusion(config: dict, level: str) -> Fusion:
@@ -242,54 +240,11 @@ def _digests(folder: Path, config: dict) -> dict[Path, str | None]:
     return digests
 
 
-def available() -> list[str]:
-    """Names of the checkpoints in `checkpoints/`, sorted."""
-    return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
-
-
 def _read_card(folder: Path) -> str:
     """The model card without the front matter for the Hub."""
     path = folder / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
-
-
-def _find(name: str, max_bytes: float) -> Path:
-    if name.startswith(HUB_PREFIX):
-        return _download(name.removeprefix(HUB_PREFIX), max_bytes)
-    for folder in (SHIPPED / name, Path(name)):
-        if (folder / "config.json").is_file():
-            return folder
-    raise CheckpointError(
-        f"There is no checkpoint {name!r}; there is {', '.join(available()) or 'none here'}, or give a folder or "
-        f"{HUB_PREFIX}user/repo."
-    )
-
-
-def _download(repository: str, max_bytes: float) -> Path:
-    repo, _, revision = repository.partition("@")
-    try:
-        with suppress(TransportError, OfflineModeIsEnabled, HfHubHTTPError):  # a cached checkpoint needs no Hub
-            if _size_on_hub(repo, revision or None) > max_bytes:
-                raise CheckpointError(
-                    f"{HUB_PREFIX}{repository} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched."
-                )
-        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, TransportError, OSError) as error:
-        raise CheckpointError(
-            f"{HUB_PREFIX}{repository} could not be downloaded from the Hugging Face Hub: is the name right, is it "
-            "public, and is there a network?"
-        ) from error
-
-
-def _size_on_hub(repo: str, revision: str | None) -> int:
-    """Bytes of a repository that would be downloaded."""
-    hub = HfApi()
-    commit = hub.model_info(repo, revision=revision).sha  # fails at once without a network, a listing after retries
-    entries = hub.list_repo_tree(repo, recursive=True, revision=commit)
-    files = (entry for entry in entries if isinstance(entry, RepoFile))
-    wanted = filter_repo_objects(files, allow_patterns=HUB_FILES, key=lambda file: file.path)
-    return sum(max(file.size, HUB_FILE_BYTES) for file in wanted)
 
 
 def _digest(path: Path) -> str:

@@ -23,6 +23,7 @@ from genre.json_files import read_json
 Backbone: TypeAlias = Any
 WEIGHTS_FILE = "model.safetensors"
 LFS_POINTER = b"version https://git-lfs"  # first bytes of the file that Git LFS leaves in place of weights
+MAX_INPUT_SIZE = 1024  # pixels of height or width
 RANDOM = "random"  # value of `weights` for random initialisation, to measure the effect of pre-training
 
 
@@ -41,6 +42,8 @@ class Member(nn.Module):
     ):
         super().__init__()
         height, width = input_size
+        if not 0 < min(input_size) <= max(input_size) <= MAX_INPUT_SIZE:
+            raise ValueError(f"images of {height} x {width} are no input of a network")
         self.backbone = backbone
         self.log_mel = LogMel(front_end)
         self.mean, self.std, self.input_size = mean, std, (height, width)
@@ -225,6 +228,7 @@ def load_member(folder: Path) -> Member:
     """
     try:
         config = read_json(folder / "config.json")
+        _check_size(folder)
         backbone: Backbone = timm.create_model(f"local-dir:{folder}", pretrained=True)
         member = Member(
             backbone.to(memory_format=torch.channels_last),
@@ -235,3 +239,12 @@ def load_member(folder: Path) -> Member:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"The model in {folder.name!r} is incomplete or damaged; fetch it again.") from error
     return member.eval()
+
+
+def _check_size(folder: Path) -> None:
+    """Raise ValueError for an architecture that is larger than the file of weights, before memory is allocated."""
+    with torch.device("meta"):
+        backbone = timm.create_model(f"local-dir:{folder}")
+    parameters = sum(parameter.numel() for parameter in backbone.parameters())
+    if parameters * torch.half.itemsize > (folder / WEIGHTS_FILE).stat().st_size:
+        raise ValueError("the architecture has more parameters than the file")

@@ -86,7 +86,7 @@ def train_member(
             accelerator.init_trackers(f"{runs_folder.name}/{key}")
             state = runs_folder / f"{key}.pt"
             train_stage(accelerator, end, training, validation, seeded, stage, state, resume, origin)
-            accelerator.end_training()
+            _finish(accelerator)
             ends.append(end)
         end = average_weights(ends)
         if stage.runs > 1:
@@ -99,6 +99,13 @@ def train_member(
             fractions = FRACTIONS if stage_name == "fine_tuning" else HALFWAY
             member = _interpolate(accelerator, name, member, end.cpu(), validation, fractions)
     return member
+
+
+def _finish(accelerator: Accelerator) -> None:
+    """Close the logs of a run and release its network and optimiser; the processes remain connected."""
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.free_memory()
 
 
 def _set_aside(name: str, runs_folder: Path) -> None:

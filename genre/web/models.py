@@ -9,7 +9,8 @@ from collections import OrderedDict
 import genre
 from genre.errors import CheckpointError
 from genre.inference.classify import Classifier
-from genre.models.checkpoint import DEFAULT, HUB_PREFIX, load_checkpoint
+from genre.models.checkpoint import load_checkpoint
+from genre.models.locations import DEFAULT, HUB_PREFIX
 from genre.web import texts, upload_reader
 from genre.web.limits import MAX_MODEL_SIZE
 

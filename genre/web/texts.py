@@ -165,8 +165,7 @@ DELETED = "This recording has been deleted from here by now; drop it again."
 SONGS_GONE = "The server no longer has your songs; please drop them again."
 
 
-def uploads_gone(model: str) -> str:
-    return f"The recordings have been deleted from here by now, so the results are still those of {model}."
+UPLOADS_GONE = "The recordings have been deleted from here by now, so the results are still those of the model before."
 
 
 def left_out_files(megabytes: int) -> dict[str, str]:

@@ -54,7 +54,8 @@ def keep_clean(page: "Blocks") -> None:
 
     def work() -> None:
         while True:
-            sweep(exempt)
+            with suppress(OSError):  # a folder vanished while it was listed
+                sweep(exempt)
             time.sleep(CHECK_SECONDS)
 
     threading.Thread(target=work, daemon=True).start()

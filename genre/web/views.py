@@ -6,9 +6,9 @@ File names, labels and messages are untrusted input and are escaped here.
 from html import escape
 
 from genre.features.image import data_uri, mel_position
-from genre.inference.classify import MOST_NAMED, Prediction, Window
 from genre.inference.explain import Explanation, attribution_image
-from genre.inference.sections import SILENCE_NAME, Section, clock, sections, window_edges
+from genre.inference.prediction import MOST_NAMED, Prediction, Window
+from genre.inference.sections import SILENCE_NAME, Section, clock, window_edges
 from genre.models.checkpoint import Checkpoint
 from genre.models.colours import colour
 from genre.models.metrics import main_source
@@ -41,9 +41,9 @@ def about(checkpoint: Checkpoint) -> str:
     metrics = checkpoint.metrics
     facts = texts.origin(metrics["training"]) if metrics else ""
     if "probe" in metrics.get("training", {}):
-        facts += texts.cross_validation(metrics["validation"][main_source(metrics)])
+        facts += texts.cross_validation(metrics["validation"][main_source(metrics, "validation")])
     elif "test" in metrics:
-        name = main_source(metrics)
+        name = main_source(metrics, "test")
         facts += texts.score(name, metrics["test"][name], len(checkpoint.labels))
     return (
         f'<div class="about"><p><b>About the model.</b> {escape(facts)}{texts.GENRES_OVERLAP}</p>'
@@ -111,7 +111,7 @@ def _file_notes(prediction: Prediction) -> str:
 
 def _sections_line(prediction: Prediction) -> str:
     """The sections in words; empty if there is only one."""
-    found = sections(prediction)
+    found = prediction.sections
     if len(found) < 2:
         return ""
     spans = [(clock(s.start), clock(s.end), s.name) for s in found]
@@ -148,7 +148,7 @@ def timeline(prediction: Prediction, labels: list[str], spectrogram: str, highes
         f'<div class="plot roll" tabindex="0" role="slider" aria-label="{texts.POSITION}" aria-valuemin="0" '
         f'aria-valuemax="{seconds:.0f}" aria-valuenow="0">{_roll(prediction, labels, genres)}</div>'
     )
-    strip = _sections(sections(prediction), seconds, labels)
+    strip = _sections(prediction.sections, seconds, labels)
     return (
         f'<div class="timeline" data-seconds="{seconds:.3f}">'
         f'<audio preload="metadata" src="{escape(audio_url)}"></audio>'

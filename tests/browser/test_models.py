@@ -6,8 +6,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from genre.models.checkpoint import DEFAULT, load_checkpoint
+from genre.models.checkpoint import load_checkpoint
 from genre.models.colours import COLOURS
+from genre.models.locations import DEFAULT
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from genre.cli.train_options import parse_arguments
-from genre.models.checkpoint import DEFAULT
+from genre.models.locations import DEFAULT
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import shutil
 
 from genre.hub.card import add_note
-from genre.models.checkpoint import SHIPPED
+from genre.models.locations import SHIPPED
 from genre.models.metrics import read_metrics
 
 

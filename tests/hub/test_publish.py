@@ -18,7 +18,8 @@ from PIL import Image
 from genre.features.log_mel import FRONT_ENDS
 from genre.hub.confusion import confusion_image
 from genre.hub.publish import PublishError, push_checkpoint, push_space
-from genre.models.checkpoint import SHIPPED, ConfidenceLimits, Fusion, save_checkpoint
+from genre.models.checkpoint import ConfidenceLimits, Fusion, save_checkpoint
+from genre.models.locations import SHIPPED
 from genre.models.member import RANDOM, Member, create_backbone
 from tests.conftest import ROOT, running_app
 from tests.hub_server import OWNER, READER, Hub, running_hub

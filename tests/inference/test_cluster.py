@@ -16,6 +16,8 @@ from distributed.protocol.pickle import dumps
 from genre.__main__ import main
 from genre.errors import AudioError
 from genre.inference import cluster, report
+from genre.models.checkpoint import load_checkpoint
+from genre.models.locations import SHIPPED
 from tests.conftest import ROOT, music, write_audio
 
 POISON = "poison.mp3"
@@ -143,7 +145,7 @@ def test_the_number_of_files_in_flight_is_limited(workers, tmp_path):
 
     with Client(workers) as client:
         done = []
-        for row in cluster.classify_all(client, files(), None, 0.0):
+        for row in cluster.classify_all(client, files(), None, load_checkpoint().digest, 0.0):
             assert len(submitted) - len(done) <= cluster.FILES_PER_THREAD * 2
             done.append(row["file"])
     assert sorted(done) == sorted(names)
@@ -170,6 +172,19 @@ def test_a_worker_without_the_files_or_the_project_ends_the_run(example, fault, 
         cluster._row(str(example), fault)
 
 
+def test_workers_never_use_another_checkpoint_of_the_same_name(workers, example, tmp_path):
+    mine = shutil.copytree(SHIPPED / "fma-small", tmp_path / "mine")
+    song = [str(example), "--checkpoint", str(mine), "--cluster", workers.scheduler_address, "--out"]
+    assert main([*song, str(tmp_path / "before.jsonl")]) == 0
+    config = mine / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"name": "retrained"}))
+    assert main([*song, str(tmp_path / "after.jsonl")]) == 0  # the workers still run
+    (row,) = rows_of(tmp_path / "after.jsonl").values()
+    assert row["checkpoint"] == "retrained"
+    with Client(workers) as client, pytest.raises(cluster.ClusterError, match="not the same checkpoint"):
+        list(cluster.classify_all(client, [str(example)], str(mine), "another", 0.0))
+
+
 def test_a_pipe_gets_an_error(workers, example, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp3")
     out = tmp_path / "genres.jsonl"
@@ -181,7 +196,7 @@ def test_a_pipe_gets_an_error(workers, example, tmp_path):
 
 def test_the_scheduler_does_not_need_the_project(tmp_path):
     """The task can be unpickled without the project, and raises ModuleNotFoundError when called."""
-    (tmp_path / "task").write_bytes(dumps(cluster._task("/", None, 0.0)))
+    (tmp_path / "task").write_bytes(dumps(cluster._task("/", None, "", 0.0)))
     program = "import pickle; task = pickle.load(open('task', 'rb')); print('unpacked'); task('song.mp3')"
     command = [sys.executable, "-I", "-c", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from genre.errors import AudioError
-from genre.inference.classify import Prediction, Window
+from genre.inference.prediction import Prediction, Window
 from genre.inference.report import format_sections, rows, write_csv, write_json, write_windows_csv
 from genre.inference.sections import Section
 

@@ -3,8 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from genre.inference.classify import Prediction, Window
-from genre.inference.sections import MIN_SECONDS, Section, sections
+from genre.inference.prediction import Prediction, Window
+from genre.inference.sections import MIN_SECONDS, Section
 
 LABELS = ["Folk", "Pop", "Rock"]
 
@@ -27,32 +27,32 @@ def recording(genres, *, confidence=0.7, hop=3.0, seconds=None):
 
 
 def test_a_genre_change_is_located():
-    assert sections(recording("F" * 16 + "R" * 20)) == [Section(0, 48, "Folk"), Section(48, 108, "Rock")]
+    assert recording("F" * 16 + "R" * 20).sections == [Section(0, 48, "Folk"), Section(48, 108, "Rock")]
 
 
 def test_one_genre_is_one_section():
-    assert sections(recording("F" * 30)) == [Section(0, 90, "Folk")]
+    assert recording("F" * 30).sections == [Section(0, 90, "Folk")]
 
 
 @pytest.mark.parametrize("change", ["R", "RR", "RRR"])
 def test_a_short_change_is_ignored_at_any_confidence(change):
     genres = "F" * 15 + change + "F" * 15
-    assert sections(recording(genres, confidence=0.999)) == [Section(0, 3 * len(genres), "Folk")]
+    assert recording(genres, confidence=0.999).sections == [Section(0, 3 * len(genres), "Folk")]
 
 
 def test_frequent_changes_are_ignored():
-    assert [s.genre for s in sections(recording("FRFFRFFFRF" * 4))] == ["Folk"]
+    assert [s.genre for s in recording("FRFFRFFFRF" * 4).sections] == ["Folk"]
 
 
 def test_a_genre_may_return():
-    found = sections(recording("F" * 12 + "P" * 12 + "F" * 12))
+    found = recording("F" * 12 + "P" * 12 + "F" * 12).sections
     assert [(s.start, s.end, s.genre) for s in found] == [(0, 36, "Folk"), (36, 72, "Pop"), (72, 108, "Folk")]
 
 
 def test_a_section_needs_more_windows_at_low_confidence():
     genres = "F" * 10 + "R" * 6 + "F" * 10
-    assert len(sections(recording(genres, confidence=0.9))) == 3
-    assert len(sections(recording(genres, confidence=0.4))) == 1
+    assert len(recording(genres, confidence=0.9).sections) == 3
+    assert len(recording(genres, confidence=0.4).sections) == 1
 
 
 def test_sections_have_a_minimum_length_differ_from_their_neighbours_and_cover_the_recording():
@@ -60,7 +60,7 @@ def test_sections_have_a_minimum_length_differ_from_their_neighbours_and_cover_t
     for _ in range(50):
         genres = "".join("FPR"[random.integers(3)] * random.integers(1, 12) for _ in range(8))
         prediction = recording(genres, confidence=random.uniform(0.4, 0.99))
-        found = sections(prediction)
+        found = prediction.sections
         assert [s.start for s in found] == [0, *(s.end for s in found[:-1])]
         assert found[-1].end == prediction.seconds
         assert all(s.end - s.start >= min(MIN_SECONDS, prediction.seconds) for s in found)
@@ -68,14 +68,14 @@ def test_sections_have_a_minimum_length_differ_from_their_neighbours_and_cover_t
 
 
 def test_overlap_of_the_windows_does_not_change_the_sections():
-    apart = sections(recording("F" * 16 + "R" * 16))
-    overlapping = sections(recording("F" * 32 + "R" * 32, hop=1.5))
+    apart = recording("F" * 16 + "R" * 16).sections
+    overlapping = recording("F" * 32 + "R" * 32, hop=1.5).sections
     assert [s.genre for s in overlapping] == [s.genre for s in apart]
     assert overlapping[0].end == pytest.approx(apart[0].end, abs=1.5)
 
 
 def test_the_last_window_counts_only_beyond_its_overlap():
-    found = sections(recording("F" * 10 + "R" * 11, seconds=61.0))
+    found = recording("F" * 10 + "R" * 11, seconds=61.0).sections
     assert found == [Section(0, 30, "Folk"), Section(30, 61.0, "Rock")]
 
 
@@ -85,14 +85,14 @@ def test_a_short_recording_is_one_section(seconds):
     prediction = recording("RFP"[:windows], seconds=seconds)
     if seconds < 3:
         prediction = Prediction(prediction.probabilities, [Window(0, seconds, prediction.probabilities)], seconds, "")
-    assert sections(prediction) == [Section(0, seconds, prediction.genre)]
+    assert prediction.sections == [Section(0, seconds, prediction.genre)]
 
 
 def test_a_single_section_has_the_genre_of_the_recording():
     """The fusion for a recording has other weights than for its windows, so the genres may differ."""
     prediction = recording("F" * 10)
     other_genre = Prediction({"Rock": 0.6, "Folk": 0.3, "Pop": 0.1}, prediction.windows, prediction.seconds, "")
-    assert sections(other_genre) == [Section(0, 30, "Rock")]
+    assert other_genre.sections == [Section(0, 30, "Rock")]
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_a_single_section_has_the_genre_of_the_recording():
     ],
 )
 def test_long_silence_is_a_section(genres, expected):
-    assert [(s.start, s.end, s.genre) for s in sections(recording(genres))] == expected
+    assert [(s.start, s.end, s.genre) for s in recording(genres).sections] == expected
 
 
 def test_a_section_of_silence_is_named_silence():
-    assert [s.name for s in sections(recording("F" * 10 + " " * 10))] == ["Folk", "silence"]
+    assert [s.name for s in recording("F" * 10 + " " * 10).sections] == ["Folk", "silence"]

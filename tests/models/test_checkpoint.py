@@ -1,5 +1,6 @@
 import json
 import math
+import resource
 import shutil
 
 import httpx2
@@ -9,15 +10,15 @@ import torch
 import genre
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
-from genre.models import checkpoint
+from genre.models import locations
 from genre.models.checkpoint import (
-    SHIPPED,
     ConfidenceLimits,
     Fusion,
     add_music_detector,
     load_checkpoint,
     save_checkpoint,
 )
+from genre.models.locations import SHIPPED
 from genre.models.member import RANDOM, Member, create_backbone
 from genre.models.music import MusicDetector
 
@@ -64,8 +65,8 @@ def test_a_network_that_fails_raises(monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(checkpoint, "_size_on_hub", fail)
-    monkeypatch.setattr(checkpoint, "snapshot_download", fail)
+    monkeypatch.setattr(locations.HfApi, "model_info", fail)
+    monkeypatch.setattr(locations, "snapshot_download", fail)
     with pytest.raises(CheckpointError, match="could not be downloaded from the Hugging Face Hub"):
         genre.load("hf-hub:user/repo")
 
@@ -77,6 +78,14 @@ def test_weights_with_another_hash_are_not_loaded(copy):
     weights.write_bytes(data)
     with pytest.raises(CheckpointError, match="weights of checkpoint .* are damaged"):
         genre.load(copy)
+
+
+OF_A_MEMBER = {  # what would take the memory of a server that loads models from anywhere
+    "architecture larger than the weights": lambda config: config.update(architecture="vit_giant_patch14_224"),
+    "windows of a millisecond": lambda config: config["front_end"].update(window_seconds=0.001),
+    "frames of a minute": lambda config: config["front_end"].update(n_fft=2**22),
+    "images of a wall": lambda config: config["pretrained_cfg"].update(input_size=[1, 20_000, 20_000]),
+}
 
 
 @pytest.mark.parametrize(
@@ -93,6 +102,12 @@ def test_weights_with_another_hash_are_not_loaded(copy):
         "metrics of another source",
         "music by no member",
         "music by another member",
+        "labels of one name",
+        "numbers as labels",
+        "architecture larger than the weights",
+        "windows of a millisecond",
+        "frames of a minute",
+        "images of a wall",
     ],
 )
 def test_a_damaged_checkpoint_raises(copy, damage):
@@ -120,11 +135,27 @@ def test_a_damaged_checkpoint_raises(copy, damage):
         (copy / "smooth" / "config.json").write_text(
             json.dumps(json.loads((copy / "smooth" / "config.json").read_text()) | {"pretrained_cfg": []})
         )
+    elif damage == "labels of one name":
+        config["labels"] = ["Folk"] * 8
+    elif damage == "numbers as labels":
+        config["labels"] = list(range(8))
+    elif damage in OF_A_MEMBER:
+        member = copy / "smooth" / "config.json"
+        changed = json.loads(member.read_text())
+        OF_A_MEMBER[damage](changed)
+        member.write_text(json.dumps(changed))
     elif damage == "wrong labels":
         config["labels"] = config["labels"][:3]
     path.write_text("{" if damage == "no json" else json.dumps(config))
+    before = resident_bytes()
     with pytest.raises(CheckpointError):
         genre.load(copy)
+    assert resident_bytes() - before < 2**28
+
+
+def resident_bytes():
+    """Most memory that this process has used."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def test_one_member_is_enough(tmp_path, example):

@@ -14,7 +14,8 @@ import torch
 import genre
 from genre.audio.decode import decode
 from genre.data.formats import FORMATS
-from genre.models.checkpoint import SHIPPED, load_checkpoint
+from genre.models.checkpoint import load_checkpoint
+from genre.models.locations import SHIPPED
 from genre.training.members import FRACTIONS
 from genre.training.recipe import RECIPES
 from genre.training.run import written_at_end
@@ -97,6 +98,31 @@ def test_arrays_and_songs_train_together(folder, tmp_path):
     assert f"(sparse {shares[0]:.0%}, {shares[1]:.0%})" in (tmp_path / "both" / "README.md").read_text()
     augmented = next((tmp_path / "runs" / "archives").glob("songs-*/" + FORMATS["sparse"].augmented_file))
     assert np.load(augmented).any(axis=(1, 2, 3)).sum() == 1  # of the training song alone
+
+
+def test_the_largest_source_need_not_have_all_splits(folder, tmp_path):
+    table = folder / "index.csv"
+    rest = shutil.copytree(folder, tmp_path / "rest")
+    (rest / "index.csv").write_text(table.read_text().replace("test", "training").replace("validation", "training"))
+    options = [*SMALL, "--members", "sparse", "--epochs", "1", "--shares", "9", "1", "--test"]
+    done = run_train([rest, folder], "both", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"Tracks of the test split of {folder.name}" in (tmp_path / "both" / "README.md").read_text()
+    assert genre.load(tmp_path / "both").labels == ["High", "Low"]
+
+    (rest / "index.csv").write_text(table.read_text().replace("test", "training"))
+    done = run_train(rest, "none", *options[:-4], "--test", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "train.py: --test: the data has no test tracks.\n")
+
+
+def test_a_checkpoint_with_members_of_other_names_is_evaluated(folder, tmp_path):
+    assert run_train(folder, "mine", *SMALL, "--members", "sparse", "--epochs", "1", cwd=tmp_path).returncode == 0
+    config = tmp_path / "mine" / "config.json"
+    config.write_text(config.read_text().replace('"sparse"', '"renamed"'))
+    (tmp_path / "mine" / "sparse").rename(tmp_path / "mine" / "renamed")
+    done = run_train(folder, None, "--evaluate", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "renamed" in done.stdout
 
 
 def test_a_checkpoint_for_other_genres_is_not_evaluated(folder, tmp_path):
@@ -191,11 +217,11 @@ def test_a_resumed_command_ends_with_the_same_weights(folder, tmp_path):
 
 def test_training_with_two_processes(folder, tmp_path):
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(ROOT / "train.py")]
-    options = [*SMALL, "--members", "sparse", "--epochs", "2"]
+    options = [*SMALL, "--members", "sparse", "smooth", "--epochs", "2", "--runs", "2"]
     command = [sys.executable, *launch, "--data", str(folder), "--out", "two", *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch 2/2") == 1  # one of them prints
+    assert done.stdout.count("epoch 2/2") == 4  # two runs of two members: one of the processes prints
     metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert metrics["validation"][folder.name]["track"]["top1"] > 0.9
 

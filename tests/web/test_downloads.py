@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from genre.errors import AudioError
-from genre.inference.classify import Prediction, Window
+from genre.inference.prediction import Prediction, Window
 from genre.web import uploads
 from genre.web.tabs import downloads
 from genre.web.tabs.queue import Song

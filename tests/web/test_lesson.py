@@ -1,6 +1,7 @@
 """A visitor's songs and model: folders to genres, limits, who keeps what."""
 
 import gc
+import json
 import re
 import shutil
 import sys
@@ -11,13 +12,14 @@ import torch
 
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.embed import Embedding
-from genre.models.checkpoint import DEFAULT, SHIPPED
+from genre.models.locations import DEFAULT, SHIPPED
 from genre.web import models as models_module
 from genre.web import texts as page_texts
 from genre.web import views as page_views
 from genre.web.models import TAUGHT_PREFIX, Models
 from genre.web.teach import lesson as lessons_module
 from genre.web.teach import texts, views
+from genre.web.teach.learn import learn
 from genre.web.teach.lesson import Lesson, Lessons, sort_files
 from tests.web.test_limits import started
 
@@ -162,6 +164,15 @@ def test_visitors_do_not_see_the_folder_of_the_first_model(tmp_path):
     assert models.get(None) is models.get(DEFAULT) and models.source(DEFAULT) == str(folder)
     with pytest.raises(CheckpointError):
         models.get(str(folder))
+
+
+def test_heads_are_not_put_on_other_networks_than_those_of_the_features(tmp_path):
+    folder = shutil.copytree(SHIPPED / DEFAULT, tmp_path / "mine")
+    models, lesson = Models(str(folder)), lesson_of(Rock=["a"], Folk=["b"])
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"name": "another"}))
+    with pytest.raises(DataError, match="This model was updated while the page was running"):
+        learn(lesson, models, str(tmp_path))
 
 
 def test_only_the_lessons_used_last_are_kept(monkeypatch):

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from genre.errors import AudioError
-from genre.inference.classify import Prediction, Window
+from genre.inference.prediction import Prediction, Window
 from genre.web import texts, views
 from genre.web.limits import MAX_SONGS
 from genre.web.tabs import table

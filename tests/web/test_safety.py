@@ -14,7 +14,7 @@ from gradio import processing_utils
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from genre.models.checkpoint import SHIPPED
+from genre.models.locations import SHIPPED
 from genre.web import addresses, texts
 from tests.conftest import ROOT, run_async
 from tests.visitor import Visitor, file

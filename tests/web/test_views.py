@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from genre.inference.classify import Prediction, Window
+from genre.inference.prediction import Prediction, Window
 from genre.models.checkpoint import load_checkpoint
 from genre.web import texts, views
 from genre.web.tabs import table

@@ -3,8 +3,8 @@
 The format is that of "Importing and Exporting Labels" in Audacity's manual.
 """
 
-from genre.inference.classify import Prediction, Window
-from genre.inference.sections import SILENCE_NAME, sections
+from genre.inference.prediction import Prediction, Window
+from genre.inference.sections import SILENCE_NAME
 
 SUFFIX = ".labels.txt"
 
@@ -14,7 +14,7 @@ def label_track(prediction: Prediction) -> str:
 
     The sections follow one another from 0 to the end of the recording.
     """
-    found = [_line(one.start, one.end, f"Section: {one.name}") for one in sections(prediction)]
+    found = [_line(one.start, one.end, f"Section: {one.name}") for one in prediction.sections]
     return "".join(found + [_line(one.start, one.end, f"Window: {_text(one)}") for one in prediction.windows])
 
 

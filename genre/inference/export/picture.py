@@ -7,9 +7,9 @@ import fontpkg
 from anyascii import anyascii
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from genre.inference.classify import MOST_NAMED, Prediction
 from genre.inference.export.names import title
-from genre.inference.sections import Section, clock, sections
+from genre.inference.prediction import MOST_NAMED, Prediction
+from genre.inference.sections import Section, clock
 from genre.models.colours import colour
 
 SUFFIX = ".genre.png"
@@ -50,7 +50,7 @@ def picture(
     _write(draw, (LEFT + 42, 246), more, 42, SUBDUED)
     left, top, right, bottom = SPECTROGRAM
     image.paste(spectrogram.convert("RGB").resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
-    for section in sections(prediction):
+    for section in prediction.sections:
         _draw_section(draw, section, prediction.seconds, labels)
     facts = f"{clock(prediction.seconds)}, nearest of {len(labels)} genres"
     width = _write(draw, (LEFT, 586), facts, 34, SUBDUED)

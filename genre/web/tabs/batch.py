@@ -98,7 +98,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         except genre.GenreError:  # the page says so below
             return {stop: gr.skip()}
         if not all(Path(song.path).exists() for song in batch.songs):
-            batch.notice = texts.uploads_gone(batch.model)
+            batch.notice = texts.UPLOADS_GONE
             return {status: table.status(batch)}
         batch.start_over(name)
         closed = {prediction: table.PICK, timeline: "", why: ""}

@@ -14,12 +14,12 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from genre.inference import report
-from genre.inference.classify import Prediction
 from genre.inference.export.label_track import SUFFIX as LABELS
 from genre.inference.export.label_track import label_track
 from genre.inference.export.names import Names, safe_name
 from genre.inference.export.picture import SUFFIX as PICTURE
 from genre.inference.export.picture import picture
+from genre.inference.prediction import Prediction
 from genre.web.tabs.queue import Song
 
 ROUTE = "/gradio_api/queue/join"  # of events with a queue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genre.errors import AudioError
-from genre.inference.classify import Prediction
+from genre.inference.prediction import Prediction
 from genre.web.limits import MAX_SONGS
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 import gradio as gr
 
 import genre
-from genre.models.checkpoint import SHIPPED
+from genre.models.locations import SHIPPED
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.limits import MAX_FILE_SIZE
 from genre.web.models import Models

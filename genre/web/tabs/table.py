@@ -3,9 +3,9 @@
 from html import escape
 
 from genre.errors import AudioError
-from genre.inference.classify import MOST_NAMED, Prediction
+from genre.inference.prediction import MOST_NAMED, Prediction
 from genre.inference.report import format_sections
-from genre.inference.sections import Section, clock, sections
+from genre.inference.sections import Section, clock
 from genre.models.colours import colour
 from genre.web import texts, views
 from genre.web.tabs.queue import Batch, Song
@@ -56,7 +56,7 @@ def _row(number: int, song: Song, current: bool, labels: list[str]) -> str:
 
 
 def _prediction(prediction: Prediction, labels: list[str]) -> str:
-    found = sections(prediction)
+    found = prediction.sections
     description = format_sections(found) + (f". {' '.join(prediction.notes)}" if prediction.notes else "")
     strip = "".join(_piece(one, prediction.seconds, labels) for one in found)
     return (

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from genre.audio import worker
-from genre.errors import AudioError
+from genre.errors import AudioError, DataError
 from genre.hub.card import write_card
 from genre.inference.classify import Classifier
 from genre.inference.embed import embed
@@ -16,6 +16,7 @@ from genre.training.probe_run import save_probe
 from genre.web import upload_reader
 from genre.web.limits import MAX_MODEL_SIZE, MAX_TAUGHT_SECONDS
 from genre.web.models import Models
+from genre.web.teach import texts
 from genre.web.teach.lesson import Lesson, TaughtSong
 
 NAME = "my-genres"  # of the checkpoint
@@ -45,7 +46,10 @@ def learn(lesson: Lesson, models: Models, cache: str) -> Path:
         GenreError: the songs cannot be learned from, or the base model is no longer there.
     """
     # Loaded again, since the members of a classifier have no batch norms any more.
-    base = load_checkpoint(models.source(lesson.base or models.first), MAX_MODEL_SIZE)
+    name = lesson.base or models.first
+    base = load_checkpoint(models.source(name), MAX_MODEL_SIZE)
+    if base.digest != models.get(name).checkpoint.digest:
+        raise DataError(texts.BASE_CHANGED)
     songs = lesson.songs
     probe = fit_probe(lesson.examples, base)
     with tempfile.TemporaryDirectory() as work:

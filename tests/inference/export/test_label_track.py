@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from genre.inference.classify import Prediction, Window
 from genre.inference.export.label_track import label_track
+from genre.inference.prediction import Prediction, Window
 from tests.conftest import RATE, music, write_audio
 
 FOLK, ROCK = {"Folk": 0.9, "Rock": 0.1}, {"Rock": 0.8, "Folk": 0.2}

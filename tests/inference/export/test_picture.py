@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from genre.inference.classify import Prediction, Window
 from genre.inference.export.picture import RIGHT, SIZE, SPECTROGRAM, STRIP, drawable, picture
+from genre.inference.prediction import Prediction, Window
 from genre.models.colours import colour
 
 LABELS = ["Folk", "Rock"]
