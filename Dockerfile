@@ -11,6 +11,8 @@ COPY . .
 USER nobody
 ENV GRADIO_SERVER_NAME=0.0.0.0 GRADIO_TEMP_DIR=/tmp/gradio HF_HOME=/tmp/huggingface PYTHONUNBUFFERED=1
 EXPOSE 7860
+# Python as process 1 ends by SIGINT, but not by the default, SIGTERM
+STOPSIGNAL SIGINT
 HEALTHCHECK --start-period=60s --timeout=10s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860', timeout=9)"]
 CMD ["python", "app.py"]

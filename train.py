@@ -221,6 +221,8 @@ def publish(arguments: argparse.Namespace) -> None:
     show_upload(published, visibility)
     if arguments.space:
         show_upload(push_space(arguments.push, arguments.space, published.tag or "", **options), visibility)
+        if not arguments.public:
+            print(f"Where {arguments.push} is private, the Space needs a secret HF_TOKEN that may read it (Settings).")
     if arguments.dry_run:
         print("Nothing was uploaded: this was a dry run.")
 

@@ -9,6 +9,7 @@ import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from genre.audio.pipes import STDIN
 from genre.cli.numbers import number
 from genre.cli.stop import SIGNALS, Stop
 from genre.errors import GenreError
@@ -35,6 +36,8 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    if sys.stderr is None:  # closed: print would write messages to standard output
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (until the end)
     arguments = _parse(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
@@ -73,7 +76,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "files",
         nargs="+",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="audio or video files, folders of them, or pipes; - is standard input",
     )
@@ -87,17 +90,17 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print a JSON list: one object per file, with all windows")
     output.add_argument("--csv", action="store_true", help="print CSV: one row per file")
-    output.add_argument("--out", type=Path, help="for --cluster: append one JSON line per file here, or resume a run")
+    output.add_argument("--out", type=_path, help="for --cluster: append one JSON line per file here, or resume a run")
     parser.add_argument("--cluster", metavar="ADDRESS", help="classify on a Dask cluster; 'local' uses all cores")
     parser.add_argument(
         "--labels",
-        type=Path,
+        type=_path,
         metavar="FOLDER",
         help="also write a label track for Audacity per file, NAME.labels.txt, replacing that of an earlier run",
     )
     parser.add_argument(
         "--picture",
-        type=Path,
+        type=_path,
         metavar="FOLDER",
         help="also write a picture to send per file, NAME.genre.png, replacing that of an earlier run",
     )
@@ -106,13 +109,21 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--cluster and --out go together")
     if arguments.cluster and (arguments.labels or arguments.picture):
         parser.error("--labels and --picture do not work with --cluster")
+    if arguments.cluster and any(str(path) in STDIN for path in arguments.files):
+        parser.error("standard input does not work with --cluster")
     if sys.stdout is None:
         parser.error("standard output is closed")
     return arguments
 
 
+def _path(text: str) -> Path:
+    if not text:  # as of an unset variable in a script; Path would be the current folder
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
 def _print_error(message: object) -> None:
-    with suppress(OSError):  # standard error may be closed
+    with suppress(OSError):  # its reader may have gone
         print(message, file=sys.stderr)
 
 

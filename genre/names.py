@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from unicodedata import category
 
 from genre.errors import DataError
 
@@ -15,6 +16,11 @@ def printable(path: str | Path) -> str:
     Python has them as lone surrogates (PEP 383); those that other programs send are replaced, too.
     """
     return SURROGATES.sub("\ufffd", str(path))
+
+
+def one_line(path: str | Path) -> str:
+    """A file name for a terminal: control characters and line breaks become U+FFFD, too."""
+    return "".join("\ufffd" if category(c) in ("Cc", "Zl", "Zp") else c for c in printable(path))
 
 
 def clean_genre(name: str) -> str:

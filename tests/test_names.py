@@ -1,12 +1,17 @@
 import pytest
 
 from genre.errors import DataError
-from genre.names import MAX_GENRE_LENGTH, clean_genre, printable
+from genre.names import MAX_GENRE_LENGTH, clean_genre, one_line, printable
 
 
 def test_names_of_files_become_valid_unicode():
     assert printable("Bj\udcf6rk.mp3") == "Bj\ufffdrk.mp3"
     assert printable("Björk.mp3") == "Björk.mp3"
+
+
+def test_names_on_a_terminal_are_one_line_without_control_characters():
+    assert one_line("new\nline \x1b[2J\u2028.mp3") == "new\ufffdline \ufffd[2J\ufffd.mp3"
+    assert one_line("日本\u3000の\xa0歌 👩‍🎤.mp3") == "日本\u3000の\xa0歌 👩‍🎤.mp3"
 
 
 @pytest.mark.parametrize(

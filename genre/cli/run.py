@@ -15,7 +15,7 @@ from genre.inference import report
 from genre.inference.classify import Classifier, load
 from genre.inference.prediction import Prediction
 from genre.malloc import keep_freed_memory
-from genre.names import printable
+from genre.names import one_line
 
 Result = tuple[Path, Prediction | AudioError]
 
@@ -71,7 +71,7 @@ def _expand(paths: list[Path]) -> tuple[list[Path], int]:
         if not problems and not found.files:
             problems = {path: "no audio files in this folder"}
         for place, problem in problems.items():
-            print(f"{printable(place)}: {problem}", file=sys.stderr)
+            print(f"{one_line(place)}: {problem}", file=sys.stderr)
         files += found.files
         failed += len(problems)
         others += found.others
@@ -105,11 +105,11 @@ def _write_text(results: Iterable[Result]) -> int:
     for path, result in results:
         if isinstance(result, AudioError):
             failed += 1
-            print(f"{printable(path)}: {result}", file=sys.stderr, flush=True)
+            print(f"{one_line(path)}: {result}", file=sys.stderr, flush=True)
             continue
         first, *others = list(result.probabilities.items())[:3]
         rest = ", ".join(f"{genre} {p:.0%}" for genre, p in others)
         doubt = "" if result.is_music else ", but this is probably not music"
         notes = "".join(f". {note.removesuffix('.')}" for note in result.notes)
-        print(f"{printable(path)}: {first[0]} {first[1]:.0%} ({rest}){doubt}{notes}", flush=True)
+        print(f"{one_line(path)}: {first[0]} {first[1]:.0%} ({rest}){doubt}{notes}", flush=True)
     return failed

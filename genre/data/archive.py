@@ -34,7 +34,7 @@ from genre.data.sources import AudioClip
 from genre.errors import AudioError, DataError
 from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
 from genre.json_files import read_json, write_json
-from genre.names import printable
+from genre.names import one_line
 
 UNREADABLE_NOTE = "clip is not readable"
 TO_DO, STORED, UNREADABLE = 0, 1, 2
@@ -151,7 +151,7 @@ def _fill(
         results = pool.map(_features_or_reason, tasks, chunksize=4)
         for count, (place, result) in enumerate(zip(to_do, results, strict=True), 1):
             if isinstance(result, str):
-                bar.write(f"{printable(clips[place[0]].path.name)}: {result}")
+                bar.write(f"{one_line(clips[place[0]].path.name)}: {result}")
             for number, store in enumerate(stores):
                 if not isinstance(result, str):
                     store.features[place] = result[number]

@@ -14,7 +14,7 @@ from genre.audio.folders import FoundFiles, find_audio, is_left_out
 from genre.audio.tags import Tags, read_tags
 from genre.errors import DataError
 from genre.features.log_mel import CLIP_SECONDS
-from genre.names import clean_genre, printable
+from genre.names import clean_genre, one_line, printable
 
 CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
 CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length
@@ -176,7 +176,7 @@ def _report_left_out(found: list[FoundFiles]) -> None:
         print(f"  {others} other files are left out")
     for one in found:
         for path, reason in one.unreadable.items():
-            print(f"  {printable(path)}: {reason}")
+            print(f"  {one_line(path)}: {reason}")
 
 
 def report_tags(folder: Path, genres: int, tags: dict[Path, Tags]) -> None:

@@ -29,7 +29,7 @@ from genre.inference.prediction import Prediction
 from genre.malloc import keep_freed_memory
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import HUB_PREFIX, available
-from genre.names import printable
+from genre.names import one_line
 
 LOCAL = "local"
 TIMEOUT_SECONDS = 10  # for the scheduler to answer, and for its first worker to register
@@ -70,9 +70,15 @@ def label(
                 for row in classify_all(client, missing, checkpoint, used.digest, overlap):
                     out_file.write(row)
                     if "error" in row:
-                        bar.write(f"{printable(row['file'])}: {row['error']}", file=sys.stderr)
+                        bar.write(f"{one_line(row['file'])}: {row['error']}", file=sys.stderr)
                     bar.set_postfix(failed=out_file.failed, refresh=False)
                     bar.update()
+        if out_file.failed:
+            print(
+                f"{out_file.failed:,} of {len(out_file.files):,} files in {one_line(out)} have an error; delete their "
+                "lines to classify them again",
+                file=sys.stderr,
+            )
         return out_file.failed
 
 
@@ -98,7 +104,7 @@ def _local() -> LocalCluster:
         threads_per_worker=1,
         memory_limit=0,  # none: Dask's is meant for accumulating results, here it would pause workers that load torch
         dashboard_address="127.0.0.1:0",  # any free port
-        silence_logs=logging.ERROR,
+        silence_logs=logging.CRITICAL,  # what fails is in the rows
         preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],  # only the client handles Ctrl-C
     )
 

@@ -17,6 +17,8 @@ from genre.names import printable
 
 Results = Iterable[tuple[str | Path, Prediction | AudioError]]
 
+CSV_START = ("genre", "confidence", "is_music", "confident")
+YES_OR_NO = {True: "yes", False: "no"}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -50,17 +52,19 @@ def append_rows(results: Results, append: Callable[[dict], None]) -> int:
 
 
 def write_csv(results: Results, labels: list[str], file: TextIO) -> int:
-    """One row per file: genre, confidence, probability per label, sections, classified seconds, notes, error."""
+    """One row per file: as in `Prediction.to_dict`, with a column per label; sections, seconds, notes and error."""
     writer = csv.writer(file)
-    writer.writerow(_cells(["file", "genre", "confidence", *labels, "sections", "seconds", "notes", "error"]))
+    writer.writerow(_cells(["file", *CSV_START, *labels, "sections", "seconds", "notes", "error"]))
     file.flush()
     failed = 0
     for path, result in results:
         if isinstance(result, AudioError):
             failed += 1
-            writer.writerow(_cells([printable(path), *[""] * (len(labels) + 5), str(result)]))
+            writer.writerow(_cells([printable(path), *[""] * (len(CSV_START) + len(labels) + 3), str(result)]))
         else:
-            cells: list[str | float] = [result.genre, result.confidence, *_in_order(result.probabilities, labels)]
+            flags = YES_OR_NO[result.is_music], YES_OR_NO[result.confident]
+            probabilities = _in_order(result.probabilities, labels)
+            cells: list[str | float] = [result.genre, result.confidence, *flags, *probabilities]
             found, notes = format_sections(result.sections), " ".join(result.notes)
             writer.writerow(_cells([printable(path), *cells, found, result.seconds, notes, ""]))
         file.flush()

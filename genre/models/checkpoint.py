@@ -15,7 +15,6 @@ for a track alike. A member whose input is a whole clip has no weight for a wind
 """
 
 import hashlib
-import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from genre.errors import CheckpointError
 from genre.json_files import read_json, write_json
-from genre.models.locations import DEFAULT, find_checkpoint
+from genre.models.locations import DEFAULT, checkpoint_folder
 from genre.models.member import WEIGHTS_FILE, Member, load_member, save_member
 from genre.models.metrics import read_metrics
 from genre.models.music import MUSIC_FILE, MusicDetector, load_music_detector, save_music_detector
@@ -171,39 +170,45 @@ def add_music_detector(folder: Path, detector: MusicDetector) -> None:
     write_json(folder / "config.json", read_json(folder / "config.json") | {"music": _digest(folder / MUSIC_FILE)})
 
 
-def load_checkpoint(name: str | Path | None = None, max_bytes: float = math.inf) -> Checkpoint:
+def load_checkpoint(name: str | Path | None = None, visitor_bytes: int | None = None) -> Checkpoint:
     """Load a checkpoint.
 
     Args:
         name: None for the default one, the name of a folder in `checkpoints/`, a path, or
             "hf-hub:user/repo@revision".
-        max_bytes: maximum size of a download from the Hub.
+        visitor_bytes: maximum size of a model from the Hub that a visitor names, see `checkpoint_folder`.
 
     Raises:
         CheckpointError: there is no checkpoint of that name, it is too large, or it is incomplete or damaged.
     """
-    folder = find_checkpoint(str(name or DEFAULT), max_bytes)
-    try:
-        config = read_json(folder / "config.json")
-        if any(_digest(path) != digest for path, digest in _digests(folder, config).items()):
-            raise CheckpointError(f"The weights of checkpoint {name or DEFAULT} are damaged; fetch them again.")
-        members = {entry["folder"]: load_member(folder / entry["folder"]) for entry in config["members"]}
-        labels = _read_labels(config)
-        window, track = (_read_fusion(config, level) for level in LEVELS)
-        if len(window.weights) != len(window_members(members)) or len(track.weights) != len(members):
-            raise CheckpointError(f"The fusion weights of checkpoint {name or DEFAULT} do not fit its members.")
-        if len({member.log_mel.config.sample_rate for member in members.values()}) != 1:
-            raise CheckpointError(f"The members of checkpoint {name or DEFAULT} take audio at different sample rates.")
-        if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
-            raise CheckpointError(f"The labels of checkpoint {name or DEFAULT} do not fit its members.")
-        limits = _read_limits(config)
-        music, metrics, card = load_music_detector(folder), read_metrics(folder), _read_card(folder)
-        if music and len(music.weight) != members[music.member].backbone.get_classifier().in_features:
-            raise CheckpointError(f"The music detector of checkpoint {name or DEFAULT} does not fit its members.")
-        digest = _digest(folder / "config.json")
-        return Checkpoint(config["name"], labels, members, window, track, limits, music, metrics, card, digest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"Checkpoint {name or DEFAULT} is incomplete or damaged; fetch it again.") from error
+    name = str(name or DEFAULT)
+    with checkpoint_folder(name, visitor_bytes) as folder:
+        try:
+            return _read(folder, name)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(f"Checkpoint {name} is incomplete or damaged; fetch it again.") from error
+
+
+def _read(folder: Path, name: str) -> Checkpoint:
+    """Read the folder of a checkpoint; errors that have no sentence of their own mean that it is damaged."""
+    config = read_json(folder / "config.json")
+    if any(_digest(path) != digest for path, digest in _digests(folder, config).items()):
+        raise CheckpointError(f"The weights of checkpoint {name} are damaged; fetch them again.")
+    members = {entry["folder"]: load_member(folder / entry["folder"]) for entry in config["members"]}
+    labels = _read_labels(config)
+    window, track = (_read_fusion(config, level) for level in LEVELS)
+    if len(window.weights) != len(window_members(members)) or len(track.weights) != len(members):
+        raise CheckpointError(f"The fusion weights of checkpoint {name} do not fit its members.")
+    if len({member.log_mel.config.sample_rate for member in members.values()}) != 1:
+        raise CheckpointError(f"The members of checkpoint {name} take audio at different sample rates.")
+    if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
+        raise CheckpointError(f"The labels of checkpoint {name} do not fit its members.")
+    limits = _read_limits(config)
+    music, metrics, card = load_music_detector(folder), read_metrics(folder), _read_card(folder)
+    if music and len(music.weight) != members[music.member].backbone.get_classifier().in_features:
+        raise CheckpointError(f"The music detector of checkpoint {name} does not fit its members.")
+    digest = _digest(folder / "config.json")
+    return Checkpoint(config["name"], labels, members, window, track, limits, music, metrics, card, digest)
 
 
 def _read_labels(config: dict) -> list[str]:

@@ -1,11 +1,14 @@
 """Where checkpoints are: in `checkpoints/`, in a folder, or on the Hugging Face Hub, from which they are downloaded."""
 
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from httpx2 import TransportError
 from huggingface_hub import HfApi, RepoFile, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
 
 from genre.errors import CheckpointError
@@ -22,18 +25,29 @@ def available() -> list[str]:
     return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
 
 
-def find_checkpoint(name: str, max_bytes: float = math.inf) -> Path:
+@contextmanager
+def checkpoint_folder(name: str, visitor_bytes: int | None = None) -> Iterator[Path]:
     """The folder of a checkpoint, which is downloaded if it is on the Hub.
 
     Args:
         name: of a folder in `checkpoints/`, a path, or "hf-hub:user/repo@revision".
-        max_bytes: maximum size of a download.
+        visitor_bytes: maximum size of a model from the Hub that a visitor names. It is fetched without the token of
+            this machine, which may read private models, to a temporary folder, so that visitors cannot fill the disk.
 
     Raises:
         CheckpointError: there is none of that name, it is too large, or it cannot be downloaded.
     """
-    if name.startswith(HUB_PREFIX):
-        return _download(name.removeprefix(HUB_PREFIX), max_bytes)
+    if not name.startswith(HUB_PREFIX):
+        yield _local_folder(name)
+    elif visitor_bytes is None:
+        yield _download(name)
+    else:
+        with TemporaryDirectory(prefix="genre-") as folder:
+            _check_on_hub(name, visitor_bytes)
+            yield _download(name, cache_dir=folder, token=False)
+
+
+def _local_folder(name: str) -> Path:
     for folder in (SHIPPED / name, Path(name)):
         if (folder / "config.json").is_file():
             return folder
@@ -43,34 +57,41 @@ def find_checkpoint(name: str, max_bytes: float = math.inf) -> Path:
     )
 
 
-def _download(repository: str, max_bytes: float) -> Path:
-    repo, _, named = repository.partition("@")
-    revision = named or None
-    try:
-        size = _size_on_hub(repo, revision)
-        if size is not None and size > max_bytes:
-            raise CheckpointError(
-                f"{HUB_PREFIX}{repository} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched."
-            )
-        cached = size is None  # a checkpoint in the cache needs no Hub
-        return Path(
-            snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES, local_files_only=cached)
-        )
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, TransportError, OSError) as error:
-        raise CheckpointError(
-            f"{HUB_PREFIX}{repository} could not be downloaded from the Hugging Face Hub: is the name right, is it "
-            "public, and is there a network?"
-        ) from error
+def _download(name: str, **options: Any) -> Path:
+    """Download a repository; one in the cache needs no network."""
+    repo, revision = _repository(name)
+    with _hub_errors(name):
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=HUB_FILES, **options))
 
 
-def _size_on_hub(repo: str, revision: str | None) -> int | None:
-    """Bytes of a repository that would be downloaded; None where the Hub does not tell."""
-    hub = HfApi()
-    try:
+def _check_on_hub(name: str, max_bytes: int) -> None:
+    """Raise CheckpointError if a repository is too large, or no checkpoint of this project."""
+    repo, revision = _repository(name)
+    with _hub_errors(name):
+        hub = HfApi(token=False)
         commit = hub.model_info(repo, revision=revision).sha  # fails at once without a network, a listing after retries
         entries = list(hub.list_repo_tree(repo, recursive=True, revision=commit))
-    except (TransportError, OfflineModeIsEnabled, HfHubHTTPError):
-        return None
     files = (entry for entry in entries if isinstance(entry, RepoFile))
-    wanted = filter_repo_objects(files, allow_patterns=HUB_FILES, key=lambda file: file.path)
-    return sum(max(file.size, HUB_FILE_BYTES) for file in wanted)
+    sizes = {one.path: one.size for one in filter_repo_objects(files, allow_patterns=HUB_FILES, key=lambda f: f.path)}
+    if "config.json" not in sizes or not any(path.count("/") == 1 for path in sizes):
+        raise CheckpointError(f"{name} is no checkpoint of this project: it has no folders of members.")
+    if sum(max(size, HUB_FILE_BYTES) for size in sizes.values()) > max_bytes:
+        raise CheckpointError(f"{name} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched.")
+
+
+def _repository(name: str) -> tuple[str, str | None]:
+    """Repository and revision of "hf-hub:user/repo@revision"."""
+    repo, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
+    return repo, revision or None
+
+
+@contextmanager
+def _hub_errors(name: str) -> Iterator[None]:
+    """Raise CheckpointError in place of all errors of the Hub and the network."""
+    try:
+        yield
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, TransportError, OSError) as error:
+        raise CheckpointError(
+            f"{name} could not be downloaded from the Hugging Face Hub: is the name right, is it public, and is there "
+            "a network?"
+        ) from error

@@ -18,11 +18,18 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     """Reads responses without decompression, up to `MAX_FILE_SIZE`.
 
     Raises:
-        ValueError: the host has no public address.
-        gradio.Error: the response is too large.
+        gradio.Error: the host has no public address or does not answer, or the response is too large or an error.
     """
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._fetch(request)
+        except gr.Error:  # which is a ValueError
+            raise
+        except (ValueError, OSError, httpx.HTTPError) as error:
+            raise gr.Error(texts.NO_ADDRESS, print_exception=False) from error
+
+    async def _fetch(self, request: httpx.Request) -> httpx.Response:
         request.headers["Accept-Encoding"] = "identity"
         async with await _transport(request.url.host) as transport:
             response = await transport.handle_async_request(request)
@@ -30,7 +37,9 @@ class BoundedTransport(httpx.AsyncBaseTransport):
             async for piece in cast(httpx.AsyncByteStream, response.stream):  # of an asynchronous transport
                 content += piece
                 if len(content) > MAX_FILE_SIZE:
-                    raise gr.Error(texts.too_large(MAX_FILE_SIZE // 2**20), print_exception=False)
+                    raise gr.Error(texts.too_large(MAX_FILE_SIZE), print_exception=False)
+        if response.status_code >= 400:
+            raise gr.Error(texts.address_status(response.status_code), print_exception=False)
         return httpx.Response(response.status_code, headers=_undecoded(response.headers), content=bytes(content))
 
 

@@ -1,10 +1,12 @@
 """The page's API for programs: named HTTP endpoints, which are MCP tools, too."""
 
 from collections.abc import Iterator
-from typing import cast
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
-from gradio.data_classes import FileDataDict
+from gradio.processing_utils import save_base64_to_cache, ssrf_protected_download
+from gradio.utils import get_upload_folder
 
 import genre
 from genre.web import texts
@@ -23,36 +25,48 @@ def build(models: Models) -> None:
             song: an audio file, or a video with a sound track.
 
         Returns:
-            genre (the nearest of the model's genres), confidence (its calibrated probability), is_music, confident
-            (whether the confidence suffices to name the genre alone), prediction_set (genres that the song may well
-            be), probabilities {genre: p}, windows [{start, end, silent, probabilities}], seconds, notes (sentences
-            about the file, such as how much of it could not be decoded) and checkpoint. Times are in seconds. A silent
-            window has no probabilities.
+            genre, the nearest of the model's genres
+            confidence, its calibrated probability
+            is_music
+            confident, whether the confidence suffices to name the genre alone
+            prediction_set, the genres that the song may well be
+            probabilities {genre: p}
+            windows [{start, end, silent, probabilities}] with times in seconds; a silent one has no probabilities
+            seconds
+            notes, sentences about the file, such as how much of it could not be decoded
+            checkpoint
         """
         try:
-            return classifier.classify(_as_passed(song)["path"]).to_dict()
+            return classifier.classify(_uploaded(song)["path"]).to_dict()
         except genre.GenreError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
     def classify_batch(songs: list[gr.FileData]) -> Iterator[list[dict]]:
         """Classify several songs by genre.
 
+        The list is sent after every song and is complete at the end. An address that cannot be fetched may fail the
+        whole call. The Python client removes characters such as "?" and ":" from names before it sends them; join such
+        names by order.
+
         Args:
             songs: audio files, or videos with a sound track.
 
         Returns:
-            a list with an object a song, in order: "file", its name in the call, and what `classify` returns or
-            "error", why it could not be decoded. The Python client removes characters such as "?" and ":" from names
-            before it sends them; join such names by order. The list is sent after every song and is complete at the
-            end.
-        """
+            a list with an object a song, in order: "file", its name in the call, and what `classify` returns or "error"
+        """  # Gradio joins the lines after "Returns" by commas
+        if not isinstance(songs, list):
+            raise gr.Error(texts.SEND_A_LIST, print_exception=False)
         if len(songs) > MAX_SONGS:
             raise gr.Error(texts.too_many(MAX_SONGS), print_exception=False)
-        rows = []
-        for song in map(_as_passed, songs):
-            row = {"file": song.get("orig_name") or "song"}
+        rows: list[dict] = []
+        if not songs:
+            yield rows
+        for song in songs:
+            row = {"file": "song"}
             try:
-                row |= classifier.classify(song["path"]).to_dict()
+                upload = _uploaded(song)
+                row["file"] = upload.get("orig_name") or "song"
+                row |= classifier.classify(upload["path"]).to_dict()
             except genre.GenreError as error:
                 row |= {"error": str(error)}
             rows.append(row)
@@ -62,6 +76,24 @@ def build(models: Models) -> None:
     gr.api(classify_batch, api_name="classify_batch")
 
 
-def _as_passed(song: gr.FileData) -> FileDataDict:
-    """Gradio passes a dictionary where the annotation, from which it makes the API's schema, is FileData."""
-    return cast(FileDataDict, song)
+def _uploaded(song: Any) -> dict:
+    """The upload that an argument of a call stands for, with its path.
+
+    Gradio passes a dictionary where the annotation, from which it makes the API's schema, is FileData, and anything
+    else as it was sent. From MCP clients a list holds addresses, which Gradio fetches outside of lists alone.
+
+    Raises:
+        AudioError: it is something else, or the address cannot be fetched.
+    """
+    if isinstance(song, str) and song.startswith(("data:", "http://", "https://")):
+        fetch = save_base64_to_cache if song.startswith("data:") else ssrf_protected_download
+        try:
+            path = fetch(song, get_upload_folder())
+        except (
+            Exception
+        ) as error:  # of any kind for a malformed address, with a sentence for one that cannot be fetched
+            raise genre.AudioError(error.message if isinstance(error, gr.Error) else texts.NO_ADDRESS) from error
+        return {"path": path, "orig_name": Path(path).name}
+    if isinstance(song, dict) and isinstance(song.get("path"), str):
+        return song
+    raise genre.AudioError(texts.SEND_A_FILE)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 import genre
 from genre.errors import CheckpointError
 from genre.inference.classify import Classifier
-from genre.models.checkpoint import load_checkpoint
+from genre.models.checkpoint import Checkpoint, load_checkpoint
 from genre.models.locations import DEFAULT, HUB_PREFIX
 from genre.web import texts, upload_reader
 from genre.web.limits import MAX_MODEL_SIZE
@@ -34,7 +34,7 @@ class Models:
 
     def __init__(self, source: str | None = None):
         self._source = source or DEFAULT
-        self._start = _load(self._source)
+        self._start = Classifier(load_checkpoint(self._source), upload_reader.read)
         public = self._source.startswith(HUB_PREFIX) or self._source in genre.available()
         self.first = self._source if public else self._start.checkpoint.name
         self._loading, self._lock = threading.Lock(), threading.Lock()  # the latter of the cache, held for an instant
@@ -59,11 +59,11 @@ class Models:
             if taught := self._taught.get(name):
                 return taught
             raise CheckpointError(texts.TAUGHT_MODEL_GONE)
-        source = self.source(name)
+        source = _source(name)
         if cached := self._cached(source):
             return cached
         with self._loading:  # one at a time, as it may be a download
-            return self._cached(source) or self._add(source, _load(source))
+            return self._cached(source) or self._add(source, Classifier(self.load(name), upload_reader.read))
 
     def _cached(self, source: str) -> Classifier | None:
         with self._lock:
@@ -78,19 +78,15 @@ class Models:
                 self._cache.popitem(last=False)
             return classifier
 
-    def source(self, name: str) -> str:
-        """The name by which `load_checkpoint` finds the model of a name, other than one that was taught.
+    def load(self, name: str) -> Checkpoint:
+        """Load the checkpoint of a model again, other than one that was taught.
 
         Raises:
             CheckpointError: there is none of that name.
         """
         if name == self.first:
-            return self._source
-        if name in genre.available():
-            return name
-        if not HUB_NAME.fullmatch(name):
-            raise CheckpointError(texts.NO_SUCH_MODEL)
-        return HUB_PREFIX + name.removeprefix(HUB_PREFIX)
+            return load_checkpoint(self._source)
+        return load_checkpoint(_source(name), MAX_MODEL_SIZE)
 
     def add_taught(self, classifier: Classifier) -> str:
         """Add a model under a name that cannot be guessed; it is there for as long as the caller keeps it."""
@@ -99,5 +95,14 @@ class Models:
         return name
 
 
-def _load(name: str) -> Classifier:
-    return Classifier(load_checkpoint(name, MAX_MODEL_SIZE), upload_reader.read)
+def _source(name: str) -> str:
+    """The name by which `load_checkpoint` finds the model that a visitor names, which is never used as a path.
+
+    Raises:
+        CheckpointError: it is none of a model.
+    """
+    if name in genre.available():
+        return name
+    if not HUB_NAME.fullmatch(name):
+        raise CheckpointError(texts.NO_SUCH_MODEL)
+    return HUB_PREFIX + name.removeprefix(HUB_PREFIX)

@@ -1,5 +1,7 @@
 """All texts of the page. Texts with values in them are functions; `genre.web.views` escapes them."""
 
+SIZE_UNITS = [("GB", 2**30), ("MB", 2**20), ("kB", 2**10), ("bytes", 1)]
+
 TITLE = "What genre is this?"
 EMPTY = "Drop a song, record a few seconds, or try an example."
 EMPTY_MORE = "The genre appears here; below, the spectrogram and the prediction for every window."
@@ -19,6 +21,9 @@ OUT_OF_TIME = "There was no time for the rest of this recording, since the serve
 CONNECTION_LOST = "The connection to the server was lost, so this page was loaded anew. Please drop your songs again."
 FOLDER_ON_SONG = "This is a folder. Drop it on the tab “Several songs”, or one of its files here."
 NOT_SENT = "This file was not sent here."
+SEND_A_FILE = "This is not a file: send handle_file(path or address) with the Python client, or what /upload returned."
+SEND_A_LIST = "These are not songs: send a list of files."
+NO_ADDRESS = "Nothing can be fetched from this address: it must be public, and answer."
 NO_ROOM = "The server has no room for this file just now; please try again in a few minutes."
 UNPLAYABLE = "This browser cannot play this file; the result is complete all the same."
 EXAMPLES = "Synthetic examples, made by a script"
@@ -76,7 +81,7 @@ def _others(labels: list[str]) -> list[str]:
 
 
 def limit_reached(seconds: int) -> str:
-    return f"At most {seconds / 60:g} minutes of a recording are classified."
+    return f"At most {duration(seconds)} of a recording are classified."
 
 
 def no_model(name: str, first: str) -> str:
@@ -84,8 +89,24 @@ def no_model(name: str, first: str) -> str:
     return f"This page cannot load the model “{name[:NAME_SHOWN]}” that its address asks for, so it opens with {first}."
 
 
-def too_large(megabytes: int) -> str:
-    return f"This file is too large: up to {megabytes} MB are taken."
+def address_status(status: int) -> str:
+    return f"This address cannot be fetched: its server answers with status {status}."
+
+
+def size(of_bytes: int) -> str:
+    """A size in the largest unit of which it has at least one, such as "200 MB"."""
+    name, unit = next((name, unit) for name, unit in SIZE_UNITS if of_bytes >= unit or unit == 1)
+    return f"{of_bytes / unit:.3g} {name}"
+
+
+def duration(seconds: float) -> str:
+    """A duration such as "30 minutes" or "45 seconds"."""
+    number, unit = (seconds / 60, "minute") if seconds >= 60 else (seconds, "second")
+    return f"{number:.3g} {unit}{'' if number == 1 else 's'}"
+
+
+def too_large(most_bytes: int) -> str:
+    return f"This file is too large: up to {size(most_bytes)} are taken."
 
 
 def between(genres: list[str]) -> str:
@@ -168,20 +189,20 @@ SONGS_GONE = "The server no longer has your songs; please drop them again."
 UPLOADS_GONE = "The recordings have been deleted from here by now, so the results are still those of the model before."
 
 
-def left_out_files(megabytes: int) -> dict[str, str]:
+def left_out_files(most_bytes: int) -> dict[str, str]:
     """For folder.js."""
     return {
         "none": "There is no file in this folder.",
         "one": "1 other file left out: ",
         "many": "{n} other files left out: ",
-        "large": f"1 file of more than {megabytes} MB left out: ",
-        "larges": f"{{n}} files of more than {megabytes} MB left out: ",
+        "large": f"1 file of more than {size(most_bytes)} left out: ",
+        "larges": f"{{n}} files of more than {size(most_bytes)} left out: ",
         "more": "{names} and {n} more",
     }
 
 
-def songs_more(most: int, minutes: int) -> str:
-    return f"or drop one above: up to {most} songs at a time, {minutes} minutes of each."
+def songs_more(most: int, seconds: float) -> str:
+    return f"or drop one above: up to {most} songs at a time, {duration(seconds)} of each."
 
 
 def too_many(most: int) -> str:

@@ -48,7 +48,26 @@ def test_csv_has_one_row_per_file(folder, capsys):
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
     song = rows[str(folder / "album" / "song, with comma.mp3")]
     assert float(song["confidence"]) == float(song[song["genre"]])
+    assert song["is_music"] in ("yes", "no") and song["confident"] in ("yes", "no")
     assert rows[str(folder / "broken.mp3")]["error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [([""], "the name is empty"), (["-", "--cluster", "local", "--out", "x"], "standard input does not work with")],
+)
+def test_what_names_no_file_is_refused(options, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(options)
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_messages_do_not_get_into_the_output_where_standard_error_is_closed(folder):
+    (folder / "notes.txt").write_text("")
+    command = f"{sys.executable} -m genre {folder} --json 2>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    assert len(json.loads(done.stdout)) == 2 and done.returncode == 1
 
 
 def test_text_output_has_the_genre(example, capsys):

@@ -31,6 +31,8 @@ def test_csv_has_one_row_per_file():
         "file": "song, with comma.mp3",
         "genre": "Folk",
         "confidence": "0.6000",
+        "is_music": "yes",
+        "confident": "yes",
         "Folk": "0.6000",
         "Rock": "0.4000",
         "sections": "0:00 to 0:48 Folk, 0:48 to 1:36 Rock",

@@ -10,7 +10,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 import genre
-from genre.web import views
+from genre.web import texts, views
 from tests.conftest import music, run_async, write_audio
 from tests.visitor import Visitor
 
@@ -77,16 +77,23 @@ def test_mcp_lists_two_tools_that_work(server, client, example):
         ):
             await session.initialize()
             tools = {tool.name: tool for tool in (await session.list_tools()).tools}
-            songs = example.read_bytes(), b"milk, bread"
-            return tools, *[await session.call_tool("classify", {"song": data_address(song)}) for song in songs]
+            songs = [data_address(song) for song in (example.read_bytes(), b"milk, bread")]
+            alone = [await session.call_tool("classify", {"song": song}) for song in songs]
+            refused = [f"http://127.0.0.1:{server.rpartition(':')[2]}/", "http://", "data:,", str(example)]
+            return tools, *alone, await session.call_tool("classify_batch", {"songs": songs + refused})
 
-    tools, good, bad = run_async(talk())
+    tools, good, bad, batch = run_async(talk())
     assert set(tools) == {"classify", "classify_batch"}
     assert tools["classify"].description.startswith("Classify a song by genre.")
     assert all(key in tools["classify"].description for key in ("confident", "prediction_set"))
     assert not good.isError, good.content[0].text
     assert ast.literal_eval(good.content[0].text) == client.predict(handle_file(example), api_name="/classify")
     assert bad.isError and "This is not an audio file that can be read" in bad.content[0].text
+    first, *others = ast.literal_eval(batch.content[0].text)
+    assert first["probabilities"] == ast.literal_eval(good.content[0].text)["probabilities"]
+    reasons = "This is not an audio file", texts.NO_ADDRESS, texts.NO_ADDRESS, "This file is empty", texts.SEND_A_FILE
+    assert all(row["error"].startswith(reason) for row, reason in zip(others, reasons, strict=True)), others
+    assert ",," not in str(tools["classify"].description) and ", (" not in str(tools["classify"].description)
 
 
 def data_address(content):
@@ -97,6 +104,24 @@ def test_api_errors_are_one_sentence(client, tmp_path):
     (tmp_path / "list.mp3").write_text("not music")
     with pytest.raises(AppError, match="This is not an audio file that can be read, or it is damaged"):
         client.predict(handle_file(tmp_path / "list.mp3"), api_name="/classify")
+
+
+def test_wrong_arguments_are_one_sentence(server, example):
+    """Such as a path without handle_file, the usual mistake."""
+    visitor = Visitor(server)
+    for endpoint, argument, message in (
+        ("classify", str(example), texts.SEND_A_FILE),
+        ("classify", ["a.mp3"], texts.SEND_A_FILE),
+        ("classify", {"path": 5}, texts.SEND_A_FILE),
+        ("classify", None, texts.SEND_A_FILE),
+        ("classify", "http://", texts.NO_ADDRESS),
+        ("classify_batch", "a.mp3", texts.SEND_A_LIST),
+        ("classify_batch", [None], texts.SEND_A_FILE),
+        ("classify_batch", [], "[[]]"),
+    ):
+        event = visitor.http.post(f"/call/{endpoint}", json={"data": [argument]}).json()["event_id"]
+        answer = visitor.http.get(f"/call/{endpoint}/{event}").text
+        assert message in answer, (endpoint, argument, answer)
 
 
 def test_a_request_with_a_path_of_the_server_is_refused(server, tmp_path):

@@ -15,7 +15,7 @@ from genre.web.models import Models
 from genre.web.tabs import result
 from tests.conftest import ROOT, music, running_app, write_audio
 from tests.hub.test_publish import LABELS, REPO, small_checkpoint, use_hub
-from tests.hub_server import running_hub
+from tests.hub_server import OWNER, running_hub
 from tests.visitor import Visitor
 
 SETTINGS = {
@@ -129,4 +129,26 @@ def test_a_model_that_is_too_large_is_not_fetched(monkeypatch, tmp_path):
         monkeypatch.setattr(models, "MAX_MODEL_SIZE", 200 * 2**20)
         assert chosen.get(REPO).labels == LABELS
         fetched = {request.rpartition("/main/")[2] for request in hub.requests if "/resolve/" in request}
+        assert not (tmp_path / "cache").exists()  # nothing is left on the disk
     assert {path.rpartition("/")[2] for path in fetched} == {"config.json", "model.safetensors"}
+
+
+def test_what_is_no_checkpoint_is_not_fetched(monkeypatch, tmp_path):
+    with running_hub() as hub:
+        use_hub(monkeypatch, hub.url, None, tmp_path)
+        hub.create(REPO, private=False).commit({"config.json": b"{}", "model.safetensors": bytes(2**20)})
+        with pytest.raises(CheckpointError, match=f"hf-hub:{REPO} is no checkpoint of this project"):
+            Models().get(REPO)
+        assert not any("/resolve/" in request for request in hub.requests)
+
+
+def test_visitors_do_not_get_the_private_models_of_the_host(monkeypatch, tmp_path):
+    folder = small_checkpoint(tmp_path / "mine", LABELS)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with running_hub() as hub:
+        use_hub(monkeypatch, hub.url, OWNER, tmp_path)
+        hub.create(REPO, private=True).commit(files)
+        with pytest.raises(CheckpointError, match="is it public"):
+            Models().get(REPO)
+        own = Models(f"hf-hub:{REPO}")  # the one that the page starts with
+    assert own.get(None).labels == own.load(own.first).labels == LABELS

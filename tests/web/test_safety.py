@@ -231,6 +231,13 @@ def test_a_song_named_by_url_is_downloaded_undecoded(fetch):
             assert neighbour.visits == ["/song.mp3"]
 
 
+def test_an_address_that_does_not_answer_is_one_sentence(fetch):
+    with running_neighbour() as neighbour:
+        pass
+    with pytest.raises(gr.Error, match="Nothing can be fetched from this address"):
+        fetch(neighbour)
+
+
 def test_a_song_named_by_url_that_is_too_large_is_refused(fetch, tmp_path):
     with running_neighbour(bytes(10_001)) as neighbour, pytest.raises(gr.Error, match="This file is too large"):
         fetch(neighbour)

@@ -129,7 +129,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     state, path, used = gr.State(), gr.State(), gr.State()
     with gr.Column(elem_id="batch"):
         uploads = drop.build(
-            texts.SONGS, texts.songs_more(MAX_SONGS, MAX_SECONDS // 60), MAX_SONGS, zone="batch", field="songs-drop"
+            texts.SONGS, texts.songs_more(MAX_SONGS, MAX_SECONDS), MAX_SONGS, zone="batch", field="songs-drop"
         )
         with gr.Row(elem_classes="working"):
             status = gr.HTML(min_height=0)

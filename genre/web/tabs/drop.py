@@ -30,7 +30,7 @@ def build(label: str, more: str, most: int, zone: str, field: str) -> gr.File:
         suffixes=sorted(decode.SUFFIXES),
         most=most,
         largest=MAX_FILE_SIZE,
-        left_out=texts.left_out_files(MAX_FILE_SIZE // 2**20),
+        left_out=texts.left_out_files(MAX_FILE_SIZE),
     )
     return songs
 

@@ -61,7 +61,7 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
                 views.EMPTY,
                 js_on_load=(STATIC / "any_file.js").read_text(encoding="utf-8"),
                 folder=views.error(texts.FOLDER_ON_SONG),
-                too_large=views.error(texts.too_large(MAX_FILE_SIZE // 2**20)),
+                too_large=views.error(texts.too_large(MAX_FILE_SIZE)),
                 largest=MAX_FILE_SIZE,
                 lost=views.error(texts.CONNECTION_LOST),
             )

@@ -14,7 +14,7 @@ from genre.models.checkpoint import load_checkpoint
 from genre.training.probe import fit_probe
 from genre.training.probe_run import save_probe
 from genre.web import upload_reader
-from genre.web.limits import MAX_MODEL_SIZE, MAX_TAUGHT_SECONDS
+from genre.web.limits import MAX_TAUGHT_SECONDS
 from genre.web.models import Models
 from genre.web.teach import texts
 from genre.web.teach.lesson import Lesson, TaughtSong
@@ -47,7 +47,7 @@ def learn(lesson: Lesson, models: Models, cache: str) -> Path:
     """
     # Loaded again, since the members of a classifier have no batch norms any more.
     name = lesson.base or models.first
-    base = load_checkpoint(models.source(name), MAX_MODEL_SIZE)
+    base = models.load(name)
     if base.digest != models.get(name).checkpoint.digest:
         raise DataError(texts.BASE_CHANGED)
     songs = lesson.songs

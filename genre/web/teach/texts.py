@@ -1,6 +1,6 @@
 """The texts of the tab that teaches other genres; `genre.web.teach.views` escapes them."""
 
-from genre.web.texts import count_songs
+from genre.web.texts import count_songs, duration
 
 TAB = "Teach"
 INTRO = (
@@ -47,7 +47,7 @@ RIGHT = "Right"
 
 def more(songs: int, genres: int, seconds: int) -> str:
     return (
-        f"or drop songs above: up to {songs} songs of {genres} genres, the first {seconds / 60:g} minutes of each. "
+        f"or drop songs above: up to {songs} songs of {genres} genres, the first {duration(seconds)} of each. "
         "They are deleted within the hour."
     )
 
