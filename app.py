@@ -110,6 +110,7 @@ def main() -> None:
     page.launch(
         theme=THEME,
         css_paths=STATIC / "style.css",
+        head=f"<script>{(STATIC / 'head.js').read_text(encoding='utf-8')}</script>",
         max_file_size=MAX_FILE_SIZE,
         run_history=False,
         footer_links=["api"],

@@ -32,6 +32,7 @@ SUFFIXES = set(
     ".mp2 .mp3 .mp4 .mpa .mpeg .mpg .mpga .mts .oga .ogg .ogv .ogx .opus .psp .qt .rf64 .snd .spx .ts .tta .vob "
     ".w64 .wav .wave .weba .webm .wma .wmv .wv".split()
 )  # of files in `FORMATS`, by which folders are searched; a path given by the user is decoded whatever its suffix
+ARCHIVES = (b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf")  # first bytes of zip, RAR and 7z
 BLOCK_SECONDS = 0.5  # resampled in one call
 PRE_ROLL_SECONDS = 0.5  # decoded and discarded before a wanted start
 PROBE_SECONDS, PROBE_RATE = 300.0, 8_000  # s and Hz: decoded of a track to find out whether it is silent
@@ -124,6 +125,9 @@ def open_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     with file:
         if os.fstat(file.fileno()).st_size == 0:
             raise AudioError("This file is empty.")
+        if file.read(4) in ARCHIVES:  # FFmpeg would decode the first song that is stored in it
+            raise AudioError("This is an archive: unpack it, and choose the songs in it.")
+        file.seek(0)
         yield file
 
 

@@ -9,6 +9,8 @@ SILENCE = 1e-4  # of full scale, -80 dB: above 16-bit dither (-96 dB), below son
 # dB below the loudest window of the recording, between music and the noise of a recorder in pauses: in 12 whole songs
 # only what follows the end of a fade-out is lower, everything else is within 38 dB.
 NOISE_DB = 45.0
+BLOCK_SECONDS = 0.1  # of the search for the ends
+END_SECONDS = 3.0  # of silence from which it is left out: a window
 
 
 def level(samples: np.ndarray) -> float:
@@ -21,3 +23,17 @@ def silent(levels: np.ndarray) -> np.ndarray:
     """Which windows of a recording are silent, bool of shape (windows,), from their levels, shape (windows,)."""
     loudest = levels.max(initial=0.0)
     return levels < max(SILENCE, loudest * 10 ** (-NOISE_DB / 20))
+
+
+def audible_span(samples: np.ndarray, rate: int) -> tuple[float, float]:
+    """Start and end of samples, shape (samples,), without silence at the ends, in seconds.
+
+    Less than `END_SECONDS` of silence at both ends together, and silence alone, are not left out.
+    """
+    size, seconds = round(BLOCK_SECONDS * rate), len(samples) / rate
+    blocks = samples[: len(samples) // size * size].reshape(-1, size)
+    audible = np.flatnonzero(~silent(blocks.std(axis=1)))
+    if not len(audible):
+        return 0.0, seconds
+    start, end = audible[0] * BLOCK_SECONDS, (audible[-1] + 1) * BLOCK_SECONDS
+    return (start, end) if start + seconds - end >= END_SECONDS else (0.0, seconds)

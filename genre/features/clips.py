@@ -31,9 +31,10 @@ class Clip:
 
     @property
     def raised(self) -> Tensor:
-        """The input of members, shape (samples,): the waveform, amplified to `MIN_LEVEL` if below, as of phones."""
-        level = self.waveform.square().mean().sqrt()
-        return self.waveform * (MIN_LEVEL / level).clamp(min=1) if level > 0 else self.waveform
+        """The input of members, shape (samples,): the waveform without DC offset, amplified to `MIN_LEVEL` if below."""
+        waveform = self.waveform - self.waveform.mean()
+        level = waveform.square().mean().sqrt()
+        return waveform * (MIN_LEVEL / level).clamp(min=1) if level > 0 else waveform
 
 
 def windows_per_clip(window_seconds: float, hop_seconds: float) -> int:

@@ -12,6 +12,7 @@ from threading import Barrier
 import torch
 from torch import Tensor
 
+from genre.audio.silence import audible_span
 from genre.features.clips import Clip
 from genre.models.checkpoint import Checkpoint
 from genre.models.member import Member
@@ -34,10 +35,11 @@ def run_members(checkpoint: Checkpoint, clip: Clip) -> tuple[dict[str, Tensor], 
             spectra[settings] = threads.submit(_spectrum, member, waveform)
     running = {}
     for name, member in checkpoint.members.items():
-        config = member.log_mel.config
-        takes_whole_clip = config.window_seconds > checkpoint.window_seconds
-        parts = (torch.zeros(1) if takes_whole_clip else starts).chunk(number)
-        running[name] = [threads.submit(_outputs, member, spectra[config.spectrum], part) for part in parts]
+        spectrum = spectra[member.log_mel.config.spectrum]
+        if member.log_mel.config.window_seconds > checkpoint.window_seconds:
+            running[name] = [threads.submit(_whole_outputs, member, spectrum, clip)]
+        else:
+            running[name] = [threads.submit(_outputs, member, spectrum, part) for part in starts.chunk(number)]
     log_probabilities, features = {}, {}
     for name, tasks in running.items():
         results = [task.result() for task in tasks]
@@ -53,7 +55,20 @@ def _spectrum(member: Member, waveform: Future[Tensor]) -> Tensor:
 @torch.inference_mode()
 def _outputs(member: Member, spectrum: Future[Tensor], starts: Tensor) -> tuple[Tensor, Tensor]:
     """Features and log-probabilities of the windows that start there, in seconds from the start of the clip."""
-    features = member.embed(member.log_mel.windows(spectrum.result(), starts))
+    return _run(member, spectrum.result(), starts)
+
+
+@torch.inference_mode()
+def _whole_outputs(member: Member, spectrum: Future[Tensor], clip: Clip) -> tuple[Tensor, Tensor]:
+    """Features and log-probabilities of the clip, without silence at its ends: silent windows do not count either."""
+    config = member.log_mel.config
+    start, end = audible_span(clip.waveform.numpy(), config.sample_rate)
+    first, last = (round(seconds * config.frames_per_second) for seconds in (start, end))
+    return _run(member, spectrum.result()[:, first : last + 1], torch.zeros(1))
+
+
+def _run(member: Member, spectrum: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    features = member.embed(member.log_mel.windows(spectrum, starts))
     return features, member.head(features).float().log_softmax(-1)
 
 

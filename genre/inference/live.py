@@ -22,7 +22,7 @@ class LiveResult:
     """State of a live recording.
 
     Attributes:
-        seconds: recorded so far.
+        seconds: received so far.
         level: of the last `LEVEL_SECONDS`, in dBFS.
         prediction: for the last `BUFFER_SECONDS`; None until they fill a window or the buffer, and while all of them
             are too quiet.

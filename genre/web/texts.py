@@ -7,6 +7,7 @@ EMPTY = "Drop a song, record a few seconds, or try an example."
 EMPTY_MORE = "The genre appears here; below, the spectrogram and the prediction for every window."
 BLANK_SPECTROGRAM = "The spectrogram"
 BLANK_ROLL = "The genre of every window"
+SONG = "Song"
 CLASSIFYING = "Classifying …"
 NO_RESULT = "No result"
 BUSY = "The server is too busy for this just now. Come back in a minute and try again."
@@ -195,6 +196,7 @@ def left_out_files(most_bytes: int) -> dict[str, str]:
         "none": "There is no file in this folder.",
         "one": "1 other file left out: ",
         "many": "{n} other files left out: ",
+        "progress": "Uploading: {n} of {all} songs are there.",
         "large": f"1 file of more than {size(most_bytes)} left out: ",
         "larges": f"{{n}} files of more than {size(most_bytes)} left out: ",
         "more": "{names} and {n} more",

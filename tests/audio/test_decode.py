@@ -1,4 +1,5 @@
 import struct
+import zipfile
 
 import av
 import numpy as np
@@ -257,3 +258,11 @@ def test_a_single_track_gives_no_note(tmp_path):
 
 def test_a_file_with_only_silent_tracks_is_silent(tmp_path):
     assert decode.decode(tracks_file(tmp_path / "film.mkv", [0, 0]), RATE).abs().max() < 1e-4
+
+
+def test_an_archive_is_not_taken_for_the_first_song_in_it(tmp_path):
+    write_audio(tmp_path / "a.mp3", [music(3)], "libmp3lame")
+    with zipfile.ZipFile(tmp_path / "album.mp3", "w") as album:  # stored, as many tools do with what is compressed
+        album.write(tmp_path / "a.mp3", "a.mp3")
+    with pytest.raises(AudioError, match="This is an archive: unpack it"):
+        decode.decode(tmp_path / "album.mp3", RATE)

@@ -54,7 +54,11 @@ def drop(page, *files):
 
 
 def wait_until_done(page):
-    expect(page.locator(".progress b")).to_have_text(re.compile(r"classified"), timeout=4 * SECONDS)
+    """Until all songs are uploaded and classified; those that are there may be classified before the others come."""
+    finished = re.compile(r"classified")
+    expect(page.locator(".progress b")).to_have_text(finished, timeout=4 * SECONDS)
+    expect(page.locator("#batch .folder p")).not_to_contain_text("Uploading", timeout=4 * SECONDS)
+    expect(page.locator(".progress b")).to_have_text(finished, timeout=4 * SECONDS)
     expect(page.get_by_role("button", name="Clear the list")).to_be_enabled()
 
 
@@ -212,6 +216,26 @@ def test_the_snippets_name_the_files_of_the_batch(batch_page, album):
     page.get_by_role("tab", name="curl").click()
     expect(page.locator("#snippets")).to_contain_text("for song in =1+1.wav; do")
     assert fits(page)
+
+
+@ON_DESKTOP
+def test_rows_are_there_before_all_songs_are_uploaded_and_a_stop_ends_the_upload(batch_page, album):
+    """A request for each group of songs; from the third on they are held up."""
+    requests, held = [], []
+
+    def hold(route):
+        requests.append(route)
+        held.append(route) if len(requests) > 2 else route.continue_()
+
+    batch_page.route("**/upload?*", hold)
+    drop(batch_page, *(album / name for name in (*NAMES, *BAD)))
+    expect(batch_page.locator(".songs tbody tr")).to_have_count(10)
+    expect(batch_page.locator("#batch .folder p")).to_contain_text("Uploading: 10 of 20 songs are there.")
+    expect(batch_page.locator(".songs tbody tr.classified").first).to_be_visible(timeout=SECONDS)
+    batch_page.get_by_role("button", name="Clear the list").click(timeout=SECONDS)
+    held[0].continue_()
+    expect(batch_page.locator("#batch .folder p")).not_to_contain_text("Uploading")
+    assert len(requests) == 3
 
 
 @ON_DESKTOP

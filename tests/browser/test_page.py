@@ -24,6 +24,7 @@ def test_a_song_gets_prediction_spectrogram_and_windows(page, example):
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     expect(page.locator("#prediction h2")).to_have_text("Electronic")
+    expect(page.locator("#song > label")).to_have_text(example.name)
     expect(page.locator("#prediction .bars li")).to_have_count(3)
     expect(page.locator("#timeline .window")).to_have_count(5)
     expect(page.locator("#timeline .scale.genres span")).to_have_count(8)
@@ -104,6 +105,27 @@ def test_what_the_result_cannot_know_is_behind_a_link_on_the_first_screen(page):
 
 
 @ON_DESKTOP
+def test_a_loss_of_the_connection_is_told_after_the_page_was_loaded_anew(page):
+    """Gradio shows a message, then loads the page."""
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p class=toast-body>Connection lost</p>')")
+    page.reload()
+    expect(page.locator("#prediction")).to_contain_text(texts.CONNECTION_LOST)
+    page.reload()
+    page.wait_for_timeout(2000)
+    expect(page.locator("#prediction")).to_contain_text(texts.EMPTY)
+
+
+def test_the_page_is_declared_to_be_english_in_any_browser(browser, server):
+    page = browser.new_page(locale="de-DE")
+    page.goto(server)
+    expect(page.locator("#song")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.wait_for_timeout(1000)
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.close()
+
+
+@ON_DESKTOP
 def test_an_example_is_classified_after_a_click(page):
     page.get_by_role("button", name="Strummed chords").click()
     wait_for_prediction(page)
@@ -112,6 +134,9 @@ def test_an_example_is_classified_after_a_click(page):
 
 @ON_DESKTOP
 def test_a_recording_is_classified(page, server, classifier, tmp_path):
+    asked = "navigator.mediaDevices.getUserMedia({audio: true}).then((stream) => stream.getTracks()[0].getSettings())"
+    settings = page.evaluate(asked)  # what a browser does for calls distorts music
+    assert not any(settings[one] for one in ("echoCancellation", "noiseSuppression", "autoGainControl"))
     page.get_by_role("button", name="Record audio").click()
     page.get_by_role("button", name="Record", exact=True).click()
     expect(page.locator("#song .duration")).to_have_text(re.compile("^0:(0[4-9]|[1-5])"), timeout=SECONDS)

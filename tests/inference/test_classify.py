@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from genre.audio.decode import decode
 from genre.errors import AudioError
 from genre.features.clips import cut_clips
 from genre.features.log_mel import TAIL_SECONDS
@@ -140,6 +141,21 @@ def test_a_quiet_song_is_not_silent(classifier, tmp_path):
 def test_a_constant_offset_is_silent(classifier, tmp_path):
     with pytest.raises(AudioError, match="silent"):
         classifier.classify(concatenated(tmp_path, np.full(9 * RATE, 0.2)))
+
+
+@pytest.mark.parametrize("offset", [0.02, 0.2])
+def test_a_constant_offset_does_not_change_the_prediction(classifier, tmp_path, offset):
+    sound = 0.5 * music(30)
+    plain, shifted = (classifier.classify(concatenated(tmp_path, one)) for one in (sound, sound + offset))
+    assert shifted.probabilities == pytest.approx(plain.probabilities, abs=0.02)
+
+
+def test_silence_around_music_does_not_change_the_prediction(classifier, tmp_path, example):
+    """Neither for the windows nor for the member whose input is the clip."""
+    sound, silence = decode(example, RATE, seconds=6).numpy(), np.zeros(60 * RATE)
+    alone, between = (classifier.classify(concatenated(tmp_path, *one)) for one in ([sound], [silence, sound, silence]))
+    assert between.seconds == pytest.approx(126, abs=0.1)
+    assert between.probabilities == pytest.approx(alone.probabilities, abs=0.1)
 
 
 def test_notes_on_the_file_are_part_of_the_prediction(classifier, tmp_path):

@@ -81,5 +81,5 @@ addEventListener("beforeunload", () => {
 
 if (sessionStorage.getItem(LOST)) {
   sessionStorage.removeItem(LOST);
-  props.value = props.lost;
+  setTimeout(() => (props.value = props.lost), 1000); // after Gradio has set the initial value
 }

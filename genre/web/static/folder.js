@@ -5,6 +5,8 @@
 // the server accepts at a time, `props.largest` the bytes of one, and `props.left_out` holds sentences.
 
 const NAMED = 3; // files that are left out
+const GROUP = 5; // files that are uploaded at once, so that the first rows are there before all files are
+const GROUP_BYTES = 2e7; // of more than one file
 const POLL_MS = 50;
 const FREE_POLLS = 4; // in a row, after which Gradio's field is taken to be ready for more files
 
@@ -14,6 +16,7 @@ const statusLine = element.querySelector("[role=status]");
 const FIELD = `#${props.field} input[type=file]`;
 let submitting = false; // the change event then comes from this script
 let submitted = Promise.resolve(); // the last submission; the next one waits for it
+let ended = 0; // how often a visitor has pressed "Stop" or "Start over"
 
 const last = (name) => name.split("/").pop();
 const isHidden = ({ name }) => name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
@@ -48,21 +51,58 @@ function submit(files, songs) {
   const tooLarge = songs.filter(({ size }) => size > props.largest);
   const chosen = new Set(songs);
   const others = files.filter((file) => !chosen.has(file));
-  const sentences = [listed(others, one, many), listed(tooLarge, large, larges)];
-  statusLine.textContent = files.length ? sentences.join(" ").trim() : none;
-  if (fitting.length) submitted = submitted.then(() => send(fitting));
+  const sentences = [listed(others, one, many), listed(tooLarge, large, larges)].join(" ").trim();
+  statusLine.textContent = files.length ? sentences : none;
+  if (fitting.length) submitted = submitted.then(() => send(fitting, sentences));
 }
 
-// As if the songs had been chosen in Gradio's field. One more than the server accepts tells it that there were too many.
-async function send(songs) {
-  const field = await uploadField();
+// Submits songs group by group, until the visitor ends it. One more than the server accepts tells it that there were too
+// many.
+async function send(songs, sentences) {
+  const groups = grouped(songs.slice(0, props.most + 1));
+  const before = ended;
+  let done = 0;
+  for (const group of groups) {
+    const field = await uploadField();
+    if (ended !== before) break;
+    if (groups.length > 1) statusLine.textContent = `${progress(done, songs.length)} ${sentences}`.trim();
+    choose(field, group);
+    done += group.length;
+  }
+  if (groups.length > 1) {
+    await uploadField();
+    statusLine.textContent = sentences;
+  }
+}
+
+const progress = (done, all) => props.left_out.progress.replace("{n}", done).replace("{all}", all);
+
+function grouped(songs) {
+  const groups = [];
+  let bytes = 0;
+  for (const song of songs) {
+    bytes += song.size;
+    const last = groups[groups.length - 1];
+    if (last && last.length < GROUP && bytes <= GROUP_BYTES) last.push(song);
+    else {
+      groups.push([song]);
+      bytes = song.size;
+    }
+  }
+  return groups;
+}
+
+// As if the songs had been chosen in Gradio's field.
+function choose(field, songs) {
   const transfer = new DataTransfer();
-  songs.slice(0, props.most + 1).forEach((file) => transfer.items.add(file));
+  songs.forEach((file) => transfer.items.add(file));
   field.files = transfer.files;
   submitting = true;
   field.dispatchEvent(new Event("change", { bubbles: true }));
   submitting = false;
 }
+
+zone.addEventListener("click", ({ target }) => target.closest(".ends-uploads") && ended++);
 
 // The names of files that are left out, after the words for one or many; empty for none.
 function listed(files, one, many) {

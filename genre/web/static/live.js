@@ -12,12 +12,13 @@ const find = (selector) => element.querySelector(selector);
 const panel = find(".live");
 const texts = JSON.parse(panel.dataset.texts);
 
-// The browser's processing for calls (noise suppression, gain control) distorts music.
-const MICROPHONE = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+const MICROPHONE = { channelCount: 1 }; // without the browser's processing for calls, see head.js
 
-// Runs in the audio thread and posts its input as 16-bit samples in blocks of 2,048.
+const BLOCK = 2048; // samples
+
+// Runs in the audio thread and posts its input as 16-bit samples in blocks.
 const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
-  block = new Int16Array(2048);
+  block = new Int16Array(${BLOCK});
   filled = 0;
   process([[channel]]) {
     for (const sample of channel ?? []) {
@@ -117,7 +118,9 @@ function setBusy(busy) {
 function send() {
   if (waiting || session.sent === session.blocks.length) return;
   waiting = true;
-  const sound = base64(session.blocks.slice(session.sent));
+  const used = Math.ceil((Number(panel.dataset.buffer) * session.context.sampleRate) / BLOCK);
+  const first = Math.max(session.sent, session.blocks.length - used); // a slow connection would fall behind with all
+  const sound = base64(session.blocks.slice(first));
   trigger("sound", { sound, rate: session.context.sampleRate, fresh: session.sent === 0 });
   session.sent = session.blocks.length;
 }

@@ -133,11 +133,13 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         )
         with gr.Row(elem_classes="working"):
             status = gr.HTML(min_height=0)
-            stop = gr.Button(texts.STOP, visible=False, variant="stop", scale=0, min_width=96)
+            stop = gr.Button(
+                texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads"
+            )
         rows = gr.HTML(js_on_load=(STATIC / "rows.js").read_text(encoding="utf-8"), min_height=0)
         with gr.Row(visible=False, elem_classes="downloads") as results:
             buttons = downloads.build(texts.BATCH_DOWNLOADS)
-            clear = gr.Button(texts.CLEAR, size="sm")
+            clear = gr.Button(texts.CLEAR, size="sm", elem_classes="ends-uploads")
         with gr.Column(visible=False, elem_id="batch-song") as detail:
             prediction = gr.HTML(table.PICK)
             timeline, why = timeline_and_why(models, used, path, gr.State(0.0), state, shows)

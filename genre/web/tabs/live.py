@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 import genre
-from genre.inference.live import TOO_QUIET, LiveClassifier, LiveResult
+from genre.inference.live import BUFFER_SECONDS, TOO_QUIET, LiveClassifier, LiveResult
 from genre.inference.sections import clock
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.models import Models
@@ -101,7 +101,8 @@ def note(headline: str, more: str) -> str:
 NOTHING_YET = note(texts.LIVE_EMPTY, texts.LIVE_EMPTY_MORE)
 PANEL = (
     f'<div class="live" data-texts="{escape(json.dumps(texts.LIVE))}" data-quiet="{TOO_QUIET:g}" '
-    f'data-most="{MAX_RECORDING_SECONDS}"><p class="clock" aria-label="{texts.LIVE_CLOCK}">0:00</p>'
+    f'data-most="{MAX_RECORDING_SECONDS}" data-buffer="{BUFFER_SECONDS:g}">'
+    f'<p class="clock" aria-label="{texts.LIVE_CLOCK}">0:00</p>'
     f'<div role="meter" aria-label="{texts.LIVE_LEVEL}" aria-valuemin="-80" aria-valuemax="0" aria-valuenow="-80">'
     '<i></i></div><p class="level" aria-hidden="true">– dBFS</p><p class="message" role="status"></p>'
     f'<div class="unsent" hidden><button type="button">{texts.LIVE["again"]}</button> '

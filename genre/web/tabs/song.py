@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import gradio as gr
 
@@ -27,7 +28,7 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
     def ask(path: str | None, name: str, overlap: float, latest: list) -> dict:
         """The card while the job is in the queue; ends a job for another song, model or overlap."""
         latest[:] = [path, name, overlap]
-        return waiting(path)
+        return {song: gr.Audio(label=Path(path).name if path else texts.SONG)} | waiting(path)
 
     def waiting(path: str | None) -> dict:
         return {prediction: views.CLASSIFYING if path else views.EMPTY} | downloads.disabled(buttons)
@@ -55,7 +56,16 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
 
     with gr.Row(equal_height=True, elem_id="ask"):
         with gr.Column():
-            song = gr.Audio(label="Song", type="filepath", format=None, elem_id="song", buttons=[], editable=False)
+            song = gr.Audio(
+                label=texts.SONG,
+                type="filepath",
+                format=None,
+                elem_id="song",
+                buttons=[],
+                editable=False,
+                # the timeline shows it; Gradio's decodes all of a song again, gigabytes for a mix of two hours
+                waveform_options=gr.WaveformOptions(show_recording_waveform=False),
+            )
         with gr.Column(elem_id="prediction"):
             prediction = gr.HTML(
                 views.EMPTY,
@@ -88,7 +98,7 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
         with gr.Accordion(texts.OVERLAP, open=False, elem_id="overlap"):
             overlap.render()
     changes = [song.change, model.change, overlap.change]
-    asked = gr.on(changes, ask, [song, model, overlap, latest], [prediction, *buttons], queue=False, **QUIET)
+    asked = gr.on(changes, ask, [song, model, overlap, latest], [song, prediction, *buttons], queue=False, **QUIET)
     classified = asked.then(
         show,
         [song, model, overlap, latest],

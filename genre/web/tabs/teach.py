@@ -130,12 +130,14 @@ def build(models: Models, model: gr.Dropdown) -> None:
         dropped = drop.build(texts.SONGS, more, MAX_TAUGHT_SONGS, zone="teach", field="taught-drop")
         with gr.Row(elem_classes="working"):
             status = gr.HTML(min_height=0)
-            stop = gr.Button(texts.STOP, visible=False, variant="stop", scale=0, min_width=96)
+            stop = gr.Button(
+                texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads"
+            )
             train = gr.Button(texts.TRAIN, visible=False, variant="primary", scale=0, min_width=96)
         result = gr.HTML(min_height=0, visible=False)
         with gr.Row(visible=False, elem_classes="downloads") as files:
             download = gr.DownloadButton(texts.DOWNLOAD, visible=False, size="sm")
-            clear = gr.Button(texts.CLEAR, size="sm")
+            clear = gr.Button(texts.CLEAR, size="sm", elem_classes="ends-uploads")
         table = gr.HTML(js_on_load=(STATIC / "taught.js").read_text(encoding="utf-8"), min_height=0)
 
     shown = [status, table, result, train, stop, files, download]

@@ -1,0 +1,16 @@
+// Gradio inserts this into the head of the page once it has started.
+
+// The page is in English; Gradio declares it to be in the language of the browser, in which screen readers would read it.
+const page = document.documentElement;
+const declare = () => page.lang === "en" || (page.lang = "en");
+new MutationObserver(declare).observe(page, { attributes: true, attributeFilter: ["lang"] });
+declare();
+
+// The browser's processing for calls (noise suppression, gain control) distorts music, and Gradio's recorder leaves it on.
+const devices = navigator.mediaDevices;
+if (devices) {
+  const getUserMedia = devices.getUserMedia.bind(devices);
+  const unprocessed = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  devices.getUserMedia = ({ audio, ...others }) =>
+    getUserMedia({ ...others, audio: audio && { ...unprocessed, ...(audio === true ? {} : audio) } });
+}
