@@ -102,8 +102,8 @@ def main() -> None:
     except genre.GenreError as error:
         sys.exit(f"app.py: {error}")
     keep_freed_memory()
-    member_threads()  # one for each core, shared by all jobs, which the next line does not change
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))  # for what jobs compute beside that
+    member_threads()  # start them now, one for each core: the next line is for what jobs compute beside the members
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))
     processing_utils.async_transport = addresses.BoundedTransport()  # type: ignore[assignment]  # declared None
     page = build_page(models)
     uploads.keep_clean(page)

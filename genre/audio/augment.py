@@ -16,6 +16,8 @@ from typing import cast
 
 import av
 import numpy as np
+from scipy.fft import next_fast_len
+from scipy.signal import fftconvolve
 
 # Encoder: container that stores the encoder delay, and bit rates in bits a second, mono.
 CODECS = {
@@ -86,11 +88,6 @@ class AudioAugmentation:
         return waveform
 
 
-def augment_audio(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    """Change a clip by `AudioAugmentation` with its default probabilities."""
-    return AudioAugmentation()(waveform, rate, generator)
-
-
 def change_speed(waveform: np.ndarray, rate: int, tempo: float, semitones: float) -> np.ndarray:
     """Change tempo by a factor and pitch by semitones. A result that is shorter continues from its beginning."""
     pitch = 2 ** (semitones / 12)
@@ -127,15 +124,13 @@ def add_room(
     tail = _filtered(tail, rate, ("lowpass", f"f={ROOM_TREBLE}:poles=1"))
     tail *= np.float32(10 ** (-direct / 20)) / np.linalg.norm(tail)
     response = np.concatenate([np.ones(1, np.float32), tail])
-    length = _fast_length(len(waveform) + len(response))
-    wet = np.fft.irfft(np.fft.rfft(waveform, length) * np.fft.rfft(response, length))
-    return wet[: len(waveform)]
+    return fftconvolve(waveform, response)[: len(waveform)]
 
 
 def add_noise(waveform: np.ndarray, snr: float, slope: float, generator: np.random.Generator) -> np.ndarray:
     """Add steady noise at `snr` dB below the signal; its power falls by `slope` dB an octave: 0 white, 6 brown."""
     samples = len(waveform)
-    spectrum = np.fft.rfft(generator.standard_normal(_fast_length(samples), np.float32))
+    spectrum = np.fft.rfft(generator.standard_normal(next_fast_len(samples), np.float32))
     bins = np.arange(len(spectrum), dtype=np.float32)
     octave = np.log2(np.maximum(bins, len(spectrum) / 1000))  # flat below a thousandth of the bandwidth
     noise = np.fft.irfft(spectrum * 10 ** (-np.float32(slope / 20) * octave))[:samples]
@@ -266,8 +261,3 @@ def _joined(frames: Iterable[av.AudioFrame]) -> np.ndarray:
 def _fit(waveform: np.ndarray, samples: int) -> np.ndarray:
     """Cut or zero-pad the end, to shape (samples,)."""
     return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
-
-
-def _fast_length(samples: int) -> int:
-    """The next power of two, at which the Fourier transform is fast."""
-    return 1 << max(1, samples - 1).bit_length()

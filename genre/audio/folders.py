@@ -70,7 +70,7 @@ def find_audio(folder: Path) -> FoundFiles:
 
 def is_left_out(name: str) -> bool:
     """Whether a file or folder of this name is hidden or a system file."""
-    return (name.startswith(".") and name != "..") or name == MAC_ATTRIBUTES
+    return name.startswith(".") or name == MAC_ATTRIBUTES
 
 
 def _reason(error: OSError) -> str:

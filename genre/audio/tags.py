@@ -29,7 +29,7 @@ class Tags:
 
 
 def read_tags(path: str | os.PathLike) -> Tags:
-    """Read the tags of a file, in Ogg those of the stream, otherwise those of the container; none if it is damaged."""
+    """Read the tags of a file, of its first audio stream and, before these, of the container; none if it is damaged."""
     try:
         with open_file(path) as file, open_container(ogg.parts(file)[0]) as container:
             tags: dict[str, str] = {}

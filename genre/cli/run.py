@@ -2,7 +2,6 @@
 
 import sys
 from argparse import Namespace
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -92,8 +91,9 @@ def _classify_all(classifier: Classifier, files: Iterable[Path], overlap: float,
     for path in files:
         try:
             with as_file(path) as file:
-                predictions = classifier.stream(file, overlap=overlap, on_clip=export.new_spectrogram())
-                result: Prediction | AudioError = deque(predictions, maxlen=1).pop()
+                result: Prediction | AudioError = classifier.classify(
+                    file, overlap=overlap, on_clip=export.new_spectrogram()
+                )
         except AudioError as error:
             result = error
         yield path, result

@@ -104,7 +104,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     fraction = number(float, "a number above 0 and below 0.5", lambda value: 0 < value < 0.5)
     for split in ("validation", "test"):
-        add(f"--{split}-fraction", type=fraction, metavar="F", help="of the artists held out (0.1)")
+        add(f"--{split}-fraction", type=fraction, metavar="F", help="of each genre held out, by whole artists (0.1)")
     copies = number(int, "a whole number from 0", lambda value: value >= 0)
     add("--augmented-copies", type=copies, metavar="N", help="of each training clip of genre folders (4)")
     add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")

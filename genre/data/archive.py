@@ -29,7 +29,7 @@ import torch
 from tqdm import tqdm
 
 from genre.audio.decode import decode
-from genre.data.formats import FORMATS
+from genre.data.formats import FORMATS, STORED, augmented_done_file, done_file
 from genre.data.sources import AudioClip
 from genre.errors import AudioError, DataError
 from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
@@ -37,7 +37,7 @@ from genre.json_files import read_json, write_json
 from genre.names import one_line
 
 UNREADABLE_NOTE = "clip is not readable"
-TO_DO, STORED, UNREADABLE = 0, 1, 2
+TO_DO, UNREADABLE = 0, 2  # besides `genre.data.formats.STORED`
 SAMPLE_RATE = 44_100  # Hz, of all front ends
 PLACES_PER_FLUSH = 200
 
@@ -72,7 +72,7 @@ def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, p
     for front_end in front_ends:
         _check_settings(folder, front_end)
     _move_unchanged(clips, folder)
-    stores = [_open_store(folder, name, FORMATS[name].file, f"{name}.done.npy", (len(clips),)) for name in front_ends]
+    stores = [_open_store(folder, name, FORMATS[name].file, done_file(name), (len(clips),)) for name in front_ends]
     _fill(stores, clips, [(row,) for row in range(len(clips))], f"{folder.name}: log-mels", processes)
     readable = np.logical_and.reduce([store.done == STORED for store in stores])
     if not readable.any():
@@ -95,12 +95,12 @@ def augment_archive(
     Args:
         clips: as for `build_archive`, which has been run.
         rows: of the clips that get copies, shape (clips,).
+        front_ends, folder, processes: as for `build_archive`.
         copies: number of copies of each of them.
     """
     shape = (len(clips), copies)
     stores = [
-        _open_store(folder, name, FORMATS[name].augmented_file, f"{name}_augmented.done.npy", shape)
-        for name in front_ends
+        _open_store(folder, name, FORMATS[name].augmented_file, augmented_done_file(name), shape) for name in front_ends
     ]
     places = [(row, copy) for row in rows.tolist() for copy in range(copies)]
     _fill(stores, clips, places, f"{folder.name}: augmented copies", processes)
@@ -125,11 +125,11 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
     if not waveform.any():
         raise AudioError("This clip is silent.")
     if copy is not None:
-        from genre.audio.augment import augment_audio  # needed by this alone
+        from genre.audio.augment import AudioAugmentation  # needed by this alone
 
         seed = hashlib.sha256(os.fsencode(f"{Path(path).name}@{start:g}#{copy}")).digest()
         generator = np.random.default_rng(int.from_bytes(seed[:4], "big"))
-        waveform = torch.from_numpy(augment_audio(waveform.numpy(), SAMPLE_RATE, generator))
+        waveform = torch.from_numpy(AudioAugmentation()(waveform.numpy(), SAMPLE_RATE, generator))
     return [FORMATS[name].store(LogMel(FRONT_ENDS[name]).clip_features(waveform)) for name in front_ends]
 
 

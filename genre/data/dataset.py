@@ -63,6 +63,12 @@ class DataSet:
         tracks = [(one.name, one.ids, one.labels.tolist(), one.splits.tolist()) for one in self.sources]
         return hashlib.sha256(repr((self.genres, tracks)).encode("utf-8", "surrogateescape")).hexdigest()
 
+    def with_split(self, split: str) -> list[tuple[Source, float]]:
+        """The sources with tracks of a split and a share, and their shares, in all 1."""
+        used = [(s, share) for s, share in zip(self.sources, self.shares, strict=True) if len(s.of(split)) and share]
+        total = sum(share for _, share in used)
+        return [(source, share / total) for source, share in used]
+
     def shared_by_power(self, power: float) -> "DataSet":
         """The same sources, with shares proportional to their numbers of training tracks to this power."""
         sizes = [len(source.of("training")) ** power for source in self.sources]
@@ -84,7 +90,7 @@ def read_data(
         folders: of the sources, by name.
         shares: of the sources, in their order; by default by `SHARE_POWER`.
         counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
-        held_out: fractions of the artists of each genre, for sources without a split of their own.
+        held_out: fractions of the tracks of each genre, for sources without a split of their own.
 
     Raises:
         DataError: there is no index, it lacks a column, there are fewer than two genres, or a genre has no track for

@@ -54,6 +54,19 @@ FORMATS = {
 FORMATS["whole"] = FORMATS["sparse"]
 
 
+STORED = 1  # of a clip or copy, in the files with the state of an archive, see `genre.data.archive`
+
+
+def done_file(front_end: str) -> str:
+    """Name of the file with the state of each clip of an archive."""
+    return f"{stored_as(front_end)}.done.npy"
+
+
+def augmented_done_file(front_end: str) -> str:
+    """Name of the file with the state of each augmented copy."""
+    return f"{stored_as(front_end)}_augmented.done.npy"
+
+
 def front_end_name(config: LogMelConfig) -> str:
     """Name of the front end with these settings.
 

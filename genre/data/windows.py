@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from genre.data.dataset import DataSet, Source
-from genre.data.formats import FORMATS, ArrayFormat, stored_as
+from genre.data.formats import FORMATS, STORED, ArrayFormat, augmented_done_file
 from genre.errors import DataError
 from genre.features.log_mel import FRONT_ENDS, LogMel, window_starts
 
 TEACHER_FILE = "vggish.npy"
-STORED = 1  # in the arrays with the state of copies, see `genre.data.archive`
 STATISTICS_TRACKS = 512  # of a source
 MIN_STEPS = 30  # of an epoch; with few tracks, an epoch is more than one pass over them
 
@@ -96,10 +95,9 @@ class Mixture:
     """
 
     def __init__(self, data: DataSet, front_end: str):
-        pairs = zip(data.sources, data.shares, strict=True)
-        used = [(source, share) for source, share in pairs if len(source.of("training")) and share]
+        used = data.with_split("training")
         self.sources = [Windows(source, "training", front_end) for source, _ in used]
-        self.shares = np.array([share for _, share in used]) / sum(share for _, share in used)
+        self.shares = np.array([share for _, share in used])
         self.first = np.cumsum([0, *(len(windows) for windows in self.sources)])
         self.labels = torch.cat([windows.labels for windows in self.sources])
         self.teacher = self._teachers()
@@ -169,7 +167,7 @@ def _array_file(folder: Path, form: ArrayFormat, front_end: str) -> Path:
 def _augmented(source: Source, front_end: str) -> tuple[np.ndarray, np.ndarray] | None:
     """The array of augmented copies, and which of them are stored, shape (rows, copies) bool; None without any."""
     array = source.folder / FORMATS[front_end].augmented_file
-    done = source.folder / f"{stored_as(front_end)}_augmented.done.npy"
+    done = source.folder / augmented_done_file(front_end)
     if not (source.augmented_copies and array.is_file() and done.is_file()):
         return None
     used = slice(0, source.augmented_copies)

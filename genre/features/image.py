@@ -53,10 +53,6 @@ class Spectrogram:
         shade = np.clip(1 + (decibels - decibels.max()) / RANGE_DB, 0, 1)
         return Image.fromarray(_palette()[(shade[::-1] * 255).astype(np.uint8)])
 
-    def data_uri(self) -> str:
-        """The image as a data URI."""
-        return data_uri(self.image())
-
 
 def data_uri(image: Image.Image) -> str:
     """A WebP image as a data URI."""

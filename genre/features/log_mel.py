@@ -99,7 +99,7 @@ class LogMelConfig:
         return self.column_seconds * self.frames_per_second if self.column_seconds else 1.0
 
     @property
-    def spectrum(self) -> tuple:
+    def spectrum_settings(self) -> tuple:
         """The settings that `LogMel.spectrum` depends on."""
         return (
             *(self.sample_rate, self.n_fft, self.hop_length, self.n_mels),
@@ -216,7 +216,12 @@ class LogMel(nn.Module):
         return self.decibels(self.mel(clip))
 
     def windows(self, spectrum: Tensor, starts: Tensor) -> Tensor:
-        """As `forward`, from a clip's spectrum. A clip shorter than a window is repeated to fill it."""
+        """As `forward`, from the spectrum of a clip. A clip shorter than a window is repeated to fill it.
+
+        Args:
+            spectrum: in dB, shape (n_mels, frames).
+            starts: of the windows, in seconds from its first frame, shape (windows,).
+        """
         config, last = self.config, spectrum.shape[-1] - 1
         steps = (torch.arange(config.columns, dtype=torch.float64) + 0.5) * config.frames_per_column
         frames = (starts.double()[:, None] * config.frames_per_second + steps).floor().long()

@@ -31,11 +31,11 @@ def run_members(checkpoint: Checkpoint, clip: Clip) -> tuple[dict[str, Tensor], 
     waveform = threads.submit(lambda: clip.raised)
     spectra: dict[tuple, Future[Tensor]] = {}
     for member in checkpoint.members.values():  # members with the same settings share a spectrum
-        if (settings := member.log_mel.config.spectrum) not in spectra:
+        if (settings := member.log_mel.config.spectrum_settings) not in spectra:
             spectra[settings] = threads.submit(_spectrum, member, waveform)
     running = {}
     for name, member in checkpoint.members.items():
-        spectrum = spectra[member.log_mel.config.spectrum]
+        spectrum = spectra[member.log_mel.config.spectrum_settings]
         if member.log_mel.config.window_seconds > checkpoint.window_seconds:
             running[name] = [threads.submit(_whole_outputs, member, spectrum, clip)]
         else:

@@ -62,6 +62,9 @@ def member_log_probabilities(
     """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,).
 
     With `change`, windows in dB, shape (batch, bands, columns), are changed by it first.
+
+    Raises:
+        DataError: the source has no array for the front end of a member.
     """
     results = {}
     for name, member in members.items():
@@ -77,8 +80,11 @@ def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion
     Everything is fitted on the validation tracks of all sources. Fusion weights are fitted on the tracks as they are
     and on simulated phone recordings of them (`BY_PHONE`), a common input of the page; temperature, bias and limits on
     the tracks as they are.
+
+    Raises:
+        DataError: a source has no array for the front end of a member.
     """
-    used = [(s, share) for s, share in zip(data.sources, data.shares, strict=True) if len(s.of("validation"))]
+    used = data.with_split("validation")
     plain = [member_log_probabilities(members, source, "validation") for source, _ in used]
     phone = [member_log_probabilities(members, source, "validation", BY_PHONE) for source, _ in used]
     shares = [share for _, share in used]

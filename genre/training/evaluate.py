@@ -18,6 +18,9 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
 
     `first_window` fuses the members on each track's first window. `track` is the prediction for the whole track, every
     member over the windows in its array. `members` has the figures of each member by its mean probabilities.
+
+    Raises:
+        DataError: the source has no array for the front end of a member.
     """
     log_probabilities, labels = member_log_probabilities(checkpoint.members, source, split)
     first = checkpoint.window_probabilities({name: one[:, 0] for name, one in log_probabilities.items()})

@@ -58,8 +58,8 @@ class Validation:
     """
 
     def __init__(self, data: DataSet, front_end: str):
-        used = [(s, share) for s, share in zip(data.sources, data.shares, strict=True) if len(s.of("validation"))]
-        self.shares = [share / sum(share for _, share in used) for _, share in used]
+        used = data.with_split("validation")
+        self.shares = [share for _, share in used]
         self.windows = {source.name: Windows(source, "validation", front_end) for source, _ in used}
 
     def __call__(self, member: Member) -> ValidationFigures:

@@ -17,7 +17,6 @@ from genre.models.checkpoint import Checkpoint, add_music_detector, save_checkpo
 from genre.models.member import Member, replace_head
 from genre.models.metrics import FILE
 from genre.names import clean_genre, printable
-from genre.training.calibrate import wilson_interval
 from genre.training.folds import Song
 from genre.training.probe import Head, Probe
 
@@ -102,8 +101,7 @@ def _with_head(member: Member, head: Head) -> Member:
 def describe_probe(probe: Probe) -> str:
     """Lines with the figures of a probe, and the songs that the others contradict most."""
     track, total = probe.figures["track"], len(probe.songs)
-    right = round(track["top1"] * total)
-    low, high = wilson_interval(right, total)
+    right, (low, high) = round(track["top1"] * total), track["top1_interval_95"]
     width = max(map(len, probe.genres))
     counts = track["confusion"]["counts"]
     lines = [

@@ -7,11 +7,10 @@ from typing import Literal
 
 import gradio as gr
 from gradio.events import Dependency
-from gradio.route_utils import get_root_url
 
 from genre.web import QUIET, texts
+from genre.web.address import RUN, page_address
 
-ROUTE = "/gradio_api/run/predict"  # of events without a queue
 ANY_SONG = ["song.mp3"]
 
 
@@ -26,8 +25,7 @@ def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State, 
     """
 
     def fill(names: list[str], request: gr.Request) -> tuple[str, str, str]:
-        assert request.request is not None  # as in every event
-        address, names = get_root_url(request.request, ROUTE, None), names or ANY_SONG
+        address, names = page_address(request, RUN), names or ANY_SONG
         return python(address, names), curl(address, names), mcp(address)
 
     def one(path: str | None) -> list[str]:

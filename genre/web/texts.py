@@ -1,5 +1,8 @@
 """All texts of the page. Texts with values in them are functions; `genre.web.views` escapes them."""
 
+from genre.inference.live import BUFFER_SECONDS
+from genre.web.limits import MAX_RECORDING_SECONDS
+
 SIZE_UNITS = [("GB", 2**30), ("MB", 2**20), ("kB", 2**10), ("bytes", 1)]
 
 TITLE = "What genre is this?"
@@ -258,9 +261,9 @@ def snippets_model(name: str) -> str:
 
 LIVE_TAB = "Live"
 LIVE_EMPTY = "Play, sing or hum."
-LIVE_EMPTY_MORE = "The genre of the last 12 seconds appears here and follows what you play."
+LIVE_EMPTY_MORE = f"The genre of the last {BUFFER_SECONDS:g} seconds appears here and follows what you play."
 LIVE_RECORDING = "Recording …"
-LIVE_SOON = "The first result comes after 3 seconds."
+LIVE_SOON = "The first result comes after some seconds."
 LIVE_QUIET = "Too quiet to tell"
 LIVE_QUIET_MORE = "Play louder or come closer: the level should pass the mark."
 LIVE_CLOCK = "Time recorded"
@@ -270,7 +273,7 @@ LIVE_NOT_UPLOADED = "This recording was not sent by your browser."
 LIVE = {  # for live.js; errors by their DOMException name
     "start": "Start recording",
     "stop": "Stop and keep the recording",
-    "ready": "It stops by itself after 10 minutes. The recording can be played afterwards.",
+    "ready": f"It stops by itself after {MAX_RECORDING_SECONDS // 60} minutes. The recording can be played afterwards.",
     "asking": "Your browser may ask whether this page may use the microphone.",
     "loud": "Loud enough: the level is past the mark.",
     "quiet": "Too quiet: play louder or come closer.",

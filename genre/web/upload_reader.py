@@ -24,7 +24,7 @@ def read(
         AudioError: also if the path is outside the folder of uploads, since an API call may contain any path, and if
             the upload has been deleted.
     """
-    if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+    if not is_upload(path):
         raise AudioError(texts.NOT_SENT)
     if not Path(path).exists():
         raise AudioError(texts.DELETED)
@@ -39,3 +39,8 @@ def read(
         yield piece
     if samples >= MAX_SECONDS * rate:
         notes.append(texts.limit_reached(MAX_SECONDS))
+
+
+def is_upload(path: str) -> bool:
+    """Whether a path is in the folder of uploads."""
+    return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())

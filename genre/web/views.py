@@ -226,7 +226,7 @@ def _roll(prediction: Prediction, labels: list[str], genres: list[str]) -> str:
 
 
 def _column(number: int, window: Window, left: float, right: float, labels: list[str], genres: list[str]) -> str:
-    """A window, drawn from `left` to `right` seconds, of which no other window is in the middle."""
+    """A window, drawn from `left` to `right` seconds, see `window_edges`."""
     span, width = f"{clock(window.start)} to {clock(window.end)}", f"{right - left:.3f}"
     summary = ", ".join(f"{escape(g)} {p:.0%}" for g, p in list(window.probabilities.items())[:3]) or SILENCE_NAME
     return (

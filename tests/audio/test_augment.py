@@ -10,7 +10,6 @@ from genre.audio.augment import (
     add_lead_in,
     add_noise,
     add_room,
-    augment_audio,
     change_level,
     change_speed,
     clip_peaks,
@@ -170,7 +169,7 @@ def test_augmentations_combine_by_their_probabilities():
     waveform = music(0.5)
     assert np.array_equal(NOTHING(waveform, RATE, generator()), waveform)
     same = generator(3)
-    results = [augment_audio(waveform, RATE, same) for _ in range(40)]
+    results = [AudioAugmentation()(waveform, RATE, same) for _ in range(40)]
     untouched = sum(np.array_equal(result, waveform) for result in results)
     assert 0 < untouched < 20
     half = replace(NOTHING, clipping=0.5)

@@ -43,7 +43,7 @@ class Names:
         """`safe_name`; if that is taken, with the song's folder before it; if that is taken, with a number."""
         name, folder = safe_name(path), Path(printable(path)).parent.name
         if self._taken(name) and folder:
-            name = safe_name(f"{folder} - {name}.")
+            name = safe_name(f"{folder} - {name}.")  # with an empty suffix, which `title` removes
         first = name
         while self._taken(name):
             self._numbers[first] += 1

@@ -11,6 +11,7 @@ import genre
 from genre.errors import AudioError
 from genre.features.image import Spectrogram
 from genre.web import QUIET, STATIC, texts, views
+from genre.web.address import page_address
 from genre.web.limits import MAX_SECONDS, MAX_SONGS
 from genre.web.models import Models
 from genre.web.tabs import downloads, drop, table
@@ -49,7 +50,7 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
         try:
             for song in batch.take():
                 yield show(batch)
-                for seconds in _classify(models, batch, song, downloads.page_address(request)):
+                for seconds in _classify(models, batch, song, page_address(request)):
                     yield {status: table.status(batch, seconds)}
             yield show(batch)
             if batch.done and not batch.working:  # else another job is still classifying

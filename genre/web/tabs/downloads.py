@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import gradio as gr
-from gradio.route_utils import get_root_url
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -22,7 +21,6 @@ from genre.inference.export.picture import picture
 from genre.inference.prediction import Prediction
 from genre.web.tabs.queue import Song
 
-ROUTE = "/gradio_api/queue/join"  # of events with a queue
 WINDOWS, JSON = ".windows.csv", ".json"  # suffixes, as LABELS and PICTURE
 BATCH_FILES = "genres.csv", "windows.csv", "genres.json", "labels-and-pictures.zip"
 SPREADSHEET = "utf-8-sig"  # Excel needs the byte order mark to read UTF-8
@@ -41,11 +39,6 @@ def enabled(buttons: list[gr.DownloadButton], files: Iterable[Path | None]) -> d
     """Updates that give each button its file; those without one stay disabled."""
     pairs = zip(buttons, files, strict=True)
     return {button: gr.DownloadButton(value=file, interactive=file is not None) for button, file in pairs}
-
-
-def page_address(request: gr.Request) -> str:
-    """Address of the page, of an event with a queue."""
-    return get_root_url(request.request, ROUTE, None) if request.request else ""
 
 
 def of_song(path: str, prediction: Prediction, spectrogram: Image.Image, labels: list[str], address: str) -> list[Path]:

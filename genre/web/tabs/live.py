@@ -3,7 +3,6 @@
 import base64
 import json
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -12,9 +11,10 @@ import genre
 from genre.inference.live import BUFFER_SECONDS, TOO_QUIET, LiveClassifier, LiveResult
 from genre.inference.sections import clock
 from genre.web import QUIET, STATIC, texts, views
+from genre.web.limits import MAX_RECORDING_SECONDS
 from genre.web.models import Models
+from genre.web.upload_reader import is_upload
 
-MAX_RECORDING_SECONDS = 10 * 60  # that a browser holds; then the recording stops by itself
 IDLE_SECONDS = 300  # after which the audio buffer of a visitor is deleted
 
 
@@ -39,7 +39,7 @@ def build(models: Models, model: gr.Dropdown, song: gr.Audio, tabs: gr.Tabs) -> 
 
     def hand_over(event: gr.EventData) -> tuple[None, str, str, gr.Tabs]:
         """Delete the audio buffer, clear the card, and open the recording in the tab of one song."""
-        return None, NOTHING_YET, uploaded(event.path, song.GRADIO_CACHE), gr.Tabs(selected="song")
+        return None, NOTHING_YET, uploaded(event.path), gr.Tabs(selected="song")
 
     state = gr.State(time_to_live=IDLE_SECONDS)
     with gr.Row():
@@ -72,13 +72,13 @@ def samples(sound: str) -> np.ndarray:
     return decoded.astype(np.float32) / 32768
 
 
-def uploaded(path: str, folder: str) -> str:
+def uploaded(path: str) -> str:
     """The path, if it is in the folder of uploads; a visitor may send any path.
 
     Raises:
         gradio.Error: it is not.
     """
-    if not Path(path).resolve().is_relative_to(Path(folder).resolve()):
+    if not is_upload(path):
         raise gr.Error(texts.LIVE_NOT_UPLOADED)
     return path
 

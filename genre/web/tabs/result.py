@@ -10,7 +10,7 @@ from urllib.parse import quote
 import gradio as gr
 
 import genre
-from genre.features.image import Spectrogram
+from genre.features.image import Spectrogram, data_uri
 from genre.inference.classify import Classifier
 from genre.inference.explain import explain
 from genre.web import QUIET, STATIC, texts, views
@@ -99,7 +99,7 @@ def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> I
 def _render(
     classifier: Classifier, prediction: genre.Prediction, spectrogram: Spectrogram, path: str, end: str, role: str
 ) -> Result:
-    labels, image = classifier.labels, spectrogram.data_uri()
+    labels, image = classifier.labels, data_uri(spectrogram.image())
     return Result(
         prediction,
         spectrogram,

@@ -9,6 +9,7 @@ import gradio as gr
 import genre
 from genre.models.locations import SHIPPED
 from genre.web import QUIET, STATIC, texts, views
+from genre.web.address import page_address
 from genre.web.limits import MAX_FILE_SIZE
 from genre.web.models import Models
 from genre.web.tabs import downloads
@@ -47,7 +48,7 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
                     return
                 shown = {prediction: result.card, timeline: result.timeline}
                 yield shown
-            image, address = result.spectrogram.image(), downloads.page_address(request)
+            image, address = result.spectrogram.image(), page_address(request)
             with suppress(OSError):  # the disk is full; the result is complete all the same
                 files = downloads.of_song(path, result.prediction, image, labels, address)
                 yield shown | downloads.enabled(buttons, files)  # all of it: a browser may skip an update

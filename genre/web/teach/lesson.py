@@ -187,7 +187,7 @@ class Lessons:
         self._lock = threading.Lock()
 
     def use(self, lesson: Lesson) -> None:
-        """Mark a lesson as used, and delete the content of the one that was not for the longest if it is one too many.
+        """Mark a lesson as used; of more than `MAX_TEACHERS` delete the content of the least recently used.
 
         A lesson that a job is learning from is never deleted.
         """
