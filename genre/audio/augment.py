@@ -129,11 +129,11 @@ def add_room(
 
 def add_noise(waveform: np.ndarray, snr: float, slope: float, generator: np.random.Generator) -> np.ndarray:
     """Add steady noise at `snr` dB below the signal; its power falls by `slope` dB an octave: 0 white, 6 brown."""
-    samples = len(waveform)
-    spectrum = np.fft.rfft(generator.standard_normal(next_fast_len(samples), np.float32))
+    samples, length = len(waveform), next_fast_len(len(waveform))
+    spectrum = np.fft.rfft(generator.standard_normal(length, np.float32))
     bins = np.arange(len(spectrum), dtype=np.float32)
     octave = np.log2(np.maximum(bins, len(spectrum) / 1000))  # flat below a thousandth of the bandwidth
-    noise = np.fft.irfft(spectrum * 10 ** (-np.float32(slope / 20) * octave))[:samples]
+    noise = np.fft.irfft(spectrum * 10 ** (-np.float32(slope / 20) * octave), length)[:samples]
     return waveform + noise * (np.linalg.norm(waveform) / np.linalg.norm(noise) * np.float32(10 ** (-snr / 20)))
 
 

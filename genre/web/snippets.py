@@ -7,10 +7,12 @@ from typing import Literal
 
 import gradio as gr
 from gradio.events import Dependency
+from gradio.route_utils import get_root_url
 
 from genre.web import QUIET, texts
-from genre.web.address import RUN, page_address
 
+JOIN = "/gradio_api/queue/join"  # of events with a queue
+RUN = "/gradio_api/run/predict"  # of events without one
 ANY_SONG = ["song.mp3"]
 
 
@@ -44,6 +46,11 @@ def build(page: gr.Blocks, song: gr.Audio, added: Dependency, latest: gr.State, 
     chosen = song.change(one, song, latest, queue=False, **QUIET)
     for event in (page.load, chosen.then, added.then):
         event(fill, latest, [in_python, in_curl, in_mcp], queue=False, **QUIET)
+
+
+def page_address(request: gr.Request, route: str = JOIN) -> str:
+    """Address of the page as a visitor's browser has it, from the request of an event by this route."""
+    return get_root_url(request.request, route, None) if request.request else ""
 
 
 def _code(language: Literal["python", "shell", "json"]) -> gr.Code:

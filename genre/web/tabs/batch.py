@@ -11,9 +11,9 @@ import genre
 from genre.errors import AudioError
 from genre.features.image import Spectrogram
 from genre.web import QUIET, STATIC, texts, views
-from genre.web.address import page_address
 from genre.web.limits import MAX_SECONDS, MAX_SONGS
 from genre.web.models import Models
+from genre.web.snippets import page_address
 from genre.web.tabs import downloads, drop, table
 from genre.web.tabs.queue import Batch, Song
 from genre.web.tabs.result import stream_results, timeline_and_why

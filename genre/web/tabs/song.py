@@ -9,9 +9,9 @@ import gradio as gr
 import genre
 from genre.models.locations import SHIPPED
 from genre.web import QUIET, STATIC, texts, views
-from genre.web.address import page_address
 from genre.web.limits import MAX_FILE_SIZE
 from genre.web.models import Models
+from genre.web.snippets import page_address
 from genre.web.tabs import downloads
 from genre.web.tabs.result import stream_results, timeline_and_why
 
