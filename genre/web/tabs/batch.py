@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
@@ -25,153 +26,179 @@ def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     Args:
         latest: receives the names of the songs in the list.
     """
+    return _Tab(models, model, latest).wire()
 
-    def add(files: list[tuple[str, str]], batch: Batch | None, name: str) -> dict:
+
+class _Tab:
+    """The components of the tab, and the handlers of their events, which return what changes of them."""
+
+    def __init__(self, models: Models, model: gr.Dropdown, latest: gr.State):
+        self.models, self.model, self.latest = models, model, latest
+        self.state, self.path, self.used = gr.State(), gr.State(), gr.State()
+        with gr.Column(elem_id="batch"):
+            self.uploads = drop.build(
+                texts.SONGS, texts.songs_more(MAX_SONGS, MAX_SECONDS), MAX_SONGS, zone="batch", field="songs-drop"
+            )
+            with gr.Row(elem_classes="working"):
+                self.status = gr.HTML(min_height=0)
+                self.stop = gr.Button(
+                    texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads"
+                )
+            self.rows = gr.HTML(js_on_load=(STATIC / "rows.js").read_text(encoding="utf-8"), min_height=0)
+            with gr.Row(visible=False, elem_classes="downloads") as self.results:
+                self.buttons = downloads.build(texts.BATCH_DOWNLOADS)
+                self.clear = gr.Button(texts.CLEAR, size="sm", elem_classes="ends-uploads")
+            with gr.Column(visible=False, elem_id="batch-song") as self.detail:
+                self.prediction = gr.HTML(table.PICK)
+                self.timeline, self.why = timeline_and_why(
+                    models, self.used, self.path, gr.State(0.0), self.state, _shows
+                )
+                self.why.render()
+
+    def wire(self) -> Dependency:
+        """Connect the events; returns the one that adds songs."""
+        unqueued: dict[str, Any] = {"queue": False, **QUIET}
+        shown = [self.status, self.rows, self.stop, self.results, self.detail, *self.buttons, self.clear]
+        opened = [self.prediction, self.timeline, self.why]
+        added = self.uploads.upload(
+            self.add,
+            [self.uploads, self.state, self.model],
+            [self.uploads, self.state, self.latest, *shown],
+            trigger_mode="multiple",
+            **unqueued,
+        )
+        changed = self.model.change(self.again, [self.state, self.model], [self.state, *shown, *opened], **unqueued)
+        for event in (added, changed):
+            classified = event.then(
+                self.classify_songs,
+                self.state,
+                shown,
+                trigger_mode="multiple",
+                api_visibility="private",
+                show_progress="minimal",
+                show_progress_on=self.status,
+            )
+            classified.failure(self.give_up, self.state, shown, **unqueued)
+        self.stop.click(self.halt, self.state, self.stop, **unqueued)
+        emptied = [self.state, self.path, self.status, self.rows, self.results, self.detail, *opened]
+        self.clear.click(self.empty, self.state, emptied, **unqueued)
+        chosen = self.rows.click(self.choose, self.state, trigger_mode="multiple", **unqueued)
+        shows = chosen.then(
+            self.open_chosen, self.state, [self.path, self.used, *opened], trigger_mode="always_last", **QUIET
+        )
+        shows.failure(lambda: views.error(texts.BUSY), None, self.prediction, **unqueued)
+        return added
+
+    def add(self, files: list[tuple[str, str]], batch: Batch | None, name: str) -> dict:
         batch = batch or Batch(name)
         batch.add(files)
-        return {uploads: None, state: batch, latest: [song.name for song in batch.songs]} | show(batch)
+        names = [song.name for song in batch.songs]
+        return {self.uploads: None, self.state: batch, self.latest: names} | self.show(batch)
 
-    def show(batch: Batch) -> dict:
+    def show(self, batch: Batch) -> dict:
         working, some = batch.working, bool(batch.songs)
         return {
-            status: table.status(batch),
-            rows: table.rows(batch),
-            stop: gr.Button(visible=working),
-            results: gr.Row(visible=some),
-            detail: gr.Column(visible=some),
-            **downloads.disabled(buttons),
-            clear: gr.Button(interactive=not working),
+            self.status: table.status(batch),
+            self.rows: table.rows(batch),
+            self.stop: gr.Button(visible=working),
+            self.results: gr.Row(visible=some),
+            self.detail: gr.Column(visible=some),
+            **downloads.disabled(self.buttons),
+            self.clear: gr.Button(interactive=not working),
         }
 
-    def classify_songs(batch: Batch | None, request: gr.Request) -> Iterator[dict]:
+    def classify_songs(self, batch: Batch | None, request: gr.Request) -> Iterator[dict]:
         if batch is None:
-            yield {stop: gr.skip()}  # without any output Gradio would clear all of them
+            yield {self.stop: gr.skip()}  # without any output Gradio would clear all of them
             return
         try:
             for song in batch.take():
-                yield show(batch)
-                for seconds in _classify(models, batch, song, page_address(request)):
-                    yield {status: table.status(batch, seconds)}
-            yield show(batch)
+                yield self.show(batch)
+                for seconds in _classify(self.models, batch, song, page_address(request)):
+                    yield {self.status: table.status(batch, seconds)}
+            yield self.show(batch)
             if batch.done and not batch.working:  # else another job is still classifying
                 with suppress(OSError):  # the disk is full; the results are complete all the same
                     files = downloads.of_batch(batch.songs, batch.labels)
                     if batch.songs:  # else the list was cleared meanwhile
-                        yield show(batch) | downloads.enabled(buttons, files)  # all: a browser may skip an update
+                        # all of it: a browser may skip an update
+                        yield self.show(batch) | downloads.enabled(self.buttons, files)
         except genre.GenreError as error:
             batch.stop()
-            yield show(batch) | {status: views.alert_box(str(error))}
+            yield self.show(batch) | {self.status: views.alert_box(str(error))}
 
-    def choose(batch: Batch | None, click: gr.EventData) -> None:
+    def choose(self, batch: Batch | None, click: gr.EventData) -> None:
         if song := batch and batch.at(click.row):
             batch.opened = song
 
-    def open_chosen(batch: Batch | None) -> Iterator[dict]:
+    def open_chosen(self, batch: Batch | None) -> Iterator[dict]:
         if batch is None:  # the server was started again
-            yield {prediction: views.error(texts.SONGS_GONE)}
+            yield {self.prediction: views.error(texts.SONGS_GONE)}
             return
         if not batch.opened:
-            yield {prediction: gr.skip()}
+            yield {self.prediction: gr.skip()}
             return
         song = batch.opened
-        yield {path: song.path, used: batch.model, prediction: _card(song, batch.labels), timeline: "", why: ""}
+        yield {
+            self.path: song.path,
+            self.used: batch.model,
+            self.prediction: _card(song, batch.labels),
+            self.timeline: "",
+            self.why: "",
+        }
         if isinstance(song.result, AudioError):
             return
         if not Path(song.path).exists():
-            yield {timeline: views.alert_box(texts.DELETED)}
+            yield {self.timeline: views.alert_box(texts.DELETED)}
             return
         try:
-            classifier = models.get(batch.model)
-            yield {timeline: views.blank_timeline(classifier.labels)}
+            classifier = self.models.get(batch.model)
+            yield {self.timeline: views.blank_timeline(classifier.labels)}
             for result in stream_results(classifier, song.path):
                 if batch.opened is not song:  # another row has been opened meanwhile
                     return
-                yield {timeline: result.timeline}
+                yield {self.timeline: result.timeline}
         except genre.GenreError as error:
-            yield {timeline: views.alert_box(str(error))}
+            yield {self.timeline: views.alert_box(str(error))}
 
-    def again(batch: Batch | None, name: str) -> dict:
+    def again(self, batch: Batch | None, name: str) -> dict:
         """Classify the songs with another model, if it loads and they are still there."""
         if batch is None or name == batch.model:
-            return {stop: gr.skip()}
+            return {self.stop: gr.skip()}
         try:
-            models.get(name)
+            self.models.get(name)
         except genre.GenreError:  # the page says so below
-            return {stop: gr.skip()}
+            return {self.stop: gr.skip()}
         if not all(Path(song.path).exists() for song in batch.songs):
             batch.notice = texts.UPLOADS_GONE
-            return {status: table.status(batch)}
+            return {self.status: table.status(batch)}
         batch.start_over(name)
-        closed = {prediction: table.PICK, timeline: "", why: ""}
-        return {status: table.status(batch), stop: gr.Button(visible=batch.working)} | closed
+        closed = {self.prediction: table.PICK, self.timeline: "", self.why: ""}
+        return {self.status: table.status(batch), self.stop: gr.Button(visible=batch.working)} | closed
 
-    def give_up(batch: Batch | None) -> dict:
+    def give_up(self, batch: Batch | None) -> dict:
         """For a full queue: remove the songs that wait, unless another job is classifying them."""
         if batch is None or batch.current:
-            return {stop: gr.skip()}
+            return {self.stop: gr.skip()}
         batch.stop()
-        return show(batch) | {status: views.alert_box(texts.BUSY)}
+        return self.show(batch) | {self.status: views.alert_box(texts.BUSY)}
 
-    def halt(batch: Batch | None) -> dict:
+    def halt(self, batch: Batch | None) -> dict:
         if batch:
             batch.stop()
-        return {stop: gr.Button(visible=False)}
+        return {self.stop: gr.Button(visible=False)}
 
-    def empty(batch: Batch | None) -> dict:
+    def empty(self, batch: Batch | None) -> dict:
         if batch:
             batch.clear()
-        blank = {component: "" for component in (status, rows, timeline, why)}
-        hidden = {results: gr.Row(visible=False), detail: gr.Column(visible=False)}
-        return {state: None, path: None, prediction: table.PICK} | blank | hidden
+        blank = {component: "" for component in (self.status, self.rows, self.timeline, self.why)}
+        hidden = {self.results: gr.Row(visible=False), self.detail: gr.Column(visible=False)}
+        return {self.state: None, self.path: None, self.prediction: table.PICK} | blank | hidden
 
-    def shows(batch: Batch | None, path: str) -> bool:
-        return bool(batch and batch.opened and batch.opened.path == path)
 
-    state, path, used = gr.State(), gr.State(), gr.State()
-    with gr.Column(elem_id="batch"):
-        uploads = drop.build(
-            texts.SONGS, texts.songs_more(MAX_SONGS, MAX_SECONDS), MAX_SONGS, zone="batch", field="songs-drop"
-        )
-        with gr.Row(elem_classes="working"):
-            status = gr.HTML(min_height=0)
-            stop = gr.Button(
-                texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads"
-            )
-        rows = gr.HTML(js_on_load=(STATIC / "rows.js").read_text(encoding="utf-8"), min_height=0)
-        with gr.Row(visible=False, elem_classes="downloads") as results:
-            buttons = downloads.build(texts.BATCH_DOWNLOADS)
-            clear = gr.Button(texts.CLEAR, size="sm", elem_classes="ends-uploads")
-        with gr.Column(visible=False, elem_id="batch-song") as detail:
-            prediction = gr.HTML(table.PICK)
-            timeline, why = timeline_and_why(models, used, path, gr.State(0.0), state, shows)
-            why.render()
-
-    shown = [status, rows, stop, results, detail, *buttons, clear]
-    added = uploads.upload(
-        add, [uploads, state, model], [uploads, state, latest, *shown], trigger_mode="multiple", queue=False, **QUIET
-    )
-    changed = model.change(again, [state, model], [state, *shown, prediction, timeline, why], queue=False, **QUIET)
-    for event in (added, changed):
-        classified = event.then(
-            classify_songs,
-            state,
-            shown,
-            trigger_mode="multiple",
-            api_visibility="private",
-            show_progress="minimal",
-            show_progress_on=status,
-        )
-        classified.failure(give_up, state, shown, queue=False, **QUIET)
-    stop.click(halt, state, stop, queue=False, **QUIET)
-    clear.click(
-        empty, state, [state, path, status, rows, results, detail, prediction, timeline, why], queue=False, **QUIET
-    )
-    chosen = rows.click(choose, state, queue=False, trigger_mode="multiple", **QUIET)
-    opened = chosen.then(
-        open_chosen, state, [path, used, prediction, timeline, why], trigger_mode="always_last", **QUIET
-    )
-    opened.failure(lambda: views.error(texts.BUSY), None, prediction, queue=False, **QUIET)
-    return added
+def _shows(batch: Batch | None, path: str) -> bool:
+    """Whether the recording with this path is the one that is shown in full."""
+    return bool(batch and batch.opened and batch.opened.path == path)
 
 
 def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterator[float]:

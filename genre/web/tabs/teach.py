@@ -1,6 +1,7 @@
 """Tab that learns other genres from a visitor's songs; the result is a model of this visitor alone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import gradio as gr
 
@@ -18,81 +19,128 @@ from genre.web.teach.lesson import Lesson, Lessons
 
 def build(models: Models, model: gr.Dropdown) -> None:
     """Lay out and wire the tab; the model that it makes is chosen in `model`."""
-    lessons = Lessons()
+    _Tab(models, model).wire()
 
-    def add(files: list[tuple[str, str]], genre_name: str, lesson: Lesson | None) -> dict:
+
+class _Tab:
+    """The components of the tab, and the handlers of their events, which return what changes of them."""
+
+    def __init__(self, models: Models, model: gr.Dropdown):
+        self.models, self.model, self.lessons = models, model, Lessons()
+        self.state = gr.State(delete_callback=lambda lesson: lesson and lesson.forget())
+        with gr.Column(elem_id="teach"):
+            gr.HTML(f"<p>{texts.INTRO}</p>", elem_classes="teach-intro", padding=False)
+            self.genre_name = gr.Textbox(
+                label=texts.GENRE, info=texts.GENRE_MORE, placeholder=texts.GENRE_EXAMPLE, max_lines=1, max_length=200
+            )
+            more = texts.more(MAX_TAUGHT_SONGS, MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS)
+            self.dropped = drop.build(texts.SONGS, more, MAX_TAUGHT_SONGS, zone="teach", field="taught-drop")
+            with gr.Row(elem_classes="working"):
+                self.status = gr.HTML(min_height=0)
+                self.stop = gr.Button(
+                    texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads"
+                )
+                self.train = gr.Button(texts.TRAIN, visible=False, variant="primary", scale=0, min_width=96)
+            self.result = gr.HTML(min_height=0, visible=False)
+            with gr.Row(visible=False, elem_classes="downloads") as self.files:
+                self.download = gr.DownloadButton(texts.DOWNLOAD, visible=False, size="sm")
+                self.clear = gr.Button(texts.CLEAR, size="sm", elem_classes="ends-uploads")
+            self.table = gr.HTML(js_on_load=(STATIC / "taught.js").read_text(encoding="utf-8"), min_height=0)
+
+    def wire(self) -> None:
+        """Connect the events."""
+        unqueued: dict[str, Any] = {"queue": False, **QUIET}
+        many: dict[str, Any] = {"trigger_mode": "multiple", **unqueued}
+        shown = [self.status, self.table, self.result, self.train, self.stop, self.files, self.download]
+        dropped = [self.dropped, self.genre_name, self.state]
+        self.dropped.upload(self.add, dropped, [self.dropped, self.state, *shown], **many)
+        self.table.input(self.move, self.state, shown, **many)
+        self.table.click(self.remove, self.state, shown, **many)
+        learned = self.train.click(
+            self.learn_songs,
+            [self.state, self.model],
+            [*shown, self.model],
+            api_visibility="private",
+            show_progress="minimal",
+            show_progress_on=self.status,
+        )
+        learned.failure(lambda: page_views.alert_box(page_texts.BUSY), None, self.status, **unqueued)
+        self.stop.click(self.halt, self.state, self.stop, **unqueued)
+        self.clear.click(self.empty, [self.state, self.model], [*shown, self.model], **unqueued)
+
+    def add(self, files: list[tuple[str, str]], genre_name: str, lesson: Lesson | None) -> dict:
         lesson = lesson or Lesson()
-        lessons.use(lesson)
+        self.lessons.use(lesson)
         lesson.add(files, genre_name)
-        return {dropped: None, state: lesson} | show(lesson)
+        return {self.dropped: None, self.state: lesson} | self.show(lesson)
 
-    def show(lesson: Lesson) -> dict:
+    def show(self, lesson: Lesson) -> dict:
         some, idle, taught_one = bool(lesson.songs), not lesson.working, lesson.classifier is not None
         unread = not all(song.is_read for song in lesson.songs)  # the fit itself takes seconds and is not stopped
         return {
-            status: views.status(lesson),
-            table: views.table(lesson),
-            result: gr.HTML(views.result(lesson), visible=lesson.probe is not None),
-            files: gr.Row(visible=(some or taught_one) and idle),
-            train: gr.Button(visible=some and idle),
-            stop: gr.Button(visible=lesson.working and unread),
-            download: gr.DownloadButton(visible=taught_one),
+            self.status: views.status(lesson),
+            self.table: views.table(lesson),
+            self.result: gr.HTML(views.result(lesson), visible=lesson.probe is not None),
+            self.files: gr.Row(visible=(some or taught_one) and idle),
+            self.train: gr.Button(visible=some and idle),
+            self.stop: gr.Button(visible=lesson.working and unread),
+            self.download: gr.DownloadButton(visible=taught_one),
         }
 
-    def move(lesson: Lesson | None, event: gr.EventData) -> dict:
+    def move(self, lesson: Lesson | None, event: gr.EventData) -> dict:
         if lesson is None:
-            return gone()
+            return self.gone()
         if lesson.working:
-            return {stop: gr.skip()}
+            return {self.stop: gr.skip()}
         lesson.move(event.song, event.genre)
-        return show(lesson)
+        return self.show(lesson)
 
-    def gone() -> dict:
+    def gone(self) -> dict:
         """For a session that the server no longer has, since it was started again."""
         lesson = Lesson()
         lesson.message = page_texts.SONGS_GONE
-        return show(lesson)
+        return self.show(lesson)
 
-    def remove(lesson: Lesson | None, event: gr.EventData) -> dict:
+    def remove(self, lesson: Lesson | None, event: gr.EventData) -> dict:
         if lesson is None:
-            return gone()
+            return self.gone()
         if lesson.working:
-            return {stop: gr.skip()}
+            return {self.stop: gr.skip()}
         lesson.remove(event.song)
-        return show(lesson)
+        return self.show(lesson)
 
-    def learn_songs(lesson: Lesson | None, name: str) -> Iterator[dict]:
+    def learn_songs(self, lesson: Lesson | None, name: str) -> Iterator[dict]:
         if lesson is None:
-            yield gone()
+            yield self.gone()
             return
         if not lesson.songs:
-            yield {status: page_views.alert_box(lesson.message or texts.NO_SONGS), table: ""}
+            yield {self.status: page_views.alert_box(lesson.message or texts.NO_SONGS), self.table: ""}
             return
         try:
             taught_one = (name or "").startswith(TAUGHT_PREFIX)  # it is no base: its networks are those of another one
-            base = (lesson.base if taught_one else name) or models.first
-            classifier = models.get(base)
+            base = (lesson.base if taught_one else name) or self.models.first
+            classifier = self.models.get(base)
             if not lesson.start(base):
-                yield {stop: gr.skip()}
+                yield {self.stop: gr.skip()}
                 return
         except genre.GenreError as error:
-            yield {status: page_views.alert_box(str(error))}
+            yield {self.status: page_views.alert_box(str(error))}
             return
-        yield from work(lesson, classifier)
+        yield from self.work(lesson, classifier)
 
-    def work(lesson: Lesson, classifier: genre.Classifier) -> Iterator[dict]:
+    def work(self, lesson: Lesson, classifier: genre.Classifier) -> Iterator[dict]:
         chosen: dict[gr.components.Component, gr.components.Component] = {}
         try:
-            lessons.use(lesson)
+            self.lessons.use(lesson)
             while not (lesson.stopped or chosen):
                 for song in lesson.take():
-                    yield show(lesson)
+                    yield self.show(lesson)
                     read_song(classifier, song)
-                yield show(lesson)
-                archive = None if lesson.stopped else learn(lesson, models, dropped.GRADIO_CACHE)
+                yield self.show(lesson)
+                archive = None if lesson.stopped else learn(lesson, self.models, self.dropped.GRADIO_CACHE)
                 if archive and lesson.probe:  # else songs were added meanwhile, or it was stopped
-                    chosen[model] = gr.Dropdown(choices=[*models.names, *taught(lesson)], value=lesson.model)
-                    chosen[download] = gr.DownloadButton(value=archive, visible=True)
+                    chosen[self.model] = gr.Dropdown(choices=[*self.models.names, *taught(lesson)], value=lesson.model)
+                    chosen[self.download] = gr.DownloadButton(value=archive, visible=True)
             if not chosen:
                 lesson.message = texts.STOPPED
         except genre.GenreError as error:
@@ -104,59 +152,21 @@ def build(models: Models, model: gr.Dropdown) -> None:
             raise
         finally:
             lesson.working = False
-        yield show(lesson) | chosen
+        yield self.show(lesson) | chosen
 
-    def halt(lesson: Lesson | None) -> dict:
+    def halt(self, lesson: Lesson | None) -> dict:
         if lesson:
             lesson.stopped = True
-        return {stop: gr.Button(visible=False)}
+        return {self.stop: gr.Button(visible=False)}
 
-    def empty(lesson: Lesson | None, name: str) -> dict:
+    def empty(self, lesson: Lesson | None, name: str) -> dict:
         lesson = lesson or Lesson()
         if lesson.working:
-            return {stop: gr.skip()}
+            return {self.stop: gr.skip()}
         lesson.forget()
         taught = (name or "").startswith(TAUGHT_PREFIX)
-        fewer = gr.Dropdown(choices=models.names, value=models.first if taught else name)
-        return show(lesson) | {model: fewer}
-
-    state = gr.State(delete_callback=lambda lesson: lesson and lesson.forget())
-    with gr.Column(elem_id="teach"):
-        gr.HTML(f"<p>{texts.INTRO}</p>", elem_classes="teach-intro", padding=False)
-        genre_name = gr.Textbox(
-            label=texts.GENRE, info=texts.GENRE_MORE, placeholder=texts.GENRE_EXAMPLE, max_lines=1, max_length=200
-        )
-        more = texts.more(MAX_TAUGHT_SONGS, MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS)
-        dropped = drop.build(texts.SONGS, more, MAX_TAUGHT_SONGS, zone="teach", field="taught-drop")
-        with gr.Row(elem_classes="working"):
-            status = gr.HTML(min_height=0)
-            stop = gr.Button(
-                texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads"
-            )
-            train = gr.Button(texts.TRAIN, visible=False, variant="primary", scale=0, min_width=96)
-        result = gr.HTML(min_height=0, visible=False)
-        with gr.Row(visible=False, elem_classes="downloads") as files:
-            download = gr.DownloadButton(texts.DOWNLOAD, visible=False, size="sm")
-            clear = gr.Button(texts.CLEAR, size="sm", elem_classes="ends-uploads")
-        table = gr.HTML(js_on_load=(STATIC / "taught.js").read_text(encoding="utf-8"), min_height=0)
-
-    shown = [status, table, result, train, stop, files, download]
-    dropped.upload(
-        add, [dropped, genre_name, state], [dropped, state, *shown], trigger_mode="multiple", queue=False, **QUIET
-    )
-    table.input(move, state, shown, queue=False, trigger_mode="multiple", **QUIET)
-    table.click(remove, state, shown, queue=False, trigger_mode="multiple", **QUIET)
-    learned = train.click(
-        learn_songs,
-        [state, model],
-        [*shown, model],
-        api_visibility="private",
-        show_progress="minimal",
-        show_progress_on=status,
-    )
-    learned.failure(lambda: page_views.alert_box(page_texts.BUSY), None, status, queue=False, **QUIET)
-    stop.click(halt, state, stop, queue=False, **QUIET)
-    clear.click(empty, [state, model], [*shown, model], queue=False, **QUIET)
+        fewer = gr.Dropdown(choices=self.models.names, value=self.models.first if taught else name)
+        return self.show(lesson) | {self.model: fewer}
 
 
 def taught(lesson: Lesson) -> list[tuple[str, str]]:
