@@ -21,16 +21,15 @@ from torch import Tensor
 
 from benchmarks.make_not_music import make
 from benchmarks.shipped_data import read_shipped_data
-from genre.audio.decode import stream
 from genre.errors import GenreError
-from genre.features.clips import cut_clips
 from genre.features.log_mel import CLIP_SECONDS
 from genre.hub.card import add_note
+from genre.inference.classify import Classifier
+from genre.inference.embed import embed
 from genre.models.checkpoint import add_music_detector, load_checkpoint, window_members
 from genre.models.locations import SHIPPED
-from genre.models.member import Member
-from genre.models.music import MusicDetector, load_music_detector
-from genre.training.detector import embed, fit_examples, gather
+from genre.models.music import MusicDetector
+from genre.training.detector import fit_examples, gather
 
 
 def fit_and_save(folder: Path, material: Path, data: list[Path]) -> None:
@@ -49,19 +48,19 @@ def fit_and_save(folder: Path, material: Path, data: list[Path]) -> None:
 
 def measure(folder: Path, material: Path, songs: Path) -> None:
     """Print how many songs and held-back recordings are classified as not music, and note it in the checkpoint."""
-    detector = load_music_detector(folder)
+    classifier = Classifier(load_checkpoint(folder))
+    detector = classifier.checkpoint.music
     if detector is None:
         raise GenreError(f"{folder} has no music detector; fit one first.")
-    member = load_checkpoint(folder).members[detector.member]
     kinds = {
-        kind.name: score(detector, member, sorted(kind.iterdir()))
+        kind.name: score(classifier, detector, sorted(kind.iterdir()))
         for kind in sorted((material / "held_back").iterdir())
     }
     others, paths = torch.cat(list(kinds.values())), sorted(songs.glob("*/*.mp3"))
     excerpts, notes = (("whole songs", None), (f"their first {CLIP_SECONDS:g} s", CLIP_SECONDS)), []
     print("| recordings | classified as not music | AUROC against all that is not music |\n| --- | --- | --- |")
     for title, seconds in excerpts:
-        scores = score(detector, member, paths, seconds)
+        scores = score(classifier, detector, paths, seconds)
         rejected, area = count(scores < detector.threshold), area_under_curve(scores, others)
         print(f"| {title} | {rejected} | {area:.4f} |")
         notes.append(f"of {title} {rejected} (AUROC {area:.3f})")
@@ -72,20 +71,10 @@ def measure(folder: Path, material: Path, songs: Path) -> None:
     add_note(folder, command, f"Classified as not music: {'; '.join(notes)}.")
 
 
-def score(detector: MusicDetector, member: Member, paths: list[Path], seconds: float | None = None) -> Tensor:
+def score(classifier: Classifier, detector: MusicDetector, paths: list[Path], seconds: float | None = None) -> Tensor:
     """Probability of music of each file, or of its first `seconds`, shape (files,)."""
-    return torch.tensor([detector.recording(embed_recording(member, path, seconds)) for path in paths])
-
-
-def embed_recording(member: Member, path: Path, seconds: float | None) -> Tensor:
-    """Features of a recording's windows as the classifier cuts them, shape (windows, features)."""
-    config = member.log_mel.config
-    pieces = stream(path, config.sample_rate, seconds=seconds)
-    features = []
-    for clip in cut_clips(pieces, config.sample_rate, config.window_seconds, config.window_seconds):
-        starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
-        features.append(embed(member, member.log_mel(clip.waveform, starts)))
-    return torch.cat(features)
+    features = (embed(classifier, path, seconds).features[detector.member] for path in paths)
+    return torch.tensor([detector.recording(one) for one in features])
 
 
 def area_under_curve(higher: Tensor, lower: Tensor) -> float:

@@ -32,13 +32,13 @@ class Embedding:
     digest: str
 
 
-def embed(classifier: Classifier, path: str | os.PathLike, seconds: float = SONG_SECONDS) -> Embedding:
+def embed(classifier: Classifier, path: str | os.PathLike, seconds: float | None = SONG_SECONDS) -> Embedding:
     """Features of the beginning of a file, of the clips and windows that `Classifier.classify` has.
 
     Args:
         classifier: whose members compute them.
         path: audio, or a video with a sound track.
-        seconds: length of the beginning.
+        seconds: length of the beginning; None for all of it.
 
     Raises:
         AudioError: the file cannot be decoded, or it is silent.

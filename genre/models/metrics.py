@@ -46,7 +46,8 @@ def _of_sources(metrics: dict) -> dict:
 
 def _with_limits(figures: dict) -> dict:
     track = dict(figures["track"])
-    return figures | {"track": {**track, "limits": track.pop("certainty")}}
+    limits = track.pop("certainty")
+    return figures | {"track": track | {"limits": limits}}
 
 
 def best_split(metrics: dict) -> str:

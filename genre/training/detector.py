@@ -130,13 +130,13 @@ def embed_training(member: Member, windows: Windows) -> Tensor:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         low_passed = LOW_PASSED(windows.random(tracks, generator))
-    return embed(member, torch.cat([drawn, low_passed]))
+    return pooled_features(member, torch.cat([drawn, low_passed]))
 
 
 def embed_validation(member: Member, windows: Windows) -> list[Tensor]:
     """Features of every other window of each track, shape (windows, features) each."""
     half = windows.all(np.arange(len(windows)))[:, ::2]
-    return list(embed(member, half.flatten(0, 1)).unflatten(0, half.shape[:2]))
+    return list(pooled_features(member, half.flatten(0, 1)).unflatten(0, half.shape[:2]))
 
 
 def embed_file(member: Member, path: Path) -> Tensor:
@@ -144,10 +144,10 @@ def embed_file(member: Member, path: Path) -> Tensor:
     config = member.log_mel.config
     clip = decode(path, config.sample_rate, seconds=CLIP_SECONDS)
     starts = window_starts(len(clip) / config.sample_rate, config.window_seconds, config.window_seconds / 2)
-    return embed(member, member.log_mel(clip, torch.tensor(starts, dtype=torch.float64)))
+    return pooled_features(member, member.log_mel(clip, torch.tensor(starts, dtype=torch.float64)))
 
 
 @torch.inference_mode()
-def embed(member: Member, windows: Tensor) -> Tensor:
+def pooled_features(member: Member, windows: Tensor) -> Tensor:
     """Features of windows in dB, shape (windows, bands, columns), to shape (windows, features)."""
     return torch.cat([member.embed(batch) for batch in windows.split(BATCH)]).float()

@@ -80,6 +80,26 @@ def test_weights_with_another_hash_are_not_loaded(copy):
         genre.load(copy)
 
 
+def test_checkpoints_of_earlier_versions_are_loaded(copy):
+    """One source without a name in the figures, no bias, and other names for the limits."""
+    now = load_checkpoint(copy)
+    config, metrics = (json.loads((copy / name).read_text()) for name in ("config.json", "metrics.json"))
+    limits = config.pop("limits")
+    config["certainty"] = {"sure_from": limits["confident_from"], "plausible_from": limits["prediction_set_from"]}
+    del config["bias"]
+    source, figures = metrics["training"].pop("sources")["FMA-small"], metrics["test"]["FMA-small"]
+    figures["track"]["certainty"] = figures["track"].pop("limits")
+    tracks = {split: source[split] for split in ("training", "validation", "test")}
+    metrics = {"training": metrics["training"] | {"data": "FMA-small, features", "tracks": tracks}, "test": figures}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    before = load_checkpoint(copy)
+    assert before.limits == now.limits
+    assert before.track.temperature == now.track.temperature and not before.track.bias.any()
+    assert before.metrics["test"] == {"FMA-small": now.metrics["test"]["FMA-small"]}
+    assert before.metrics["training"]["sources"] == {"FMA-small": {"share": 1.0, **tracks}}
+
+
 OF_A_MEMBER = {  # what would take the memory of a server that loads models from anywhere
     "architecture larger than the weights": lambda config: config.update(architecture="vit_giant_patch14_224"),
     "windows of a millisecond": lambda config: config["front_end"].update(window_seconds=0.001),

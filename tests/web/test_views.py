@@ -69,11 +69,10 @@ def test_what_the_result_cannot_know_takes_three_sentences():
     assert len(re.findall(r"\.(?: |$)", text)) == 3
     every = texts.cannot_know(["Bebop", "Swing"])
     assert "a recording of any other genre is named after the nearest" in every
-    assert "&lt;i&gt;" not in views.intro(["<i>Folk</i>", "Rock"]).partition("<details>")[2]
+    assert "Folk" not in views.intro(["<i>Folk</i>", "Rock"]).partition("<details>")[2]
 
 
 def test_genres_of_a_visitor_are_not_said_to_exclude_any_music():
-    assert "Music such as jazz, reggae or classical is none of them" in texts.intro(["Folk", "Rock"])
     every = texts.intro(["Bebop", "Swing"])
     assert "Music of any other genre gets the nearest one all the same." in every
 
