@@ -194,7 +194,7 @@ def open_container(file: ogg.Part) -> av.container.InputContainer:
         file.seek(0)
         container = av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise AudioError("This is not an audio file that can be read, or it is damaged.") from error
+        raise AudioError("This is not an audio file that can be read, or it is damaged or incomplete.") from error
     if not container.streams.audio:
         container.close()
         raise AudioError("This file has no sound track.")

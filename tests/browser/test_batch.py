@@ -91,7 +91,7 @@ def test_twenty_files_are_shown_in_rows_and_downloaded_as_tables(batch_page, alb
 
     wait_until_done(page)
     expect(page.locator(".progress b")).to_have_text("18 songs classified, 2 could not be.")
-    expect(row(page, "broken.mp3")).to_contain_text("This is not an audio file that can be read, or it is damaged.")
+    expect(row(page, "broken.mp3")).to_contain_text("This is not an audio file that can be read, or it is damaged or incomplete.")
     expect(row(page, "empty.flac")).to_contain_text("This file is empty.")
     expect(page.locator(".songs tr.classified")).to_have_count(18)
     expect(row(page, "<b>x.mp3").locator(".confidence")).to_have_text(re.compile(r"^\d+%$"))
@@ -176,7 +176,7 @@ def test_chosen_files_are_decoded_whatever_their_suffix(batch_page, example, tmp
     expect(left_out).to_have_text("5 other files left out: a.jpg, b.zip, c.pdf and 2 more.")
     wait_until_done(page)
     assert page.locator(".songs tr.classified .name").all_inner_texts() == [path.name for path in songs]
-    expect(row(page, "no sound")).to_contain_text("This is not an audio file that can be read, or it is damaged.")
+    expect(row(page, "no sound")).to_contain_text("This is not an audio file that can be read, or it is damaged or incomplete.")
     assert fits(page)
 
     drop(page, others[0])

@@ -168,7 +168,7 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
     train(page)
     expect(alert(page)).to_contain_text("1.flac in <img", timeout=SECONDS)
     expect(alert(page)).to_contain_text("are the same recording. Leave each in one genre.")
-    expect(page.locator("tr.failed")).to_contain_text("This is not an audio file that can be read, or it is damaged.")
+    expect(page.locator("tr.failed")).to_contain_text("This is not an audio file that can be read, or it is damaged or incomplete.")
     page.get_by_role("button", name="Remove copy.flac").click()
     train(page)
     expect(alert(page)).to_contain_text("At least two genres are needed", timeout=SECONDS)

@@ -38,7 +38,7 @@ def test_json_has_one_object_per_file_including_failed_ones(folder, capsys):
     assert main([str(folder), "--json"]) == 1
     broken, song = sorted(json.loads(capsys.readouterr().out), key=lambda row: "error" not in row)
     assert broken["file"].endswith("broken.mp3")
-    assert broken["error"] == "This is not an audio file that can be read, or it is damaged."
+    assert broken["error"] == "This is not an audio file that can be read, or it is damaged or incomplete."
     assert set(song) >= {"file", "genre", "confidence", "probabilities", "windows"}
     assert [w["start"] for w in song["windows"]] == [0, 3, 6, 9, 12]
 
