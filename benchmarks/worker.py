@@ -71,7 +71,7 @@ def size(system: type) -> dict[str, int]:
 def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
     """Decoding and the spectrogram image on their own, front ends and networks as they run within a prediction."""
     from genre.features.clips import cut_clips
-    from genre.features.image import Spectrogram
+    from genre.features.image import Spectrogram, data_uri
 
     ours: Ours = system()
     classifier = ours.classifier
@@ -82,7 +82,7 @@ def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
         spectrogram = Spectrogram(classifier.sample_rate)
         for clip in clips:
             spectrogram.add(clip)
-        spectrogram.data_uri()
+        data_uri(spectrogram.image())
 
     results = {"decode": _seconds(ours.decode, file, int(repeat)), "image": _seconds(image, clips, int(repeat))}
     front_ends, networks = _Stopwatch(), _Stopwatch()

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-LATE = {  # modules of names that need torch
+LATE = {  # modules of names that are imported on first use
     "Classifier": "genre.inference.classify",
     "Prediction": "genre.inference.prediction",
     "Window": "genre.inference.prediction",
@@ -39,7 +39,7 @@ LATE = {  # modules of names that need torch
 
 
 def __getattr__(name: str) -> object:
-    """Import names that need torch on first use: processes that only decode save its memory, hundreds of MB."""
+    """Import names on first use: processes that only decode save the memory of torch, hundreds of MB."""
     if name not in LATE:
         raise AttributeError(f"module 'genre' has no attribute {name!r}")
     return getattr(import_module(LATE[name]), name)

@@ -117,17 +117,17 @@ def stream(
 
 @contextmanager
 def open_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Open a file or raise AudioError, also where it is empty."""
+    """Open a file or raise AudioError, also where it is empty or an archive."""
     try:
         file = Path(path).open("rb")  # noqa: SIM115 (errors inside the with block have other reasons)
+        first_bytes = file.peek(4)[:4]
     except (OSError, ValueError) as error:
         raise AudioError(f"{printable(Path(path).name)!r} cannot be opened: {_reason(error)}.") from error
     with file:
-        if os.fstat(file.fileno()).st_size == 0:
+        if not first_bytes:
             raise AudioError("This file is empty.")
-        if file.read(4) in ARCHIVES:  # FFmpeg would decode the first song that is stored in it
+        if first_bytes in ARCHIVES:  # FFmpeg would decode the first song that is stored in it
             raise AudioError("This is an archive: unpack it, and choose the songs in it.")
-        file.seek(0)
         yield file
 
 

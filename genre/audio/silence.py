@@ -19,9 +19,15 @@ def level(samples: np.ndarray) -> float:
     return float(np.sqrt(varying @ varying / len(varying)))
 
 
-def silent(levels: np.ndarray) -> np.ndarray:
-    """Which windows of a recording are silent, bool of shape (windows,), from their levels, shape (windows,)."""
-    loudest = levels.max(initial=0.0)
+def silent(levels: np.ndarray, loudest: float | None = None) -> np.ndarray:
+    """Which windows of a recording are silent, bool of shape (windows,).
+
+    Args:
+        levels: of the windows, shape (windows,).
+        loudest: level of the loudest one; by default the maximum of these.
+    """
+    if loudest is None:
+        loudest = levels.max(initial=0.0)
     return levels < max(SILENCE, loudest * 10 ** (-NOISE_DB / 20))
 
 
@@ -31,9 +37,15 @@ def audible_span(samples: np.ndarray, rate: int) -> tuple[float, float]:
     Less than `END_SECONDS` of silence at both ends together, and silence alone, are not left out.
     """
     size, seconds = round(BLOCK_SECONDS * rate), len(samples) / rate
-    blocks = samples[: len(samples) // size * size].reshape(-1, size)
-    audible = np.flatnonzero(~silent(blocks.std(axis=1)))
+    blocks = samples[: len(samples) // size * size].reshape(-1, size).std(axis=1)
+    in_window = min(len(blocks), round(END_SECONDS / BLOCK_SECONDS))
+    if not in_window:
+        return 0.0, seconds
+    loudest = np.sqrt(np.convolve(blocks**2, np.full(in_window, 1 / in_window), "valid").max())  # window
+    audible = np.flatnonzero(~silent(blocks, loudest))
     if not len(audible):
         return 0.0, seconds
     start, end = audible[0] * BLOCK_SECONDS, (audible[-1] + 1) * BLOCK_SECONDS
+    if audible[-1] == len(blocks) - 1:  # with a last block that is shorter
+        end = seconds
     return (start, end) if start + seconds - end >= END_SECONDS else (0.0, seconds)

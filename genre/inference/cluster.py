@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -225,12 +225,12 @@ def classify(name: str, folder: str, checkpoint: str | None, digest: str, overla
     return _to_row(name, result)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _classifier(checkpoint: str | None, digest: str) -> Classifier:
     """The classifier, loaded once per worker; it uses one thread, since there is a worker per core."""
     loaded = load_checkpoint(checkpoint)
     if loaded.digest != digest:
-        raise CheckpointError(f"{loaded.name} is not the same checkpoint here as on the machine of the command.")
+        raise CheckpointError(f"A worker has another checkpoint {loaded.name} than the machine of the command.")
     torch.set_num_threads(1)
     keep_freed_memory()
     return Classifier(loaded, worker.stream)

@@ -40,11 +40,13 @@ def checkpoint_folder(name: str, visitor_bytes: int | None = None) -> Iterator[P
     if not name.startswith(HUB_PREFIX):
         yield _local_folder(name)
     elif visitor_bytes is None:
-        yield _download(name)
+        with _hub_errors(name):
+            yield _download(name)
     else:
-        with TemporaryDirectory(prefix="genre-") as folder:
-            _check_on_hub(name, visitor_bytes)
-            yield _download(name, cache_dir=folder, token=False)
+        with _hub_errors(name), TemporaryDirectory(prefix="genre-", ignore_cleanup_errors=True) as folder:
+            repo, _ = _repository(name)
+            commit = _check_on_hub(name, visitor_bytes)
+            yield _download(f"{repo}@{commit}", cache_dir=folder, token=False)
 
 
 def _local_folder(name: str) -> Path:
@@ -60,23 +62,22 @@ def _local_folder(name: str) -> Path:
 def _download(name: str, **options: Any) -> Path:
     """Download a repository; one in the cache needs no network."""
     repo, revision = _repository(name)
-    with _hub_errors(name):
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=HUB_FILES, **options))
+    return Path(snapshot_download(repo, revision=revision, allow_patterns=HUB_FILES, **options))
 
 
-def _check_on_hub(name: str, max_bytes: int) -> None:
-    """Raise CheckpointError if a repository is too large, or no checkpoint of this project."""
+def _check_on_hub(name: str, max_bytes: int) -> str | None:
+    """The commit of a repository; raises CheckpointError if it is too large, or no checkpoint of this project."""
     repo, revision = _repository(name)
-    with _hub_errors(name):
-        hub = HfApi(token=False)
-        commit = hub.model_info(repo, revision=revision).sha  # fails at once without a network, a listing after retries
-        entries = list(hub.list_repo_tree(repo, recursive=True, revision=commit))
+    hub = HfApi(token=False)
+    commit = hub.model_info(repo, revision=revision).sha  # fails at once without a network, a listing after retries
+    entries = hub.list_repo_tree(repo, recursive=True, revision=commit)
     files = (entry for entry in entries if isinstance(entry, RepoFile))
     sizes = {one.path: one.size for one in filter_repo_objects(files, allow_patterns=HUB_FILES, key=lambda f: f.path)}
     if "config.json" not in sizes or not any(path.count("/") == 1 for path in sizes):
         raise CheckpointError(f"{name} is no checkpoint of this project: it has no folders of members.")
     if sum(max(size, HUB_FILE_BYTES) for size in sizes.values()) > max_bytes:
         raise CheckpointError(f"{name} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched.")
+    return commit
 
 
 def _repository(name: str) -> tuple[str, str | None]:

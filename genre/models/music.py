@@ -75,7 +75,7 @@ def load_music_detector(folder: Path) -> MusicDetector | None:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
-            weight, bias = file.get_tensor("weight"), file.get_tensor("bias").item()
+            weight, bias = file.get_tensor("weight").clone(), file.get_tensor("bias").item()  # not a mapped file
         return MusicDetector(metadata["member"], weight, bias, float(metadata["threshold"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{MUSIC_FILE} of checkpoint {folder.name!r} is damaged; fetch it again.") from error

@@ -10,7 +10,7 @@ from gradio.utils import get_upload_folder
 
 import genre
 from genre.web import texts
-from genre.web.limits import MAX_SONGS
+from genre.web.limits import MAX_FILE_SIZE, MAX_SONGS
 from genre.web.models import Models
 
 
@@ -85,14 +85,22 @@ def _uploaded(song: Any) -> dict:
     Raises:
         AudioError: it is something else, or the address cannot be fetched.
     """
-    if isinstance(song, str) and song.startswith(("data:", "http://", "https://")):
-        fetch = save_base64_to_cache if song.startswith("data:") else ssrf_protected_download
+    if isinstance(song, str) and song.startswith("data:"):
+        if len(song) * 3 // 4 > MAX_FILE_SIZE:  # of base64
+            raise genre.AudioError(texts.too_large(MAX_FILE_SIZE))
         try:
-            path = fetch(song, get_upload_folder())
-        except (
-            Exception
-        ) as error:  # of any kind for a malformed address, with a sentence for one that cannot be fetched
-            raise genre.AudioError(error.message if isinstance(error, gr.Error) else texts.NO_ADDRESS) from error
+            return {"path": save_base64_to_cache(song, get_upload_folder())}
+        except ValueError as error:
+            raise genre.AudioError(texts.SEND_A_FILE) from error
+        except OSError as error:
+            raise genre.AudioError(texts.NO_ROOM) from error
+    if isinstance(song, str) and song.startswith(("http://", "https://")):
+        try:
+            path = ssrf_protected_download(song, get_upload_folder())
+        except gr.Error as error:
+            raise genre.AudioError(error.message) from error
+        except Exception as error:  # of any kind where the address is malformed
+            raise genre.AudioError(texts.NO_ADDRESS) from error
         return {"path": path, "orig_name": Path(path).name}
     if isinstance(song, dict) and isinstance(song.get("path"), str):
         return song

@@ -19,6 +19,14 @@ TAUGHT_PREFIX = "taught:"  # of the names of models that visitors have taught
 HUB_NAME = re.compile(rf"({HUB_PREFIX})?[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
+class _Loaded:
+    """A checkpoint as it is stored, for Teach, and its classifier, whose members have fused batch norms."""
+
+    def __init__(self, checkpoint: Checkpoint):
+        self.checkpoint = checkpoint
+        self.classifier = Classifier(checkpoint, upload_reader.read)
+
+
 class Models:
     """Classifiers by name, loaded on first use.
 
@@ -34,11 +42,11 @@ class Models:
 
     def __init__(self, source: str | None = None):
         self._source = source or DEFAULT
-        self._start = Classifier(load_checkpoint(self._source), upload_reader.read)
+        self._start = _Loaded(load_checkpoint(self._source))
         public = self._source.startswith(HUB_PREFIX) or self._source in genre.available()
         self.first = self._source if public else self._start.checkpoint.name
         self._loading, self._lock = threading.Lock(), threading.Lock()  # the latter of the cache, held for an instant
-        self._cache: OrderedDict[str, Classifier] = OrderedDict()
+        self._cache: OrderedDict[str, _Loaded] = OrderedDict()
         self._taught: weakref.WeakValueDictionary[str, Classifier] = weakref.WeakValueDictionary()
 
     @property
@@ -53,40 +61,41 @@ class Models:
             CheckpointError: there is none of that name. A name from a visitor is never used as a path.
         """
         name = (name or self.first).strip()
-        if name == self.first:
-            return self._start
         if name.startswith(TAUGHT_PREFIX):
             if taught := self._taught.get(name):
                 return taught
             raise CheckpointError(texts.TAUGHT_MODEL_GONE)
+        return self._loaded(name).classifier
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The checkpoint of a model that was not taught, with its members as they are stored.
+
+        Raises:
+            CheckpointError: there is none of that name.
+        """
+        return self._loaded(name).checkpoint
+
+    def _loaded(self, name: str) -> "_Loaded":
+        if name in (self.first, self.first.removeprefix(HUB_PREFIX)):
+            return self._start
         source = _source(name)
         if cached := self._cached(source):
             return cached
         with self._loading:  # one at a time, as it may be a download
-            return self._cached(source) or self._add(source, Classifier(self.load(name), upload_reader.read))
+            return self._cached(source) or self._add(source, _Loaded(load_checkpoint(source, MAX_MODEL_SIZE)))
 
-    def _cached(self, source: str) -> Classifier | None:
+    def _cached(self, source: str) -> "_Loaded | None":
         with self._lock:
             if source in self._cache:
                 self._cache.move_to_end(source)
             return self._cache.get(source)
 
-    def _add(self, source: str, classifier: Classifier) -> Classifier:
+    def _add(self, source: str, loaded: "_Loaded") -> "_Loaded":
         with self._lock:
-            self._cache[source] = classifier
+            self._cache[source] = loaded
             if len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
-            return classifier
-
-    def load(self, name: str) -> Checkpoint:
-        """Load the checkpoint of a model again, other than one that was taught.
-
-        Raises:
-            CheckpointError: there is none of that name.
-        """
-        if name == self.first:
-            return load_checkpoint(self._source)
-        return load_checkpoint(_source(name), MAX_MODEL_SIZE)
+            return loaded
 
     def add_taught(self, classifier: Classifier) -> str:
         """Add a model under a name that cannot be guessed; it is there for as long as the caller keeps it."""

@@ -100,13 +100,13 @@ def address_status(status: int) -> str:
 def size(of_bytes: int) -> str:
     """A size in the largest unit of which it has at least one, such as "200 MB"."""
     name, unit = next((name, unit) for name, unit in SIZE_UNITS if of_bytes >= unit or unit == 1)
-    return f"{of_bytes / unit:.3g} {name}"
+    return f"{of_bytes / unit:.4g} {name}"
 
 
 def duration(seconds: float) -> str:
     """A duration such as "30 minutes" or "45 seconds"."""
     number, unit = (seconds / 60, "minute") if seconds >= 60 else (seconds, "second")
-    return f"{number:.3g} {unit}{'' if number == 1 else 's'}"
+    return f"{number:.4g} {unit}{'' if number == 1 else 's'}"
 
 
 def too_large(most_bytes: int) -> str:
@@ -273,7 +273,7 @@ LIVE_NOT_UPLOADED = "This recording was not sent by your browser."
 LIVE = {  # for live.js; errors by their DOMException name
     "start": "Start recording",
     "stop": "Stop and keep the recording",
-    "ready": f"It stops by itself after {MAX_RECORDING_SECONDS // 60} minutes. The recording can be played afterwards.",
+    "ready": f"It stops by itself after {duration(MAX_RECORDING_SECONDS)}. The recording can be played afterwards.",
     "asking": "Your browser may ask whether this page may use the microphone.",
     "loud": "Loud enough: the level is past the mark.",
     "quiet": "Too quiet: play louder or come closer.",

@@ -28,5 +28,14 @@ def test_silence_at_the_ends_is_left_out_where_it_is_long(parts, expected):
 
 
 def test_the_end_of_a_block_is_not_lost():
-    assert audible_span(music(0.25), RATE) == (0.0, 0.25)
+    late = np.concatenate([np.zeros(5 * RATE, np.float32), music(10.04)])
+    assert audible_span(late, RATE) == pytest.approx((5, 15.04), abs=1e-6)
     assert audible_span(music(0.05), RATE) == (0.0, 0.05)
+
+
+def test_the_limit_is_relative_to_the_loudest_window():
+    """Not to a beat in it: windows 40 dB below the loudest one count, so they are not cut off."""
+    beat = np.zeros(5 * RATE, np.float32)
+    beat[:: RATE // 2] = 1.0
+    quiet = music(5) * np.sqrt(np.mean(beat**2)) / np.sqrt(np.mean(music(5) ** 2)) * 10 ** (-40 / 20)
+    assert audible_span(np.concatenate([quiet, beat]), RATE)[0] == 0

@@ -168,7 +168,7 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
     train(page)
     expect(alert(page)).to_contain_text("1.flac in <img", timeout=SECONDS)
     expect(alert(page)).to_contain_text("are the same recording. Leave each in one genre.")
-    expect(page.locator("tr.failed")).to_contain_text("This is not an audio file that can be read, or it is damaged or incomplete.")
+    expect(page.locator("tr.failed")).to_contain_text("This is not an audio file that can be read")
     page.get_by_role("button", name="Remove copy.flac").click()
     train(page)
     expect(alert(page)).to_contain_text("At least two genres are needed", timeout=SECONDS)
@@ -255,3 +255,17 @@ def test_no_state_has_serious_findings(teach_page, collection, theme):
     train(page)
     expect(page.locator(".learned h2")).to_be_visible(timeout=SECONDS)
     assert severe_findings(page) == []
+
+
+@ON_DESKTOP
+def test_all_files_of_a_folder_are_sorted_by_its_sub_folders(teach_page, tmp_path, example):
+    """Also where they are many, and one lies beside the sub-folders."""
+    names = [f"{genre_name}/{number}.mp3" for genre_name in ("Jazz", "Soul") for number in range(7)]
+    for name in ("Intro.mp3", *names):
+        path = tmp_path / "Music" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(example, path)
+    teach_page.set_input_files(FOLDER, tmp_path / "Music")
+    expect(teach_page.locator(ROWS)).to_have_count(14)
+    expect(teach_page.locator("#teach")).to_contain_text(texts.outside(1))
+    expect(teach_page.locator("#teach")).to_contain_text("14 songs of 2 genres")

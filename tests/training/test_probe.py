@@ -225,7 +225,7 @@ def test_the_command_writes_a_checkpoint_that_loads_and_can_be_published(collect
     done = run_train("--data", "mine", "--counts-as", "Drone=Buzz", "--out", "probe", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Linear probe on fma-small" in done.stdout and "8 of 8 songs right" in done.stdout
-    assert "Hiss/broken.mp3: This is not an audio file that can be read, or it is damaged or incomplete." in done.stderr + done.stdout
+    assert "Hiss/broken.mp3: This is not an audio file that can be read" in done.stderr + done.stdout
     metrics = json.loads((tmp_path / "probe" / "metrics.json").read_text())
     assert metrics["training"]["probe"]["songs"] == {"Buzz": 4, "Hiss": 4}
     assert metrics["validation"]["mine"]["track"]["top1"] == 1.0

@@ -1,7 +1,6 @@
 """A visitor's songs and model: folders to genres, limits, who keeps what."""
 
 import gc
-import json
 import re
 import shutil
 import sys
@@ -12,6 +11,7 @@ import torch
 
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.embed import Embedding
+from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import DEFAULT, SHIPPED
 from genre.web import models as models_module
 from genre.web import texts as page_texts
@@ -42,36 +42,36 @@ def lesson_of(**songs):
 
 @pytest.fixture
 def models(monkeypatch):
-    """Models whose classifiers are what `load` returns."""
+    """Models that load nothing."""
     models = Models()
     monkeypatch.setattr(models_module, "Classifier", lambda checkpoint, read: checkpoint)
     return models
 
 
-def test_a_download_does_not_hold_up_those_who_use_a_loaded_model(models):
+def test_a_download_does_not_hold_up_those_who_use_a_loaded_model(models, monkeypatch):
     begun, end, slow = threading.Event(), threading.Event(), []
 
-    def load(name):
+    def load(name, visitor_bytes):
         if name.endswith("slow"):
             begun.set()
             end.wait(60)
         return name
 
-    models.load = load
-    assert models.get("user/quick") == "user/quick"
+    monkeypatch.setattr(models_module, "load_checkpoint", load)
+    assert models.get("user/quick") == "hf-hub:user/quick"
     download = threading.Thread(target=lambda: slow.append(models.get("user/slow")))
     download.start()
     begun.wait(60)
-    assert models.get("user/quick") == "user/quick"
+    assert models.get("user/quick") == "hf-hub:user/quick"
     assert not slow
     end.set()
     download.join(60)
-    assert slow == ["user/slow"]
+    assert slow == ["hf-hub:user/slow"]
 
 
-def test_the_models_that_were_used_last_are_kept(models):
+def test_the_models_that_were_used_last_are_kept(models, monkeypatch):
     loaded = []
-    models.load = lambda name: loaded.append(name) or name
+    monkeypatch.setattr(models_module, "load_checkpoint", lambda name, visitor_bytes: loaded.append(name) or name)
     for name in ("a", "b", "c", "a", "d", "a", "b"):
         models.get(f"user/{name}")
     assert [name[-1] for name in loaded] == ["a", "b", "c", "d", "b"]
@@ -141,7 +141,7 @@ def test_songs_are_moved_and_removed_by_what_a_browser_may_send():
 
 def test_one_job_learns_at_a_time_and_from_one_model():
     lesson = lesson_of(Rock=["a"], Folk=["b"])
-    assert lesson.start("one") and not lesson.start("one")
+    assert lesson.start("one", "1") and not lesson.start("one", "1")
     taken = []
     for song in lesson.take():
         song.embedding = Embedding({"smooth": torch.zeros(1, 4)}, song.name)
@@ -150,8 +150,8 @@ def test_one_job_learns_at_a_time_and_from_one_model():
     assert taken == ["a"] and lesson.current is None
     lesson.working = False
     with pytest.raises(DataError, match="Your songs were read with one"):
-        lesson.start("other")
-    assert lesson.start("one") and next(lesson.take()).name == "b"
+        lesson.start("other", "1")
+    assert lesson.start("one", "1") and next(lesson.take()).name == "b"
 
 
 def test_songs_added_while_a_model_is_fitted_are_not_said_to_be_in_it():
@@ -168,20 +168,27 @@ def test_visitors_do_not_see_the_folder_of_the_first_model(tmp_path):
     folder = shutil.copytree(SHIPPED / DEFAULT, tmp_path / "fma-small")
     models = Models(str(folder))
     assert models.first == DEFAULT and models.names == [DEFAULT]
-    assert (
-        models.get(None) is models.get(DEFAULT) and models.load(DEFAULT).digest == models.get(DEFAULT).checkpoint.digest
-    )
+    assert models.get(None) is models.get(DEFAULT)
+    assert models.checkpoint(DEFAULT).digest == models.get(DEFAULT).checkpoint.digest
     with pytest.raises(CheckpointError):
         models.get(str(folder))
 
 
-def test_heads_are_not_put_on_other_networks_than_those_of_the_features(tmp_path):
-    folder = shutil.copytree(SHIPPED / DEFAULT, tmp_path / "mine")
-    models, lesson = Models(str(folder)), lesson_of(Rock=["a"], Folk=["b"])
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"name": "another"}))
-    with pytest.raises(DataError, match="This model was updated while the page was running"):
-        learn(lesson, models, str(tmp_path))
+def test_heads_are_not_put_on_other_networks_than_those_of_the_features():
+    lesson = lesson_of(Rock=["a"], Folk=["b"])
+    assert lesson.start(DEFAULT, "of the version before")
+    with pytest.raises(DataError, match="The model was updated since your songs were read"):
+        learn(lesson, Models())
+    lesson.songs[0].embedding = Embedding({"smooth": torch.zeros(1, 4)}, "a")
+    lesson.working = False
+    with pytest.raises(DataError, match="The model was updated since your songs were read"):
+        lesson.start(DEFAULT, "of this version")
+
+
+def test_the_first_model_is_known_by_the_name_of_its_repository(monkeypatch):
+    monkeypatch.setattr(models_module, "load_checkpoint", lambda name, visitor_bytes=None: load_checkpoint())
+    models = Models("hf-hub:user/repo")
+    assert models.get("user/repo") is models.get("hf-hub:user/repo") is models.get(None)
 
 
 def test_only_the_lessons_used_last_are_kept(monkeypatch):

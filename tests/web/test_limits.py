@@ -151,4 +151,4 @@ def test_visitors_do_not_get_the_private_models_of_the_host(monkeypatch, tmp_pat
         with pytest.raises(CheckpointError, match="is it public"):
             Models().get(REPO)
         own = Models(f"hf-hub:{REPO}")  # the one that the page starts with
-    assert own.get(None).labels == own.load(own.first).labels == LABELS
+    assert own.get(None).labels == own.get(REPO).labels == LABELS

@@ -31,7 +31,7 @@ def test_the_python_snippet_runs(server, folder):
     printed = run([sys.executable, "-c", snippets.python(server, [*HOSTILE, "broken.mp3"])], folder)
     assert "\nElectronic 0." in printed
     assert all(f"\n{name} Electronic\n" in printed for name in HOSTILE)
-    assert "This is not an audio file that can be read, or it is damaged or incomplete." in printed
+    assert "This is not an audio file that can be read" in printed
 
 
 def test_the_python_snippet_has_one_line_for_one_song():

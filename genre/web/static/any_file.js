@@ -79,7 +79,15 @@ addEventListener("beforeunload", () => {
   if (lost) sessionStorage.setItem(LOST, "yes");
 });
 
+// While Gradio draws the page, it may set the initial value of the card again.
+async function tellOfLoss() {
+  for (let poll = 0; poll < POLLS; poll++) {
+    if (document.querySelector("#prediction .prediction.empty")) props.value = props.lost;
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+}
+
 if (sessionStorage.getItem(LOST)) {
   sessionStorage.removeItem(LOST);
-  setTimeout(() => (props.value = props.lost), 1000); // after Gradio has set the initial value
+  tellOfLoss();
 }

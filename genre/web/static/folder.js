@@ -2,21 +2,25 @@
 // no songs are not uploaded but listed below the field: in a folder those without a suffix of `props.suffixes`; of files
 // that were chosen one by one only those that the browser knows to be something else, since the decoder knows more.
 // `props.zone` and `props.field` are the ids of the tab and of its upload field, `props.most` is the number of songs that
-// the server accepts at a time, `props.largest` the bytes of one, and `props.left_out` holds sentences.
+// the server accepts at a time, `props.largest` the bytes of one, `props.group` the number that are uploaded at once, and
+// `props.left_out` holds sentences.
 
 const NAMED = 3; // files that are left out
-const GROUP = 5; // files that are uploaded at once, so that the first rows are there before all files are
-const GROUP_BYTES = 2e7; // of more than one file
+const GROUP_BYTES = 2e7; // of a group of more than one file
 const POLL_MS = 50;
+const END_POLLS = 200;
 const FREE_POLLS = 4; // in a row, after which Gradio's field is taken to be ready for more files
 
 const zone = element.closest(`#${props.zone}`);
 const picker = element.querySelector("input");
 const statusLine = element.querySelector("[role=status]");
+const ENDS = ".ends-uploads"; // buttons that end it: "Stop" and "Start over"
 const FIELD = `#${props.field} input[type=file]`;
 let submitting = false; // the change event then comes from this script
 let submitted = Promise.resolve(); // the last submission; the next one waits for it
-let ended = 0; // how often a visitor has pressed "Stop" or "Start over"
+let pending = 0; // submissions that are not finished
+let sentences = []; // on files that were left out of them
+let ended = { by: null }; // a new object whenever the visitor ends it, with the selector of the button
 
 const last = (name) => name.split("/").pop();
 const isHidden = ({ name }) => name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
@@ -51,39 +55,61 @@ function submit(files, songs) {
   const tooLarge = songs.filter(({ size }) => size > props.largest);
   const chosen = new Set(songs);
   const others = files.filter((file) => !chosen.has(file));
-  const sentences = [listed(others, one, many), listed(tooLarge, large, larges)].join(" ").trim();
-  statusLine.textContent = files.length ? sentences : none;
-  if (fitting.length) submitted = submitted.then(() => send(fitting, sentences));
+  if (!pending) sentences = [];
+  sentences.push(...(files.length ? [listed(others, one, many), listed(tooLarge, large, larges)] : [none]));
+  showStatus();
+  if (!fitting.length) return;
+  pending++;
+  submitted = submitted.then(() => send(fitting)).finally(() => pending--);
 }
+
+const showStatus = (progress = "") => (statusLine.textContent = [progress, ...sentences].join(" ").trim());
 
 // Submits songs group by group, until the visitor ends it. One more than the server accepts tells it that there were too
 // many.
-async function send(songs, sentences) {
-  const groups = grouped(songs.slice(0, props.most + 1));
+async function send(songs) {
+  const taken = songs.slice(0, props.most + 1);
+  const groups = grouped(taken);
   const before = ended;
   let done = 0;
   for (const group of groups) {
     const field = await uploadField();
     if (ended !== before) break;
-    if (groups.length > 1) statusLine.textContent = `${progress(done, songs.length)} ${sentences}`.trim();
+    if (groups.length > 1) {
+      const { progress } = props.left_out;
+      showStatus(progress.replace("{n}", done).replace("{all}", taken.length));
+    }
     choose(field, group);
     done += group.length;
   }
-  if (groups.length > 1) {
-    await uploadField();
-    statusLine.textContent = sentences;
+  await uploadField();
+  showStatus();
+  if (ended !== before && done) await endAgain();
+}
+
+// Songs that were on their way when the visitor ended it have been added meanwhile.
+async function endAgain() {
+  zone.querySelector(`${ENDS}.stop`)?.click();
+  if (ended.by === `${ENDS}.stop`) return;
+  for (let poll = 0; poll < END_POLLS; poll++) {
+    const button = zone.querySelector(ended.by);
+    if (button && !button.disabled) {
+      button.click();
+      return;
+    }
+    await new Promise((done) => setTimeout(done, POLL_MS)); // "Start over" is disabled until the work has stopped
   }
 }
 
-const progress = (done, all) => props.left_out.progress.replace("{n}", done).replace("{all}", all);
-
+// Without `props.group` all songs are one group, as for a folder whose sub-folders are genres.
 function grouped(songs) {
+  if (!props.group) return [songs];
   const groups = [];
   let bytes = 0;
   for (const song of songs) {
     bytes += song.size;
-    const last = groups[groups.length - 1];
-    if (last && last.length < GROUP && bytes <= GROUP_BYTES) last.push(song);
+    const group = groups[groups.length - 1];
+    if (group && group.length < props.group && bytes <= GROUP_BYTES) group.push(song);
     else {
       groups.push([song]);
       bytes = song.size;
@@ -102,7 +128,11 @@ function choose(field, songs) {
   submitting = false;
 }
 
-zone.addEventListener("click", ({ target }) => target.closest(".ends-uploads") && ended++);
+// Events of this script's own clicks are not trusted.
+zone.addEventListener("click", ({ target, isTrusted }) => {
+  const button = target.closest(ENDS);
+  if (button && isTrusted) ended = { by: button.matches(".stop") ? `${ENDS}.stop` : `${ENDS}:not(.stop)` };
+});
 
 // The names of files that are left out, after the words for one or many; empty for none.
 function listed(files, one, many) {

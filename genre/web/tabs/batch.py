@@ -19,6 +19,8 @@ from genre.web.tabs import downloads, drop, table
 from genre.web.tabs.queue import Batch, Song
 from genre.web.tabs.result import stream_results, timeline_and_why
 
+GROUP = 5  # songs that are uploaded at once, so that the first are classified while the others are sent
+
 
 def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
     """Lay out and wire the tab; returns the event that adds songs.
@@ -36,9 +38,8 @@ class _Tab:
         self.models, self.model, self.latest = models, model, latest
         self.state, self.path, self.used = gr.State(), gr.State(), gr.State()
         with gr.Column(elem_id="batch"):
-            self.uploads = drop.build(
-                texts.SONGS, texts.songs_more(MAX_SONGS, MAX_SECONDS), MAX_SONGS, zone="batch", field="songs-drop"
-            )
+            more = texts.songs_more(MAX_SONGS, MAX_SECONDS)
+            self.uploads = drop.build(texts.SONGS, more, MAX_SONGS, zone="batch", field="songs-drop", group=GROUP)
             with gr.Row(elem_classes="working"):
                 self.status = gr.HTML(min_height=0)
                 self.stop = gr.Button(

@@ -10,13 +10,14 @@ from genre.web import STATIC, texts
 from genre.web.limits import MAX_FILE_SIZE
 
 
-def build(label: str, more: str, most: int, zone: str, field: str) -> gr.File:
+def build(label: str, more: str, most: int, zone: str, field: str, group: int = 0) -> gr.File:
     """Lay out the zone; the value of the component that it returns is a list of (path, original name).
 
     Args:
         more: text beside the button.
         most: number of songs that are taken.
         zone, field: `elem_id` of the tab's column, and of the component.
+        group: number of songs that are uploaded at once; 0 for all, which the tab then gets together.
     """
     songs = gr.File(file_count="multiple", label=label, height=150, elem_id=field)
     songs.preprocess = _with_names  # type: ignore[method-assign, assignment]  # it returns other values
@@ -30,6 +31,7 @@ def build(label: str, more: str, most: int, zone: str, field: str) -> gr.File:
         suffixes=sorted(decode.SUFFIXES),
         most=most,
         largest=MAX_FILE_SIZE,
+        group=group,
         left_out=texts.left_out_files(MAX_FILE_SIZE),
     )
     return songs

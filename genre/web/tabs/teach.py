@@ -120,7 +120,7 @@ class _Tab:
             taught_one = (name or "").startswith(TAUGHT_PREFIX)  # it is no base: its networks are those of another one
             base = (lesson.base if taught_one else name) or self.models.first
             classifier = self.models.get(base)
-            if not lesson.start(base):
+            if not lesson.start(base, classifier.checkpoint.digest):
                 yield {self.stop: gr.skip()}
                 return
         except genre.GenreError as error:
@@ -137,7 +137,7 @@ class _Tab:
                     yield self.show(lesson)
                     read_song(classifier, song)
                 yield self.show(lesson)
-                archive = None if lesson.stopped else learn(lesson, self.models, self.dropped.GRADIO_CACHE)
+                archive = None if lesson.stopped else learn(lesson, self.models)
                 if archive and lesson.probe:  # else songs were added meanwhile, or it was stopped
                     chosen[self.model] = gr.Dropdown(choices=[*self.models.names, *taught(lesson)], value=lesson.model)
                     chosen[self.download] = gr.DownloadButton(value=archive, visible=True)

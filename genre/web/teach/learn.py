@@ -5,6 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from gradio.utils import get_upload_folder
+
 from genre.audio import worker
 from genre.errors import AudioError, DataError
 from genre.hub.card import write_card
@@ -33,22 +35,17 @@ def read_song(classifier: Classifier, song: TaughtSong) -> None:
         song.error = error
 
 
-def learn(lesson: Lesson, models: Models, cache: str) -> Path:
+def learn(lesson: Lesson, models: Models) -> Path:
     """Fit the songs that have been read; sets the lesson's result, unless songs were added meanwhile.
 
-    Args:
-        cache: folder of uploads, where files are deleted within the hour.
-
     Returns:
-        the zip of the model's checkpoint.
+        the zip of the model's checkpoint, in the folder of uploads, where files are deleted within the hour.
 
     Raises:
         GenreError: the songs cannot be learned from, or the base model is no longer there.
     """
-    # Loaded again, since the members of a classifier have no batch norms any more.
-    name = lesson.base or models.first
-    base = models.load(name)
-    if base.digest != models.get(name).checkpoint.digest:
+    base = models.checkpoint(lesson.base or models.first)
+    if base.digest != lesson.digest:
         raise DataError(texts.BASE_CHANGED)
     songs = lesson.songs
     probe = fit_probe(lesson.examples, base)
@@ -56,7 +53,7 @@ def learn(lesson: Lesson, models: Models, cache: str) -> Path:
         folder = Path(work) / NAME
         save_probe(folder, base, probe, SOURCE, COMMAND.format(base=base.name))
         write_card(folder)
-        target = Path(cache) / secrets.token_hex(16)
+        target = Path(get_upload_folder()) / secrets.token_hex(16)
         target.mkdir(parents=True)
         archive = shutil.make_archive(str(target / NAME), "zip", work, NAME)
         classifier = Classifier(load_checkpoint(folder), upload_reader.read)

@@ -48,6 +48,7 @@ class Lesson:
 
     Attributes:
         base: name of the model that computes the features; None before the first song is read.
+        digest: of its checkpoint.
         songs: in the order in which they were added.
         current: the song that is being read.
         working: whether a job is learning.
@@ -66,6 +67,7 @@ class Lesson:
     def forget(self, message: str = "") -> None:
         """Delete songs, features and model; uploads are deleted within the hour, as two visitors' may be one file."""
         self.base: str | None = None
+        self.digest = ""
         self.songs: list[TaughtSong] = []
         self.current: TaughtSong | None = None
         self.probe: Probe | None = None
@@ -122,11 +124,12 @@ class Lesson:
                     self.songs = [one for one in self.songs if one is not song]
                     self.probe, self.message = None, ""
 
-    def start(self, base: str) -> bool:
+    def start(self, base: str, digest: str) -> bool:
         """Whether the caller may learn from the songs now; False while another job does.
 
         Args:
             base: name of the model to learn from.
+            digest: of its checkpoint.
 
         Raises:
             DataError: some songs were read with another one.
@@ -134,9 +137,12 @@ class Lesson:
         with self._lock:
             if self.working:
                 return False
-            if self.base is not None and self.base != base and any(song.embedding for song in self.songs):
-                raise DataError(texts.other_base(self.base))
-            self.base, self.working, self.stopped, self.message = base, True, False, ""
+            if self.base is not None and any(song.embedding for song in self.songs):
+                if self.base != base:
+                    raise DataError(texts.other_base(self.base))
+                if self.digest != digest:
+                    raise DataError(texts.BASE_CHANGED)
+            self.base, self.digest, self.working, self.stopped, self.message = base, digest, True, False, ""
             return True
 
     def learned(self, probe: Probe, classifier: Classifier, model: str, songs: list[TaughtSong]) -> None:

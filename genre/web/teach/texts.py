@@ -28,10 +28,7 @@ NO_SUB_FOLDERS = (
     "then choose the folder again."
 )
 FORGOTTEN = "Others have used this page since, and it has room for few; please drop your songs again."
-BASE_CHANGED = (
-    "This model was updated while the page was running: choose another one below, under “Model”, until the page is "
-    "started again."
-)
+BASE_CHANGED = "The model was updated since your songs were read; start over and drop them again."
 NO_DISK = "The server has no room for the model just now; press “Train” again in a few minutes."
 CHOSEN = (
     "The new model is chosen on all tabs; others are below, under “Model”. It is there until you leave or reload this "
