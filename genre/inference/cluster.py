@@ -170,6 +170,8 @@ def _row(name: str, outcome: dict | Exception) -> dict:
         raise ClusterError(f"A worker cannot read a file; files must have the same path on every machine: {outcome}")
     if isinstance(outcome, OSError):
         return _to_row(name, AudioError(str(outcome)))
+    if isinstance(outcome, GenreError):
+        raise ClusterError(str(outcome))
     why = " ".join(str(outcome).split())
     raise ClusterError(f"The cluster cannot classify; is the project installed on every machine? {why}")
 
