@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -91,9 +92,8 @@ def _classify_all(classifier: Classifier, files: Iterable[Path], overlap: float,
     for path in files:
         try:
             with as_file(path) as file:
-                result: Prediction | AudioError = classifier.classify(
-                    file, overlap=overlap, on_clip=export.new_spectrogram()
-                )
+                predictions = classifier.stream(file, overlap=overlap, on_clip=export.new_spectrogram())
+                result: Prediction | AudioError = deque(predictions, maxlen=1).pop()
         except AudioError as error:
             result = error
         yield path, result

@@ -57,13 +57,7 @@ class Classifier:
         self.sample_rate = checkpoint.sample_rate
 
     def classify(
-        self,
-        path: str | os.PathLike,
-        *,
-        start: float = 0.0,
-        seconds: float | None = None,
-        overlap: float = 0.0,
-        on_clip: Callable[[Clip], None] | None = None,
+        self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
     ) -> Prediction:
         """Classify a file.
 
@@ -72,13 +66,12 @@ class Classifier:
             start, seconds: where the excerpt to classify begins and how long it is, in seconds; by default the
                 whole recording.
             overlap: fraction of a window that the next window overlaps, from 0 to `MAX_OVERLAP`.
-            on_clip: called with every clip, before the prediction that includes it.
 
         Raises:
             AudioError: the file cannot be decoded, or it is silent.
             ValueError: `start`, `seconds` or `overlap` is out of range.
         """
-        predictions = self.stream(path, start=start, seconds=seconds, overlap=overlap, on_clip=on_clip)
+        predictions = self.stream(path, start=start, seconds=seconds, overlap=overlap)
         return deque(predictions, maxlen=1).pop()
 
     def stream(
@@ -90,7 +83,10 @@ class Classifier:
         overlap: float = 0.0,
         on_clip: Callable[[Clip], None] | None = None,
     ) -> Iterator[Prediction]:
-        """As `classify`, but yields the prediction for the audio so far after every 30 s; the last one is final."""
+        """As `classify`, but yields the prediction for the audio so far after every 30 s; the last one is final.
+
+        `on_clip` is called with every clip, before the prediction that includes it.
+        """
         if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
             raise ValueError(f"start must be at least 0 and seconds above 0, not {start} and {seconds}")
         notes: list[str] = []

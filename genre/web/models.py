@@ -14,7 +14,7 @@ from genre.models.locations import DEFAULT, HUB_PREFIX
 from genre.web import texts, upload_reader
 from genre.web.limits import MAX_MODEL_SIZE
 
-CACHED = 3  # models in memory, besides the first one
+CACHED = 3  # models in memory, besides the first one; each as it is stored, and with fused batch norms
 TAUGHT_PREFIX = "taught:"  # of the names of models that visitors have taught
 HUB_NAME = re.compile(rf"({HUB_PREFIX})?[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
