@@ -1,7 +1,9 @@
 import ast
 import base64
 import json
+from types import SimpleNamespace
 
+import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client, handle_file
@@ -9,8 +11,11 @@ from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
+import app
 import genre
 from genre.web import texts, views
+from genre.web.models import Models
+from genre.web.tabs import result
 from tests.conftest import music, run_async, write_audio
 from tests.visitor import Visitor
 
@@ -161,3 +166,13 @@ def test_a_close_runner_up_is_named():
         probabilities = {"Folk": 0.4, "Pop": q}
         prediction = genre.Prediction(probabilities, [genre.Window(0.0, 3.0, probabilities)], 3.0, "x")
         assert ("with Pop close behind" in views.prediction_card(prediction, ["Folk", "Pop"], "")) == named
+
+
+def test_an_explanation_that_comes_too_late_changes_nothing(monkeypatch):
+    """Its last output must be no "Explaining …", which Gradio would send again at the end."""
+    monkeypatch.setattr(result, "explain", lambda *_, **__: None)
+    page = app.build_page(models := Models())
+    explain = next(one.fn for one in page.fns.values() if one.api_name == "why")
+    click = SimpleNamespace(genre="Rock", start=0.0)
+    first, last = explain("a.mp3", models.first, 0.0, ["b.mp3"], click)
+    assert first == views.EXPLAINING and last == gr.skip()

@@ -48,7 +48,7 @@ def timeline_and_why(
             an explanation comes too late.
     """
 
-    def why(path: str | None, name: str, overlap: float, value: Any, click: gr.EventData) -> Iterator[str]:
+    def why(path: str | None, name: str, overlap: float, value: Any, click: gr.EventData) -> Iterator[str | dict]:
         try:
             classifier = models.get(name)
             label, start = _asked(click)
@@ -57,8 +57,8 @@ def timeline_and_why(
                 return
             yield views.EXPLAINING
             explanation = explain(classifier, path, start, label, overlap=overlap)
-            if shows(value, path):
-                yield views.why(explanation, classifier.labels)
+            # Too late, nothing changes; without any output Gradio would send the one before again.
+            yield views.why(explanation, classifier.labels) if shows(value, path) else gr.skip()
         except genre.GenreError as error:
             yield views.error(str(error))
 
