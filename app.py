@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from genre.cli.values import in_home
 from genre.web import uploads  # must be imported before Gradio
 from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS, TEACH
 
@@ -93,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--checkpoint",
+        type=in_home,
         default=os.environ.get("GENRE_CHECKPOINT"),  # set on Spaces
         help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision (GENRE_CHECKPOINT, or the shipped one)",
     )

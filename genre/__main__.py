@@ -10,8 +10,8 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from genre.audio.pipes import STDIN
-from genre.cli.numbers import number
 from genre.cli.stop import SIGNALS, Stop
+from genre.cli.values import audio, in_home, number, path
 from genre.errors import GenreError
 from genre.inference import MAX_OVERLAP
 from genre.json_files import json_list
@@ -76,11 +76,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "files",
         nargs="+",
-        type=_path,
+        type=audio,
         metavar="FILE",
         help="audio or video files, folders of them, or pipes; - is standard input",
     )
-    parser.add_argument("--checkpoint", help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision")
+    parser.add_argument(
+        "--checkpoint", type=in_home, help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision"
+    )
     parser.add_argument(
         "--overlap",
         type=number(float, f"a number from 0 to {MAX_OVERLAP}", lambda value: 0 <= value <= MAX_OVERLAP),
@@ -90,17 +92,17 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print a JSON list: one object per file, with all windows")
     output.add_argument("--csv", action="store_true", help="print CSV: one row per file")
-    output.add_argument("--out", type=_path, help="for --cluster: append one JSON line per file here, or resume a run")
+    output.add_argument("--out", type=path, help="for --cluster: append one JSON line per file here, or resume a run")
     parser.add_argument("--cluster", metavar="ADDRESS", help="classify on a Dask cluster; 'local' uses all cores")
     parser.add_argument(
         "--labels",
-        type=_path,
+        type=path,
         metavar="FOLDER",
         help="also write a label track for Audacity per file, NAME.labels.txt, replacing that of an earlier run",
     )
     parser.add_argument(
         "--picture",
-        type=_path,
+        type=path,
         metavar="FOLDER",
         help="also write a picture to send per file, NAME.genre.png, replacing that of an earlier run",
     )
@@ -114,12 +116,6 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     if sys.stdout is None:
         parser.error("standard output is closed")
     return arguments
-
-
-def _path(text: str) -> Path:
-    if not text:  # as of an unset variable in a script; Path would be the current folder
-        raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
 
 
 def _print_error(message: object) -> None:

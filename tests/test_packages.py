@@ -1,4 +1,4 @@
-"""The structure of the package: imports go one way, modules and sub-packages stay small."""
+"""The structure of the package: imports go one way."""
 
 import ast
 from pathlib import Path
@@ -12,7 +12,6 @@ from tests.conftest import ROOT
 PACKAGES = ["", "audio", "features", "models", "inference", "data", "training", "hub", "cli", "web"]
 ENTRY_POINTS = {"__init__", "__main__"}  # public names and the command line, which import from all of them
 MODULES = sorted((ROOT / "genre").rglob("*.py"))
-MAX_LINES, MAX_MODULES = 300, 10
 
 
 def package_of(module: Path) -> str:
@@ -32,16 +31,13 @@ def imported_packages(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_one_way_and_modules_are_short(module):
-    assert len(module.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_imports_go_one_way(module):
     package = package_of(module)
     if package or module.stem not in ENTRY_POINTS:
         allowed = PACKAGES[: PACKAGES.index(package) + 1]
         assert imported_packages(module) <= set(allowed)
 
 
-def test_every_sub_package_is_in_the_list_and_small():
+def test_every_sub_package_is_in_the_list():
     folders = [path for path in (ROOT / "genre").rglob("*") if path.is_dir() and list(path.glob("*.py"))]
     assert {path.relative_to(ROOT / "genre").parts[0] for path in folders} == set(PACKAGES) - {""}
-    for folder in folders:
-        assert len([path for path in folder.glob("*.py") if path.stem != "__init__"]) <= MAX_MODULES

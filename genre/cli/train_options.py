@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from genre.cli.numbers import number
+from genre.cli.values import in_home, number, path
 from genre.data.prepare import holds_genre_folders
 from genre.errors import DataError
 from genre.models.locations import DEFAULT
@@ -84,7 +84,7 @@ def _choose_probe(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", action="extend", metavar="DIR", help="music or prepared arrays, see above")
+    add("--data", type=path, nargs="+", action="extend", metavar="DIR", help="music or prepared arrays, see above")
     share = number(float, "a number above 0", lambda value: 0 < value < math.inf)
     add(
         "--shares",
@@ -107,12 +107,12 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         add(f"--{split}-fraction", type=fraction, metavar="F", help="of each genre held out, by whole artists (0.1)")
     copies = number(int, "a whole number from 0", lambda value: value >= 0)
     add("--augmented-copies", type=copies, metavar="N", help="of each training clip of genre folders (4)")
-    add("--archive", type=Path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
+    add("--archive", type=path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--out", type=Path, help=f"checkpoint folder to write ({DEFAULTS['out']})")
+    add("--out", type=path, help=f"checkpoint folder to write ({DEFAULTS['out']})")
     add(
         "--members",
         nargs="+",
@@ -122,10 +122,11 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
     add("--backbone", help=f"any timm image model ({backbones})")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--weights", type=Path, help="ImageNet weights from a file instead of the Hub")
+    start.add_argument("--weights", type=path, help="ImageNet weights from a file instead of the Hub")
     start.add_argument(
         "--from",
         dest="start_from",
+        type=in_home,
         metavar="CHECKPOINT",
         help="fine-tune this checkpoint by the second stage of the recipe; with a new head for other genres",
     )
@@ -154,9 +155,9 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 def _add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--test", action="store_true", help="also read the test splits, for the finished checkpoint")
-    add("--evaluate", metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
+    add("--evaluate", type=in_home, metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
     add("--split", choices=("validation", "test"), help="for --evaluate (validation)")
-    add("--predictions", type=Path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
+    add("--predictions", type=path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
 
 
 def _add_publishing_options(parser: argparse.ArgumentParser) -> None:

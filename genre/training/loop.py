@@ -265,7 +265,13 @@ class _Run:
     def restore(self, path: Path) -> None:
         """Load a state; raises GenreError if it was written with other settings."""
         state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
-        if state.get("settings") != self._settings():
+        stored, own = state.get("settings") or {}, self._settings()
+        if stored != own and _without_songs(stored) == _without_songs(own):
+            raise GenreError(
+                f"The songs have changed since {path} was made; put them back as they were, or start again without "
+                "--resume."
+            )
+        if stored != own:
             raise GenreError(f"{path} was made with other settings; repeat those, or start again without --resume.")
         self.epoch, self.best_loss, self.best = state["epoch"], state["best_loss"], state["best"]
         for name, module in self._stateful().items():
@@ -290,6 +296,12 @@ def _distillation_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:
     if not known.any():
         return embeddings.sum() * 0.0
     return functional.mse_loss(embeddings[known], teacher[known])
+
+
+def _without_songs(settings: dict) -> dict:
+    """Settings without what depends on the training songs."""
+    origin = {name: value for name, value in (settings.get("origin") or {}).items() if name != "data"}
+    return {**settings, "training": None, "origin": origin}
 
 
 def _cpu_state(module: nn.Module) -> dict[str, Tensor]:

@@ -43,4 +43,7 @@ def read(
 
 def is_upload(path: str) -> bool:
     """Whether a path is in the folder of uploads."""
-    return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    try:
+        return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    except ValueError:  # a path with a NUL character, which no system has
+        return False

@@ -321,3 +321,17 @@ def started(*arguments, env=None):
             yield process
         finally:
             process.kill()
+
+
+def test_a_tilde_within_an_option_is_the_home_directory(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main([str(folder / "album"), "--labels=~/labels"]) == 0
+    assert len(list((tmp_path / "home" / "labels").iterdir())) == 1 and not (tmp_path / "~").exists()
+
+
+def test_an_address_is_refused_with_the_way_to_read_it(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["https://example.org/song.mp3"])
+    assert stopped.value.code == 2
+    assert "curl -s https://example.org/song.mp3 | python -m genre -" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,16 @@ def test_options_that_are_given_twice_add_up(parse):
     assert [folder.name for folder in arguments.data] == ["songs", "arrays"] and arguments.shares == [1, 2]
     assert arguments.counts_as == [("A", "B"), ("C", "D"), ("a=b", "D")]
     assert parse("--data arrays").counts_as == [] and parse("--data arrays").validation_fraction == 0.1
+
+
+def test_a_tilde_within_an_option_is_the_home_directory(parse, monkeypatch, tmp_path):
+    """Shells replace it at the start of a word alone."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    arguments = parse("--data=~/songs --data arrays --out=~/models/jazz --archive=~/logs --from=~/models/pop")
+    assert arguments.data == [tmp_path / "home" / "songs", Path("arrays")]
+    assert arguments.out == tmp_path / "home" / "models" / "jazz" and arguments.archive == tmp_path / "home" / "logs"
+    assert arguments.start_from == str(tmp_path / "home" / "models" / "pop")
+    assert parse("--data arrays --out ~backup~").out == Path("~backup~")
 
 
 @pytest.mark.parametrize(

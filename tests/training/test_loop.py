@@ -125,6 +125,17 @@ def test_a_run_with_other_settings_is_not_resumed(folder, tmp_path):
         train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, more, state, resume=True)
 
 
+def test_a_run_on_other_songs_is_not_resumed_and_says_that_they_changed(folder, tmp_path):
+    data, recipe = read_data({"one": folder}), replace(TINY, pretrained=Stage(1), fine_tuning=Stage(0))
+    train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
+    (source,) = data.sources
+    fewer = replace(source, **{name: getattr(source, name)[1:] for name in ("ids", "rows", "labels", "splits")})
+    with pytest.raises(GenreError, match="The songs have changed since"):
+        train_member(
+            ONE_PROCESS, "sparse", recipe, replace(data, sources=[fewer]), Start(random=True), tmp_path, resume=True
+        )
+
+
 def test_a_run_from_other_weights_is_not_resumed(folder, tmp_path):
     data = read_data({"one": folder})
     recipe = replace(TINY, pretrained=Stage(epochs=1), fine_tuning=Stage(epochs=0))

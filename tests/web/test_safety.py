@@ -92,7 +92,9 @@ def test_a_file_that_was_not_uploaded_is_not_classified(visitor):
     assert visitor.classify({"path": song}) == texts.NOT_SENT
     assert visitor.classify({"path": "/etc/shadow"}) == texts.NOT_SENT
     assert visitor.classify({"path": "/no/such/file"}) == texts.NOT_SENT
+    assert visitor.classify({"path": "a\0b"}) == texts.NOT_SENT
     assert texts.NOT_SENT in visitor.ask("classify_batch", [{"path": song}])
+    assert texts.NOT_SENT in visitor.ask("classify_batch", [{"path": "a\0b"}])
 
 
 @pytest.mark.parametrize("marked", [True, False])

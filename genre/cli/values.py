@@ -1,0 +1,46 @@
+"""Values of options: numbers, paths, names of checkpoints."""
+
+import argparse
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def number(kind: type, wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """An argparse type: numbers of this kind that fit; others are refused as not what is wanted."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan  # fits nothing
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """An argparse type: a path, with the home directory in place of `~`; an empty one is refused."""
+    if not text:  # as of an unset variable in a script; Path would be the current folder
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(in_home(text))
+
+
+def in_home(text: str) -> str:
+    """A path or another name, with the home directory in place of `~` or a leading `~/`.
+
+    Shells replace it at the start of a word alone, so not in `--out=~/model`.
+    """
+    return os.path.expanduser(text) if text == "~" or text.startswith("~/") else text  # noqa: PTH111 (other names, too)
+
+
+def audio(text: str) -> Path:
+    """As `path`, for what is read; an address is refused with the way to read it."""
+    if text.lower().startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address, and files alone are read: curl -s {text} | python -m genre -"
+        )
+    return path(text)
