@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # musicnn 0.1.0 stores mel powers as float16 and multiplies them by 10,000 in float16, whose largest value is 65,504: a
-# power above 6.55 becomes infinite. A loud tone then has the same tags as any other loud sound, without an error.
+# power above 6.55 becomes infinite. Different loud tones then get the same tags, without an error.
 # Seen with NumPy 2.4.6, librosa 0.11.0, tensorflow-cpu 2.21.0 and tf-keras 2.21.0 on Python 3.11: the log-mel of a tone
 # of 0.9 of full scale holds inf, that of the same tone 40 dB softer does not; tags of two different loud tones are equal
 # to the last bit, those of the same two tones 40 dB softer are not.

@@ -263,10 +263,10 @@ class _Run:
         path.with_suffix(".tmp").replace(path)
 
     def restore(self, path: Path) -> None:
-        """Load a state; raises GenreError if it was written with other settings."""
+        """Load a state; raises GenreError if it was written with other settings or for other songs."""
         state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
         stored, own = state.get("settings") or {}, self._settings()
-        if stored != own and _without_songs(stored) == _without_songs(own):
+        if _songs(stored) != _songs(own) and _without_songs(stored) == _without_songs(own):
             raise GenreError(
                 f"The songs have changed since {path} was made; put them back as they were, or start again without "
                 "--resume."
@@ -296,6 +296,11 @@ def _distillation_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:
     if not known.any():
         return embeddings.sum() * 0.0
     return functional.mse_loss(embeddings[known], teacher[known])
+
+
+def _songs(settings: dict) -> str | None:
+    """The hash of the training songs, where the settings have one."""
+    return (settings.get("origin") or {}).get("data")
 
 
 def _without_songs(settings: dict) -> dict:

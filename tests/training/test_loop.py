@@ -136,6 +136,15 @@ def test_a_run_on_other_songs_is_not_resumed_and_says_that_they_changed(folder, 
         )
 
 
+def test_other_shares_of_the_same_songs_are_other_settings(folder, tmp_path):
+    data = read_data({"one": folder, "two": folder}, shares=[1, 1])
+    recipe = replace(TINY, pretrained=Stage(1), fine_tuning=Stage(0), share_power=None)
+    train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
+    with pytest.raises(GenreError, match="other settings"):
+        other = replace(data, shares=[0.25, 0.75])
+        train_member(ONE_PROCESS, "sparse", recipe, other, Start(random=True), tmp_path, resume=True)
+
+
 def test_a_run_from_other_weights_is_not_resumed(folder, tmp_path):
     data = read_data({"one": folder})
     recipe = replace(TINY, pretrained=Stage(epochs=1), fine_tuning=Stage(epochs=0))
