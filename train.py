@@ -25,7 +25,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +49,14 @@ from genre.training.members import Start, change_stage, recipe_from, train_membe
 from genre.training.probe import fit_probe
 from genre.training.probe_run import describe_probe, embed_folder, save_probe
 from genre.training.recipe import RECIPES, Recipe
-from genre.training.run import describe_data, evaluate_sources, training_record, written_at_end
+from genre.training.run import (
+    announce_earlier,
+    describe_data,
+    evaluate_sources,
+    only_training,
+    training_record,
+    written_at_end,
+)
 
 RUNS = Path("runs")  # archives, predictions, states of training, TensorBoard's logs
 
@@ -67,6 +74,8 @@ def main() -> None:
             check_names(arguments.push, arguments.space, arguments.tag)
         if arguments.data and not arguments.evaluate:
             check_writable(arguments.out)
+            if accelerator.is_main_process:
+                announce_earlier(arguments.out)
         if arguments.probe:
             if accelerator.is_main_process:
                 probe(arguments)
@@ -74,7 +83,8 @@ def main() -> None:
             if accelerator.is_main_process:
                 evaluate_again(arguments)
         elif arguments.data:
-            train(accelerator, arguments)
+            with only_training(RUNS / arguments.out.name) if accelerator.is_main_process else nullcontext():
+                train(accelerator, arguments)
         if arguments.push and accelerator.is_main_process:
             publish(arguments)
     except (GenreError, OSError) as error:  # an OSError where a disk is full, for one

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from genre.names import printable
+from genre.replace import replaced
 
 
 def read_json(path: Path) -> dict:
@@ -17,7 +18,9 @@ def read_json(path: Path) -> dict:
 def write_json(path: Path, content: dict) -> None:
     """Write an indented UTF-8 file; makes its folder. Names of files that are not Unicode are replaced in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(printable(json.dumps(content, indent=2, ensure_ascii=False)) + "\n", encoding="utf-8")
+    text = printable(json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
+    with replaced(path) as new:
+        new.write_text(text, encoding="utf-8")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from genre.inference.classify import Classifier
 from genre.inference.export import label_track, picture
 from genre.inference.export.names import Names
 from genre.inference.prediction import Prediction
+from genre.replace import replaced
 
 Result = tuple[Path, Prediction | AudioError]
 
@@ -59,12 +60,13 @@ class Export:
             _write(self._labels / f"{name}{label_track.SUFFIX}", lambda file: file.write_text(text, encoding="utf-8"))
         if self._pictures and self._spectrogram:
             image = picture.picture(prediction, self._classifier.labels, str(path), self._spectrogram.image())
-            _write(self._pictures / f"{name}{picture.SUFFIX}", image.save)
+            _write(self._pictures / f"{name}{picture.SUFFIX}", lambda file: image.save(file, "png"))
 
 
 def _write(file: Path, write: Callable[[Path], object]) -> None:
     try:
-        write(file)
+        with replaced(file) as new:
+            write(new)
     except OSError as error:
         raise _not_writable(file, error) from error
 

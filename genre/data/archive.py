@@ -35,6 +35,7 @@ from genre.errors import AudioError, DataError
 from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
 from genre.json_files import read_json, write_json
 from genre.names import one_line
+from genre.replace import replaced
 
 UNREADABLE_NOTE = "clip is not readable"
 TO_DO, UNREADABLE = 0, 2  # besides `genre.data.formats.STORED`
@@ -228,12 +229,12 @@ def _move_unchanged(clips: list[AudioClip], folder: Path) -> None:
     path.unlink(missing_ok=True)  # a run that is interrupted from here on starts anew
     for array in sorted(folder.glob("*.npy")):
         old = np.load(array, mmap_mode="r")
-        new = _new_array(array.with_suffix(".tmp"), old.dtype, (len(clips), *old.shape[1:]))
-        for row, old_row in pairs:
-            new[row] = old[old_row]
-        new.flush()
-        del old, new  # Windows replaces no file that is mapped
-        array.with_suffix(".tmp").replace(array)
+        with replaced(array) as path_of_new:
+            new = _new_array(path_of_new, old.dtype, (len(clips), *old.shape[1:]))
+            for row, old_row in pairs:
+                new[row] = old[old_row]
+            new.flush()
+            del old, new  # Windows replaces no file that is mapped
     write_json(path, {"keys": keys})
 
 
@@ -273,10 +274,12 @@ def _new_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
 
 
 def _write_index(clips: list[AudioClip], readable: np.ndarray, folder: Path) -> None:
-    with (folder / "index.tmp").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        replaced(folder / "index.csv") as new,
+        new.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["track_id", "genre", "artist", "split", "note"])
         for clip, good in zip(clips, readable, strict=True):
             note = "" if good else UNREADABLE_NOTE
             writer.writerow([clip.track_id, clip.genre, clip.artist, clip.split, note])
-    (folder / "index.tmp").replace(folder / "index.csv")

@@ -14,6 +14,7 @@ import httpx2
 from tqdm import tqdm
 
 from genre.errors import DataError
+from genre.replace import move, replaced
 
 FMA_URL = "https://os.unil.cloud.switch.ch/fma/"
 TIMEOUT = 30.0  # seconds without a byte received
@@ -127,7 +128,7 @@ def _download(client: httpx2.Client, folder: Path, part: Part, size: int) -> Non
     if _sha1(partial, f"{part.name}: check") != part.sha1:
         partial.unlink()
         raise DataError(f"{part.name} arrived damaged and was removed; try again to fetch it anew.")
-    partial.replace(folder / part.name)
+    move(partial, folder / part.name)
 
 
 def _fetch_rest(client: httpx2.Client, name: str, partial: Path, bar: tqdm) -> None:
@@ -165,16 +166,14 @@ def _unpack(folder: Path, part: Part) -> None:
                 _unpack_member(archive, member, staging / member.filename)
                 bar.update(member.file_size)
     (folder / part.result).parent.mkdir(exist_ok=True)
-    (staging / part.result).replace(folder / part.result)
+    move(staging / part.result, folder / part.result)
     shutil.rmtree(staging)
 
 
 def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")  # so that the target itself is always complete
-    with archive.open(member) as source, partial.open("wb") as file:
+    with replaced(target) as new, archive.open(member) as source, new.open("wb") as file:
         shutil.copyfileobj(source, file)
-    partial.replace(target)
 
 
 def _left_to_unpack(folder: Path, part: Part) -> int:

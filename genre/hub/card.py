@@ -7,6 +7,7 @@ from genre.data.prepare import SOURCE_NAMES
 from genre.json_files import read_json, write_json
 from genre.models.checkpoint import LEVELS
 from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_split, read_metrics
+from genre.replace import replaced
 
 USE = (
     "For sorting and browsing a music collection, where a wrong genre does no harm. Not for decisions about people, "
@@ -49,7 +50,8 @@ def write_card(folder: Path) -> None:
         '## How to load\n\n```python\nimport genre\n\nclassifier = genre.load("hf-hub:user/repo")  # or this folder\n'
         'print(classifier.classify("song.mp3"))\n```',
     ]
-    (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    with replaced(folder / "README.md") as new:
+        new.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
 def add_note(folder: Path, command: str, text: str) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from genre.errors import CheckpointError
 from genre.features.log_mel import LogMel, LogMelConfig
 from genre.json_files import read_json
+from genre.replace import replaced
 
 # A timm classifier: nn.Module, forward_features, forward_head and get_classifier, for which timm has no type.
 Backbone: TypeAlias = Any
@@ -216,8 +217,8 @@ def save_member(member: Member, folder: Path, labels: list[str]) -> None:
         safe_serialization=True,
     )
     weights = folder / WEIGHTS_FILE
-    shutil.copyfile(weights, weights.with_suffix(".tmp"))  # with the usual permissions: timm's only its owner may read
-    weights.with_suffix(".tmp").replace(weights)
+    with replaced(weights) as new:
+        shutil.copyfile(weights, new)  # with the usual permissions: timm's only its owner may read
 
 
 def load_member(folder: Path) -> Member:

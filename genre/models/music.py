@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from genre.errors import CheckpointError
+from genre.replace import replaced
 
 MUSIC_FILE = "music.safetensors"
 
@@ -60,7 +61,8 @@ def save_music_detector(detector: MusicDetector, folder: Path) -> None:
     """Write a detector to a checkpoint's folder."""
     tensors = {"weight": detector.weight.contiguous(), "bias": torch.tensor(detector.bias)}
     metadata = {"member": detector.member, "threshold": repr(detector.threshold)}
-    (folder / MUSIC_FILE).write_bytes(save(tensors, metadata))  # `save_file` lets only its owner read the file
+    with replaced(folder / MUSIC_FILE) as new:
+        new.write_bytes(save(tensors, metadata))  # `save_file` lets only its owner read the file
 
 
 def load_music_detector(folder: Path) -> MusicDetector | None:

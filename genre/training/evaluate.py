@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genre.data.dataset import Source
 from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
+from genre.replace import replaced
 from genre.training.calibrate import member_log_probabilities, wilson_interval
 
 CALIBRATION_BINS = 15
@@ -55,7 +56,7 @@ def write_predictions(file: Path, source: Source, genres: list[str], split: str,
     """Write each track's id, true genre and probabilities, shape (tracks, labels), as CSV for `read_predictions`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     tracks = source.of(split)
-    with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
+    with replaced(file) as new, new.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
         writer = csv.writer(out)
         writer.writerow(["track_id", "genre", *genres])
         for track, row in zip(tracks, probabilities.tolist(), strict=True):

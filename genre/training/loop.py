@@ -1,7 +1,9 @@
 """The training loop: one stage of a member's training, with the best epoch chosen by validation."""
 
+import io
 import math
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,6 +22,7 @@ from genre.data.windows import Mixture, Windows
 from genre.errors import GenreError
 from genre.models.checkpoint import average_windows
 from genre.models.member import Member
+from genre.replace import replaced
 from genre.training.recipe import Recipe, Stage
 
 if TYPE_CHECKING:  # the page imports this module, too, and runs without this package
@@ -108,7 +111,7 @@ def train_stage(
             weights and of the tracks.
 
     Raises:
-        GenreError: the loss is not a number, or the state was made with other settings.
+        GenreError: the loss is not a number, or the state cannot be written, is damaged or is of other settings.
     """
     run = _Run(accelerator, member, training, recipe, stage, origin)
     if resume and state_file.is_file():
@@ -250,8 +253,7 @@ class _Run:
         return figures
 
     def save(self, path: Path) -> None:
-        """Write the state to a temporary file and rename it, so that an interruption leaves the old or the new one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Replace the state by that after the last epoch; raises GenreError where it cannot be written."""
         state = {
             "settings": self._settings(),
             "epoch": self.epoch,
@@ -259,12 +261,20 @@ class _Run:
             "best": self.best,
             **{name: module.state_dict() for name, module in self._stateful().items()},
         }
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+        content = io.BytesIO()
+        torch.save(state, content)  # to memory, since it raises no OSError where the disk is full
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced(path) as new:
+                new.write_bytes(content.getbuffer())
+        except OSError as error:
+            raise GenreError(
+                f"{path} cannot be written: {error.strerror}. --resume continues after the last epoch that was written."
+            ) from error
 
     def restore(self, path: Path) -> None:
-        """Load a state; raises GenreError if it was written with other settings or for other songs."""
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        """Load a state; raises GenreError if it is damaged, or was written with other settings or for other songs."""
+        state = _read_state(path)
         stored, own = state.get("settings") or {}, self._settings()
         if _songs(stored) != _songs(own) and _without_songs(stored) == _without_songs(own):
             raise GenreError(
@@ -288,6 +298,18 @@ class _Run:
     def _stateful(self) -> dict:
         student = self.accelerator.unwrap_model(self.student)
         return {"student": student, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
+
+
+def _read_state(path: Path) -> dict:
+    """Read a state, with its tensors on the CPU; raises GenreError where the file is damaged."""
+    content = io.BytesIO(path.read_bytes())
+    try:
+        with zipfile.ZipFile(content) as archive:
+            if part := archive.testzip():  # by the checksums, which torch.load does not compare
+                raise zipfile.BadZipFile(part)
+        return torch.load(content, map_location="cpu", weights_only=True)
+    except Exception as error:  # which one depends on the damage
+        raise GenreError(f"{path} is damaged; remove it, and --resume starts that stage anew.") from error
 
 
 def _distillation_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
 from genre.models.checkpoint import Checkpoint
 from genre.models.member import RANDOM, Member, average_weights, create_backbone, replace_head
+from genre.replace import numbered
 from genre.training.loop import Validation, train_stage
 from genre.training.recipe import Recipe, Stage
 
@@ -110,10 +111,13 @@ def _finish(accelerator: Accelerator) -> None:
 
 def _set_aside(name: str, runs_folder: Path) -> None:
     """Move a member's states of an earlier training to a sub-folder, so that --resume does not mix the two."""
-    states, aside = sorted(runs_folder.glob(f"{name}-*.pt")), runs_folder / "earlier"
-    if states:
-        aside.mkdir(exist_ok=True)
-        print(f"{name}: the states of an earlier training, which --resume would have continued, are now in {aside}")
+    states = sorted(runs_folder.glob(f"{name}-*.pt"))
+    if not states:
+        return
+    free = (path for path in numbered(runs_folder / "earlier") if not any((path / one.name).exists() for one in states))
+    aside = next(free)
+    aside.mkdir(exist_ok=True)
+    print(f"{name}: the states of an earlier training, which --resume would have continued, are now in {aside}")
     for state in states:
         state.replace(aside / state.name)
 

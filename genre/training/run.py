@@ -1,17 +1,20 @@
 """Steps of train.py before and after training: summary of the data, evaluation by source, record for metrics.json."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from genre.data.dataset import DataSet
 from genre.data.splits import SPLITS
-from genre.errors import DataError
+from genre.errors import DataError, GenreError
 from genre.json_files import read_json
 from genre.models.checkpoint import MEMBER_NAME, Checkpoint
+from genre.models.metrics import FILE
 from genre.models.music import MUSIC_FILE
+from genre.replace import move, numbered
 from genre.training.evaluate import evaluate, write_predictions
 from genre.training.members import Start, with_shares
 from genre.training.recipe import Recipe
@@ -21,7 +24,7 @@ from genre.training.recipe import Recipe
 def written_at_end(folder: Path) -> Iterator[Path]:
     """A folder of the same name to write a checkpoint to, which takes the place of this one's unless there is an error.
 
-    Other files in the folder are kept.
+    The checkpoint that was in the folder is moved to one beside it; other files stay in the folder.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:
@@ -29,11 +32,44 @@ def written_at_end(folder: Path) -> Iterator[Path]:
         new.mkdir()
         yield new
         folder.mkdir(exist_ok=True)
-        for name in {*_members(folder), MUSIC_FILE, *(path.name for path in new.iterdir())}:
-            old = folder / name
-            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-            if (new / name).exists():
-                (new / name).replace(old)
+        names = {path.name for path in new.iterdir()}
+        before = [folder / name for name in {*_members(folder), MUSIC_FILE, FILE, *names} if (folder / name).exists()]
+        if before:
+            aside = _earlier(folder)
+            aside.mkdir()
+            for path in before:
+                path.replace(aside / path.name)
+            print(f"The model that was in {folder} is now in {aside}.")
+        for name in sorted(names, key="config.json".__eq__):  # it comes last: with it the checkpoint is complete
+            move(new / name, folder / name)
+
+
+def announce_earlier(folder: Path) -> None:
+    """Before a training: print that the folder holds a model, and where that will be."""
+    if (folder / "config.json").exists():
+        print(f"{folder} holds a model; when the new one is complete, that is moved to {_earlier(folder)}.")
+
+
+def _earlier(folder: Path) -> Path:
+    """The next free name of a folder for the checkpoint that a new one replaces."""
+    return next(path for path in numbered(folder.with_name(f"{folder.name}-earlier")) if not path.exists())
+
+
+@contextmanager
+def only_training(runs_folder: Path) -> Iterator[None]:
+    """Keep other trainings from this folder of states; raises GenreError while another one writes it."""
+    runs_folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(runs_folder / ".lock")  # released by the system, however the process ends
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise GenreError(
+            f"Another training writes {runs_folder}; wait until it has ended, or give this one another name with --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _members(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import SHIPPED
 from genre.training.members import FRACTIONS
 from genre.training.recipe import RECIPES
-from genre.training.run import written_at_end
+from genre.training.run import only_training, written_at_end
 from tests.conftest import ROOT, music, write_audio
 from tests.hub.test_publish import small_checkpoint
 
@@ -251,11 +251,29 @@ def test_a_checkpoint_is_replaced_at_once_or_not_at_all(tmp_path):
     assert load_checkpoint(folder).labels == ["A", "B"]
     assert {path.name for path in folder.iterdir()} >= {"dense", "config.json", "notes.txt"}
     assert not {"sparse", "whole", "music.safetensors"} & {path.name for path in folder.iterdir()}
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert load_checkpoint(tmp_path / "mine-earlier").digest == load_checkpoint().digest  # nothing of it is lost
     (folder / "config.json").write_text("{")  # a damaged one is replaced as well
     with written_at_end(folder) as new:
         small_checkpoint(new, ["C", "D"], "dense")
     assert load_checkpoint(folder).labels == ["C", "D"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine-earlier", "mine-earlier-2"]
+
+
+def test_a_second_training_keeps_the_model_of_the_first_and_is_refused_while_it_runs(folder, tmp_path):
+    options = [*SMALL, "--members", "sparse", "--epochs", "1"]
+    small_checkpoint(tmp_path / "mine", ["A", "B"])
+    with only_training(tmp_path / "runs" / "mine"):
+        refused = run_train(folder, "mine", *options, cwd=tmp_path)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith("train.py: Another training writes runs/mine; ")
+    done = run_train(folder, "mine", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout.startswith(f"{tmp_path}/mine holds a model; ")
+        and f"is now in {tmp_path}/mine-earlier" in done.stdout
+    )
+    assert load_checkpoint(tmp_path / "mine").labels == ["High", "Low"]
+    assert load_checkpoint(tmp_path / "mine-earlier").labels == ["A", "B"]
 
 
 def test_a_probe_is_not_evaluated_on_its_own_songs_without_a_word(genre_folder, tmp_path):

@@ -1,4 +1,6 @@
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import timm
@@ -9,10 +11,13 @@ from genre.data.dataset import read_data
 from genre.data.windows import MIN_STEPS, Mixture
 from genre.errors import GenreError
 from genre.features.log_mel import FRONT_ENDS
+from genre.json_files import write_json
 from genre.models.member import RANDOM, Member, create_backbone
+from genre.replace import move
 from genre.training.loop import Validation, train_stage
 from genre.training.members import FRACTIONS, Start, train_member
 from genre.training.recipe import Recipe, Stage
+from tests.inference.test_jsonl import small_disk
 
 TINY = Recipe(
     "sparse",
@@ -117,6 +122,54 @@ def test_an_interrupted_run_ends_with_the_same_weights(folder, tmp_path, monkeyp
         assert torch.equal(one, other), name
 
 
+def test_a_damaged_state_is_named_with_the_way_on(folder, tmp_path):
+    training, validation = windows_of(folder)
+    state, once = tmp_path / "state.pt", Stage(epochs=1)
+    train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, once, state)
+    whole = state.read_bytes()
+    half = len(whole) // 2
+    zeros_within = whole[:half] + bytes(4096) + whole[half + 4096 :]  # of the weights, where torch.load notices nothing
+    for damaged in (b"", whole[:half], bytes(len(whole)), zeros_within):
+        state.write_bytes(damaged)
+        with pytest.raises(GenreError, match=r"^\S+/state\.pt is damaged; remove it, and --resume .* anew\.$"):
+            train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, once, state, resume=True)
+
+
+def test_a_full_disk_leaves_the_state_before_and_nothing_else(folder, tmp_path):
+    training, validation = windows_of(folder)
+    state = tmp_path / "state.pt"
+    state.write_bytes(b"before")
+    with (
+        small_disk(100_000),
+        pytest.raises(GenreError, match=r"state\.pt cannot be written: File too large\. --resume"),
+    ):
+        train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, Stage(epochs=1), state)
+    assert state.read_bytes() == b"before" and list(tmp_path.iterdir()) == [state]
+
+
+def test_a_file_is_on_the_disk_before_it_replaces_another(tmp_path, monkeypatch):
+    events = []
+    sync, rename = os.fsync, Path.replace
+
+    def record_sync(number):
+        events.append(str(Path(f"/proc/self/fd/{number}").readlink()))
+        sync(number)
+
+    def record_rename(path, target):
+        events.append("rename")
+        rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(Path, "replace", record_rename)
+    write_json(tmp_path / "one.json", {})
+    (tmp_path / "new").mkdir()
+    write_json(tmp_path / "new" / "two.json", {})
+    events.clear()
+    write_json(tmp_path / "one.json", {"a": 1})
+    move(tmp_path / "new", tmp_path / "old")
+    assert events == [f"{tmp_path}/one.json.tmp", "rename", f"{tmp_path}/new/two.json", "rename"]
+
+
 def test_a_run_with_other_settings_is_not_resumed(folder, tmp_path):
     training, validation = windows_of(folder)
     state, more = tmp_path / "state.pt", Stage(epochs=3)
@@ -163,6 +216,8 @@ def test_a_new_training_sets_the_states_of_the_one_before_aside(folder, tmp_path
     train_member(ONE_PROCESS, "sparse", one_run, data, Start(random=True), tmp_path)
     assert [path.name for path in tmp_path.glob("*.pt")] == ["sparse-fine_tuning-0.pt"]
     assert len(list(tmp_path.glob("earlier/*.pt"))) == 2
+    train_member(ONE_PROCESS, "sparse", one_run, data, Start(random=True), tmp_path)
+    assert len(list(tmp_path.glob("earlier*/*.pt"))) == 3  # of two trainings: none is lost
 
 
 def test_a_loss_that_is_not_finite_raises(folder, tmp_path):
