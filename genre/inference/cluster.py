@@ -24,7 +24,7 @@ from genre.audio import worker
 from genre.errors import AudioError, CheckpointError, GenreError
 from genre.inference import report
 from genre.inference.classify import Classifier
-from genre.inference.jsonl import JsonLines
+from genre.inference.jsonl import JsonLines, state_of
 from genre.inference.prediction import Prediction
 from genre.malloc import keep_freed_memory
 from genre.models.checkpoint import load_checkpoint
@@ -43,7 +43,10 @@ class ClusterError(GenreError):
 def label(
     paths: Iterable[Path], out: Path, address: str = LOCAL, checkpoint: str | None = None, overlap: float = 0.0
 ) -> int:
-    """Classify the files that have no row in `out` yet, and append a row for each.
+    """Classify the files that have no prediction in `out` yet, or were replaced since, and append a row for each.
+
+    A file that cannot be opened gets no row. Where the folder of all files goes away meanwhile, as a network drive may,
+    the run stops.
 
     Args:
         paths: the files.
@@ -53,33 +56,66 @@ def label(
         overlap: as for `Classifier.classify`.
 
     Returns:
-        number of rows with an error.
+        number of files that could not be classified.
 
     Raises:
-        GenreError: there is no such cluster or checkpoint, or `out` cannot be written. Rows written before remain.
+        GenreError: there is no such cluster or checkpoint, `out` cannot be written, or the folder is gone. Rows
+            written before remain.
     """
     names, used = dict.fromkeys(map(str, paths)), load_checkpoint(checkpoint)
     settings = {"checkpoint": used.name, "checkpoint_sha256": used.digest, "overlap": overlap}
     with JsonLines(out, settings) as out_file:
-        missing = [name for name in names if name not in out_file.files]
+        missing, unopened = [name for name in names if not out_file.is_done(name)], 0
         if missing:
+            folder = _common_folder(missing)
+            states: dict[str, dict[str, int]] = {}  # when they were read, so that one replaced meanwhile is read again
+
+            def submitted() -> Iterator[str]:
+                for name in missing:
+                    states[name] = state_of(name)
+                    yield name
+
             with (
                 _connected(address) as client,
                 tqdm(total=len(names), initial=len(names) - len(missing), unit="file") as bar,
             ):
-                for row in classify_all(client, missing, checkpoint, used.digest, overlap):
-                    out_file.write(row)
-                    if "error" in row:
-                        bar.write(f"{one_line(row['file'])}: {row['error']}", file=sys.stderr)
-                    bar.set_postfix(failed=out_file.failed, refresh=False)
+                out_file.remove(missing)
+                for row in classify_all(client, submitted(), checkpoint, used.digest, overlap):
+                    name, failed = row["file"], "error" in row
+                    if failed and folder and not _is_there(folder):
+                        raise ClusterError(
+                            f"The folder {one_line(folder)} is no longer there; run the same command again to resume."
+                        )
+                    if failed:
+                        bar.write(f"{one_line(name)}: {row['error']}", file=sys.stderr)
+                    if failed and not os.access(name, os.R_OK):
+                        unopened += 1
+                    else:
+                        out_file.write(row | states.pop(name))
+                    bar.set_postfix(failed=out_file.failed + unopened, refresh=False)
                     bar.update()
-        if out_file.failed:
-            print(
-                f"{out_file.failed:,} of {len(out_file.files):,} files in {one_line(out)} have an error; delete their "
-                "lines to classify them again",
-                file=sys.stderr,
-            )
-        return out_file.failed
+        failures = out_file.failed + unopened
+        if failures:
+            print(f"{failures:,} files could not be classified; the same command tries them again", file=sys.stderr)
+        return failures
+
+
+def _common_folder(names: Iterable[str]) -> Path | None:
+    """The folder that holds all of the files, if there is one and it holds something now."""
+    try:
+        folder = Path(os.path.commonpath([Path(name).absolute().parent for name in names]))
+    except ValueError:  # on two drives of Windows
+        return None
+    return folder if _is_there(folder) else None
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a folder can be read and is not empty, as that in which a drive was mounted is."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entries)
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -167,7 +203,9 @@ def _row(name: str, outcome: dict | Exception) -> dict:
     if isinstance(outcome, KilledWorker):
         return _to_row(name, AudioError("This file crashed every worker that classified it."))
     if isinstance(outcome, OSError) and os.access(name, os.R_OK):
-        raise ClusterError(f"A worker cannot read a file; files must have the same path on every machine: {outcome}")
+        raise ClusterError(
+            f"A worker cannot read a file that is there; files must have the same path on every machine: {outcome}"
+        )
     if isinstance(outcome, OSError):
         return _to_row(name, AudioError(str(outcome)))
     if isinstance(outcome, GenreError):
@@ -215,7 +253,10 @@ def classify(name: str, folder: str, checkpoint: str | None, digest: str, overla
     try:
         if path.is_fifo():
             raise AudioError("This is a pipe, which a cluster cannot read.")
-        result: Prediction | AudioError = classifier.classify(path, overlap=overlap)
+        prediction = classifier.classify(path, overlap=overlap)
+        if prediction.notes and not os.access(path, os.R_OK):  # of a file that went away, only a part was read
+            raise OSError(f"{path} went away while it was read.")
+        result: Prediction | AudioError = prediction
     except AudioError as error:
         if not os.access(path, os.R_OK):
             raise OSError(str(error)) from error

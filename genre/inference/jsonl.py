@@ -1,10 +1,12 @@
 """Append predictions for many files to a JSON Lines file, in a run that may be interrupted and resumed.
 
-Each row is an object as `genre.inference.report.rows` makes it, with the settings of the run. File names are stored
-exactly, also where they are not valid UTF-8, so that a later run knows which files have a row.
+Each row is an object as `genre.inference.report.rows` makes it, with the settings of the run, and the size and the time
+of modification of the file. File names are stored exactly, also where they are not valid UTF-8. So a later run knows
+which files are done: those with a prediction that have not been replaced since.
 """
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,22 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from genre.errors import GenreError
+from genre.replace import replaced
 
 START = b'{"file": '  # of every row, complete or cut off: a file with other content is not one of ours
 
 
 class JsonLinesError(GenreError):
     """The file cannot be written, or it has other content."""
+
+
+def state_of(file: str) -> dict[str, int]:
+    """Fields of a row by which a file that was replaced is recognised; empty where it is gone."""
+    try:
+        status = Path(file).stat()
+    except (OSError, ValueError):
+        return {}
+    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
 
 
 class JsonLines:
@@ -31,8 +43,7 @@ class JsonLines:
         settings: of the run, part of every row; a run with others does not continue the file.
 
     Attributes:
-        files: names of the files that have a row.
-        failed: number of rows with an error instead of a prediction.
+        files: what `state_of` said of the files that have a row, by name; None for a row with an error.
 
     Raises:
         JsonLinesError: the file cannot be written, another process is writing it, or it has other content; also
@@ -40,8 +51,8 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]):
-        self.path, self.settings, self.failed = path, settings, 0
-        self.files: set[str] = set()
+        self.path, self.settings = path, settings
+        self.files: dict[str, dict[str, int] | None] = {}
         self._lock = FileLock(f"{path}.lock", timeout=0)  # released by the system, however the process ends
         try:
             self._file = path.open("a+b")
@@ -85,9 +96,36 @@ class JsonLines:
             raise self._not_writable(error) from error
         self._count(row)
 
+    @property
+    def failed(self) -> int:
+        """Number of rows with an error instead of a prediction."""
+        return sum(state is None for state in self.files.values())
+
+    def is_done(self, file: str) -> bool:
+        """Whether a file has a prediction, and has not been replaced since; one that is gone has not been."""
+        state = self.files.get(file)
+        return state is not None and state_of(file) in ({}, state)
+
+    def remove(self, files: Iterable[str]) -> None:
+        """Remove the rows of files, which are classified again."""
+        old = self.files.keys() & set(files)
+        if not old:
+            return
+        try:
+            self._file.seek(0)
+            with replaced(self.path) as new:
+                with new.open("wb") as kept:
+                    kept.writelines(line for line in self._file if json.loads(line)["file"] not in old)
+                self._file.close()  # Windows replaces no file that is open
+            self._file = self.path.open("a+b")
+        except OSError as error:
+            raise self._not_writable(error) from error
+        for file in old:
+            del self.files[file]
+
     def _count(self, row: dict) -> None:
-        self.files.add(row["file"])
-        self.failed += "error" in row
+        state = {name: row[name] for name in ("bytes", "modified_ns") if name in row}
+        self.files[row["file"]] = None if "error" in row else state
 
     def _not_writable(self, error: OSError) -> JsonLinesError:
         return JsonLinesError(f"{self.path} cannot be written: {error.strerror}.")

@@ -16,6 +16,7 @@ from distributed.protocol.pickle import dumps
 from genre.__main__ import main
 from genre.errors import AudioError
 from genre.inference import cluster, report
+from genre.inference.jsonl import state_of
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import SHIPPED
 from tests.conftest import ROOT, music, write_audio
@@ -55,7 +56,7 @@ def expected(archive, classifier):
             except AudioError as error:
                 result = error
             (row,) = report.rows([(path, result)])
-            rows[str(path)] = row | {"file": str(path)} | RUN
+            rows[str(path)] = row | {"file": str(path)} | RUN | state_of(str(path))
     torch.set_num_threads(threads)
     return rows
 
@@ -90,9 +91,39 @@ def test_a_killed_run_is_resumed(workers, archive, expected, tmp_path):
     assert out.read_bytes().startswith(before[: before.rindex(b"\n") + 1])
     assert rows_of(out) == expected
 
-    done = out.read_bytes()
-    assert main(options(archive, "tcp://127.0.0.1:1", out)) == 1  # all rows exist, so no cluster is needed
-    assert out.read_bytes() == done
+    again, (broken,) = archive / "broken.mp3", [name for name, row in expected.items() if "error" in row]
+    assert broken == str(again)
+    shutil.copy(ROOT / "examples" / "arpeggio.mp3", again)
+    try:
+        assert main(options(archive, workers, out)) == 0  # what failed is tried again
+    finally:
+        again.write_text("no music")
+    rows = rows_of(out)
+    assert "error" not in rows.pop(broken)
+    assert rows == {name: row for name, row in expected.items() if name != broken}
+
+
+def test_a_folder_that_goes_away_stops_the_run_and_leaves_no_row(workers, tmp_path, capsys):
+    share, away, out = tmp_path / "share", tmp_path / "away", tmp_path / "genres.jsonl"
+    (share / "album").mkdir(parents=True)
+    song = write_audio(tmp_path / "song.wav", [music(3)], "pcm_s16le")
+    for number in range(40):
+        shutil.copy(song, share / "album" / f"{number}.wav")
+
+    def unmount():  # the folder in which a drive was mounted stays, and is empty
+        wait_for_rows(out, 2)
+        (share / "album").rename(away)
+
+    thread = threading.Thread(target=unmount)
+    thread.start()
+    assert main(options(share, workers, out)) == 2
+    thread.join()
+    message = f"The folder {share / 'album'} is no longer there; run the same command again to resume.\n"
+    assert capsys.readouterr().err.endswith(message)
+    assert not any("error" in row for row in rows_of(out).values())
+    away.rename(share / "album")
+    assert main(options(share, workers, out)) == 0
+    assert len(rows_of(out)) == 40
 
 
 class Poison(WorkerPlugin):
@@ -125,7 +156,7 @@ def test_a_file_that_kills_workers_gets_an_error_and_other_files_are_classified(
         assert main(options(poison, workers, out, *songs)) == 1
         client.unregister_worker_plugin(Poison.name)
     rows = rows_of(out)
-    assert rows.pop(poison) == RUN | {
+    assert rows.pop(poison) == RUN | state_of(poison) | {
         "file": poison,
         "error": "This file crashed every worker that classified it.",
     }
@@ -151,13 +182,13 @@ def test_the_number_of_files_in_flight_is_limited(workers, tmp_path):
     assert sorted(done) == sorted(names)
 
 
-def test_a_local_cluster_gives_the_same_rows(archive, expected, tmp_path, monkeypatch):
+def test_a_local_cluster_gives_the_same_rows(archive, expected, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(archive)
     monkeypatch.setattr("distributed.deploy.local.CPU_COUNT", 2)
     out = tmp_path / "genres.jsonl"
     assert main(["examples", "missing.mp3", "examples/arpeggio.mp3", "--cluster", "local", "--out", str(out)]) == 1
-    rows = rows_of(out)
-    assert rows.pop("missing.mp3")["error"] == "'missing.mp3' cannot be opened: there is no such file."
+    assert "missing.mp3: 'missing.mp3' cannot be opened: there is no such file." in capsys.readouterr().err
+    rows = rows_of(out)  # without the missing one
     for name, row in rows.items():
         assert row == expected[str(archive / name)] | {"file": name}
     assert set(rows) == {f"examples/{path.name}" for path in (archive / "examples").glob("*.mp3")}
