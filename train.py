@@ -38,7 +38,7 @@ from genre.data.prepare import Preparation, is_prepared, prepare
 from genre.data.splits import HeldOut
 from genre.errors import DataError, GenreError
 from genre.hub.card import write_card
-from genre.hub.publish import Published, check_names, push_checkpoint, push_space
+from genre.hub.publish import CARD, Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.json_files import write_json
 from genre.malloc import keep_all_freed_memory
@@ -226,7 +226,7 @@ def recipe_for(arguments: argparse.Namespace, name: str, start: Start) -> Recipe
 def publish(arguments: argparse.Namespace) -> None:
     """Upload the checkpoint in --out and, with --space, the page; or print what would be uploaded."""
     visibility = "public" if arguments.public else "private"
-    options = {"public": arguments.public, "dry_run": arguments.dry_run}
+    options = {name: getattr(arguments, name) for name in ("public", "replace_card", "dry_run")}
     published = push_checkpoint(arguments.out, arguments.push, tag=arguments.tag, **options)
     show_upload(published, visibility)
     if arguments.space:
@@ -241,6 +241,8 @@ def show_upload(published: Published, visibility: str) -> None:
     print(f"{published.url}, {visibility} if new:")
     for path, size in published.files.items():
         print(f"  {size:>12,} bytes  {path}")
+    if CARD not in published.files:
+        print(f"  {CARD} was edited there and stays as it is, whatever model it describes; --replace-card replaces it.")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ class Hub(ThreadingHTTPServer):
     def create(self, name: str, kind: str = "models", private: bool = True) -> Repo:
         """Create a repository with an initial commit, as the Hub does."""
         repo = self.repos[kind, name] = Repo(private)
-        repo.commit({".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
+        files = {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"}
+        repo.commit(files | ({"README.md": b"---\nsdk: gradio\n---\nA template.\n"} if kind == "spaces" else {}))
         return repo
 
 
@@ -221,8 +222,8 @@ class Handler(BaseHTTPRequestHandler):
     def validate_yaml(self) -> None:
         self.reply_json({"warnings": [], "errors": []})
 
-    def download(self, repo: str, revision: str, path: str) -> None:
-        found = self.find(repo, "models")
+    def download(self, repo: str, revision: str, path: str, kind: str | None = None) -> None:
+        found = self.find(repo, kind)
         commit = found.resolve(revision)
         if path not in found.commits[commit]:
             raise Refusal(404, "EntryNotFound", "Entry not found")
@@ -243,7 +244,7 @@ ROUTES = (
     (("POST",), "/api/spaces/" + REPO + "/variables", Handler.variable),
     (("POST",), "/(?:(?P<kind>spaces)/)?" + REPO + r"\.git/info/lfs/objects/batch", Handler.lfs_batch),
     (("PUT",), "/lfs/(?P<oid>[0-9a-f]{64})", Handler.lfs_upload),
-    (("HEAD", "GET"), "/" + REPO + "/resolve/(?P<revision>[^/]+)/(?P<path>.+)", Handler.download),
+    (("HEAD", "GET"), "/(?:(?P<kind>spaces)/)?" + REPO + "/resolve/(?P<revision>[^/]+)/(?P<path>.+)", Handler.download),
 )
 
 

@@ -16,7 +16,7 @@ TRAINING = {
     *("windows_per_track", "batch_size", "seed", "resume", "probe", "test"),
 }
 SPLITTING = {"shares", "validation_fraction", "test_fraction", "augmented_copies"}
-PUBLISHING = {"tag", "space", "public", "dry_run"}
+PUBLISHING = {"tag", "space", "public", "replace_card", "dry_run"}
 OF_EVALUATION = {"split", "predictions"}
 DEFAULTS = {
     "data": [],
@@ -168,6 +168,7 @@ def _add_publishing_options(parser: argparse.ArgumentParser) -> None:
     add("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
     add("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
     add("--public", action="store_true", help="make what is created public (private)")
+    add("--replace-card", action="store_true", help="also where README.md was edited on the Hub (it is kept)")
     add("--dry-run", action="store_true", help="only show what would be uploaded")
 
 

@@ -2,9 +2,11 @@
 
 A checkpoint becomes a model repository `user/repo` with the same layout as its folder, so that "hf-hub:user/repo@v1"
 can be loaded like a folder. A push is one commit and one tag. The uploaded card gets the front matter from which the
-Hub reads the metrics, and an image of the confusion matrix; the local folder is not changed.
+Hub reads the metrics, and an image of the confusion matrix; the local folder is not changed. A card that was edited on
+the Hub is kept: the last line of one that was pushed has the hash of the others.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from huggingface_hub import (
     EvalResult,
     HfApi,
     ModelCardData,
+    RepoCard,
     constants,
     get_token,
 )
@@ -45,6 +48,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
 CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # environment variable with the checkpoint that the app loads
 CONFUSION_PNG = "confusion.png"
+CARD = "README.md"
+LAST_LINE = "<!-- Written by train.py --push, which keeps this file once it has been edited. {} -->\n"
 TIMEOUT = 20  # seconds for the first response of the Hub
 
 
@@ -56,7 +61,8 @@ class PublishError(GenreError):
 class Published:
     """What a push uploaded, or would upload in a dry run.
 
-    `files` maps paths to sizes in bytes. After a dry run `revision` is None, and so is `tag` unless one was given.
+    `files` maps paths to sizes in bytes; the card is not among them where the one in the repository was kept. After a
+    dry run `revision` is None, and so is `tag` unless one was given.
     """
 
     repo: str
@@ -67,7 +73,13 @@ class Published:
 
 
 def push_checkpoint(
-    folder: Path, repo: str, *, public: bool = False, tag: str | None = None, dry_run: bool = False
+    folder: Path,
+    repo: str,
+    *,
+    public: bool = False,
+    tag: str | None = None,
+    replace_card: bool = False,
+    dry_run: bool = False,
 ) -> Published:
     """Upload a checkpoint as one commit with one tag.
 
@@ -77,6 +89,7 @@ def push_checkpoint(
             changed; files of an earlier push that this one does not contain are removed.
         public: whether a new repository is public.
         tag: name of the revision; by default the next of v1, v2, v3 and so on.
+        replace_card: also a card that was edited in the repository, or written there.
         dry_run: only return what would be uploaded, without using the network.
 
     Raises:
@@ -96,13 +109,17 @@ def push_checkpoint(
             raise PublishError(f"{repo} holds a model with other labels; choose another repository for this one.")
         url = api.create_repo(repo, private=not public, exist_ok=True)
         tag = _free_tag(api, repo, tag)
+        if not replace_card:
+            files = _without_edited_card(api, repo, "model", files)
         ours = {"metrics.json", MUSIC_FILE, CONFUSION_PNG, *(member["folder"] for member in earlier.get("members", []))}
         commit = _commit(api, repo, "model", files, ours, f"{checkpoint.name} {tag}")
         api.create_tag(repo, tag=tag, revision=commit.oid)
     return Published(repo, f"{url}/tree/{tag}", _sizes(files), tag, commit.oid)
 
 
-def push_space(repo: str, space: str, revision: str, *, public: bool = False, dry_run: bool = False) -> Published:
+def push_space(
+    repo: str, space: str, revision: str, *, public: bool = False, replace_card: bool = False, dry_run: bool = False
+) -> Published:
     """Create or update a Gradio Space that runs the page on a published checkpoint.
 
     No token is copied: for a private checkpoint the Space needs a secret HF_TOKEN with read access to it.
@@ -112,6 +129,7 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False, dr
         space: Space "user/name"; the visibility of an existing one is not changed.
         revision: tag or commit of the model, to which the Space is pinned.
         public: whether a new Space is public.
+        replace_card: also a README.md that was edited in the Space.
         dry_run: only return what would be uploaded, without using the network.
 
     Raises:
@@ -126,7 +144,10 @@ def push_space(repo: str, space: str, revision: str, *, public: bool = False, dr
             api.model_info(repo, revision=revision, timeout=TIMEOUT)
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise PublishError(f"There is no {repo}@{revision} on the Hub; push the checkpoint first.") from error
+        is_new = not api.repo_exists(space, repo_type="space")  # then its README.md is the Hub's template
         url = api.create_repo(space, repo_type="space", space_sdk="gradio", private=not public, exist_ok=True)
+        if not (replace_card or is_new):
+            files = _without_edited_card(api, space, "space", files)
         # Before the files: each of the two restarts the Space, which should not start with another checkpoint.
         api.add_space_variable(space, CHECKPOINT_VARIABLE, f"{HUB_PREFIX}{repo}@{revision}")
         commit = _commit(api, space, "space", files, {"genre", "examples"}, f"The page, on {repo}@{revision}")
@@ -189,7 +210,7 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
         )
         card += f"\n\n![{caption}]({CONFUSION_PNG})"
     card = card.replace(f"{HUB_PREFIX}user/repo", f"{HUB_PREFIX}{repo}")
-    files["README.md"] = f"---\n{card_metadata(checkpoint).to_yaml()}\n---\n\n{card}\n".encode()
+    files[CARD] = _signed(f"---\n{card_metadata(checkpoint).to_yaml()}\n---\n\n{card}\n")
     return files
 
 
@@ -203,7 +224,42 @@ def _space_files(repo: str, revision: str) -> dict[str, Path | bytes]:
     # The front matter of the project's README configures the Space; its text links to files that are not uploaded.
     settings = (ROOT / "README.md").read_text(encoding="utf-8").split("\n---\n", 1)[0]
     text = f"The page, on the model [{repo}]({constants.ENDPOINT}/{repo}/tree/{revision}), revision {revision}."
-    return files | {"README.md": f"{settings}\n---\n\n# What genre is this?\n\n{text}\n".encode()}
+    return files | {CARD: _signed(f"{settings}\n---\n\n# What genre is this?\n\n{text}\n")}
+
+
+def _signed(card: str) -> bytes:
+    """A card with the last line by which it is recognised as long as nobody edits it."""
+    return f"{card}\n{LAST_LINE.format(_digest(card))}".encode()
+
+
+def _digest(card: str) -> str:
+    return hashlib.sha256(card.encode()).hexdigest()
+
+
+def _without_edited_card(
+    api: HfApi, repo: str, repo_type: str, files: dict[str, Path | bytes]
+) -> dict[str, Path | bytes]:
+    """The files to upload: without the card where that in the repository is not as one was pushed.
+
+    One without text, as the Hub writes it for a licence that is chosen there, gets the text below its front matter.
+    """
+    try:
+        there = Path(api.hf_hub_download(repo, CARD, repo_type=repo_type)).read_bytes().decode(errors="replace")
+    except RemoteEntryNotFoundError:
+        return files
+    new = bytes(files[CARD]).decode()
+    if there == _signed(there[: there.rfind("\n<!--")]).decode():
+        return files
+    others = {path: content for path, content in files.items() if path != CARD}
+    try:
+        edited, ours = RepoCard(there), RepoCard(new)
+    except Exception:  # of its front matter
+        return others
+    if edited.text.strip():
+        return others
+    for name, value in edited.data.to_dict().items():
+        ours.data[name] = value
+    return others | {CARD: str(ours).encode()}
 
 
 def check_names(repo: str, space: str | None = None, tag: str | None = None) -> None:

@@ -217,6 +217,29 @@ def test_a_repository_with_another_config_is_not_overwritten(hub, checkpoint):
         push_checkpoint(checkpoint, REPO)
 
 
+def test_a_card_that_was_edited_on_the_hub_is_kept_until_it_is_to_be_replaced(hub, checkpoint):
+    """That of a model and of a Space; one that nobody edited is written anew."""
+    for name, kind, push in (
+        (REPO, "models", lambda **options: push_checkpoint(checkpoint, REPO, **options)),
+        (SPACE, "spaces", lambda **options: push_space(REPO, SPACE, "v1", **options)),
+    ):
+        first, repo = push(), hub.repo(name, kind)
+        ours = repo.files()["README.md"]
+        assert "README.md" in first.files and "README.md" in push().files and repo.files()["README.md"] == ours
+        licence = ours.replace(b"license: apache-2.0", b"license: mit")
+        for edited in (licence, ours + b"By hand.\n", b"# \xff", b"---\n[\n---\n"):
+            repo.commit({**repo.files(), "README.md": edited})
+            assert "README.md" not in push().files and repo.files()["README.md"] == edited != ours
+        assert "README.md" in push(replace_card=True).files and repo.files()["README.md"] == ours
+
+
+def test_a_licence_that_was_chosen_on_the_hub_is_kept(hub, checkpoint):
+    hub.create(REPO).files()["README.md"] = b"---\nlicense: cc-by-nc-4.0\n---\n"
+    push_checkpoint(checkpoint, REPO)
+    card = ModelCard(hub.repo(REPO).files()["README.md"].decode())
+    assert card.data.license == "cc-by-nc-4.0" and card.data.eval_results and "# mine" in card.text
+
+
 @pytest.mark.parametrize("name", ["genres", "a/b/c", "user/two words", "user/two--dashes", "", "hf-hub:user/genres"])
 def test_an_invalid_repository_name_raises(hub, checkpoint, name):
     with pytest.raises(PublishError, match="user/"):
@@ -337,6 +360,10 @@ def test_the_command_publishes_model_and_page(hub, checkpoint, tmp_path):
     assert done.returncode == 0, done.stderr
     assert hub.repo(REPO).files("v1")["config.json"] == (checkpoint / "config.json").read_bytes()
     assert "app.py" in hub.repo(SPACE, "spaces").files()
+    hub.repo(REPO).files()["README.md"] = b"# By hand\n"
+    done = run_train(hub, tmp_path, *push)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("README.md was edited there and stays as it is") == 1
 
     refused = run_train(hub, tmp_path, "--out", str(checkpoint), "--push", "someone-else/genres")
     assert refused.returncode == 1
