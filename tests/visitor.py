@@ -49,3 +49,8 @@ class Visitor:
 def file(path: str) -> dict:
     """A file on the server as a value of gradio.FileData."""
     return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def dropped(*songs: dict) -> dict:
+    """The event by which a tab for multiple songs gets uploads."""
+    return {"files": [[song["path"], Path(song["path"]).name] for song in songs]}

@@ -202,6 +202,8 @@ def left_out_files(most_bytes: int) -> dict[str, str]:
         "progress": "Uploading: {n} of {all} songs are there.",
         "large": f"1 file of more than {size(most_bytes)} left out: ",
         "larges": f"{{n}} files of more than {size(most_bytes)} left out: ",
+        "refused": "1 file is too large for this server: ",
+        "refuseds": "{n} files are too large for this server: ",
         "more": "{names} and {n} more",
     }
 

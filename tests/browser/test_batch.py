@@ -220,27 +220,54 @@ def test_the_snippets_name_the_files_of_the_batch(batch_page, album):
 
 @ON_DESKTOP
 def test_rows_are_there_before_all_songs_are_uploaded_and_a_stop_ends_the_upload(batch_page, album):
-    """A request for each group of songs; from the third on they are held up."""
+    """A request for each song; from the eleventh on they are held up."""
     requests, held = [], []
 
     def hold(route):
         requests.append(route)
-        held.append(route) if len(requests) > 2 else route.continue_()
+        held.append(route) if len(requests) > 10 else route.continue_()
 
-    batch_page.route("**/upload?*", hold)
+    batch_page.route("**/upload", hold)
     drop(batch_page, *(album / name for name in (*NAMES, *BAD)))
     expect(batch_page.locator(".songs tbody tr")).to_have_count(10)
     expect(batch_page.locator("#batch .folder p")).to_contain_text("Uploading: 10 of 20 songs are there.")
     expect(batch_page.locator(".songs tbody tr.classified").first).to_be_visible(timeout=SECONDS)
     batch_page.get_by_role("button", name="Clear the list").click(timeout=SECONDS)
-    held[0].continue_()
     expect(batch_page.locator("#batch .folder p")).not_to_contain_text("Uploading")
     batch_page.wait_for_timeout(1000)
-    expect(batch_page.locator(".songs tbody tr")).to_have_count(0)  # also those that were on their way
-    assert len(requests) == 3
-    batch_page.unroute_all()
+    expect(batch_page.locator(".songs tbody tr")).to_have_count(0)
+    assert len(requests) == 11
+    batch_page.unroute_all(behavior="ignoreErrors")
     drop(batch_page, album / NAMES[2])  # the next ones are taken
     expect(batch_page.locator(".songs tbody tr.classified")).to_have_count(1, timeout=SECONDS)
+
+
+@ON_DESKTOP
+def test_a_song_that_cannot_be_sent_is_tried_again_and_is_a_row(batch_page, album):
+    page, names = batch_page, NAMES[2:8]
+    lost, large, late = names[1:4]
+    tries = []
+
+    def answer(route):
+        name = re.search(rb'filename="([^"]+)"', route.request.post_data_buffer)[1].decode()
+        tries.append(name)
+        if name == large:
+            route.fulfill(status=413, content_type="text/html", body="<html>413 Request Entity Too Large</html>")
+        elif name == lost or (name == late and tries.count(late) == 1):
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/upload", answer)
+    drop(page, *(album / name for name in names))
+    wait_until_done(page)
+    expect(page.locator(".progress b")).to_have_text("4 songs classified, 2 could not be.")
+    assert page.locator(".songs .name").all_inner_texts() == names
+    for name in (lost, large):
+        expect(row(page, name)).to_contain_text(texts.NOT_SENT)
+    expect(page.locator("#batch .folder p")).to_have_text(f"1 file is too large for this server: {large}.")
+    assert [tries.count(name) for name in (lost, large, late)] == [4, 1, 2]
+    expect(page.locator(".toast-body")).to_have_count(0)
 
 
 @ON_DESKTOP

@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from genre.models.locations import SHIPPED
 from genre.web import addresses, texts
 from tests.conftest import ROOT, run_async
-from tests.visitor import Visitor, file
+from tests.visitor import Visitor, dropped, file
 
 ROUTES = "/gradio_api/file=", "/file=", "/static/", "/gradio_api/static/", "/assets/", "/custom_component/"
 SECRETS = [
@@ -102,9 +102,29 @@ def test_the_functions_of_the_page_take_no_path(visitor, marked):
     path = str(ROOT / "examples" / "arpeggio.mp3")
     song = file(path) if marked else {"path": path}
     why = visitor.ask("why", song, None, 0, None, event={"genre": "Electronic", "start": 0})
-    for answer in (visitor.ask("show", song, None, 0, None), visitor.ask("add", [song], None, None), why):
+    for answer in (visitor.ask("show", song, None, 0, None), why):
         assert '"success":false' in answer
         assert "Traceback" not in answer and str(ROOT) not in answer
+
+
+def test_songs_that_were_not_sent_are_rows_and_no_path_leads_to_a_file_of_the_server(server, upload):
+    visitor, path = Visitor(server), str(ROOT / "examples" / "arpeggio.mp3")
+    songs = [
+        ["", "lost.mp3"],
+        [path, "path.mp3"],
+        [upload, "song.mp3"],
+        None,
+        5,
+        [5, 5],
+        ["a\0b", "nul.mp3"],
+        ["", "", ""],
+    ]
+    visitor.ask("add", None, None, event={"files": songs})
+    answer = visitor.ask("classify_songs", None)
+    assert "1 song classified, 3 could not be." in answer
+    assert answer.rpartition("process_completed")[2].count(texts.NOT_SENT) == 3
+    for event in (None, {}, {"files": None}, {"files": {"a": 1}}):
+        assert "Traceback" not in visitor.ask("add", None, None, event=event)
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc", str(SHIPPED / "fma-small"), "hf-hub:../x", "a/../b"])
@@ -144,7 +164,7 @@ def test_a_song_that_has_been_deleted_is_to_be_dropped_again(server, example, tm
 
 def test_after_a_change_of_the_model_no_song_of_a_batch_is_open(server, example):
     visitor = Visitor(server)
-    visitor.ask("add", [visitor.upload(example)], None, None)
+    visitor.ask("add", None, None, event=dropped(visitor.upload(example)))
     visitor.ask("classify_songs", None)
     visitor.ask("choose", None, event={"row": 0})
     assert "Nearest of 8 genres" in visitor.ask("open_chosen", None)

@@ -13,7 +13,7 @@ from genre.web.teach import texts
 from genre.web.teach.lesson import Lesson
 from tests.conftest import ROOT, running_app
 from tests.training.test_probe import NAMES, write_collection
-from tests.visitor import Visitor
+from tests.visitor import Visitor, dropped
 
 STRICT = {"GENRE_MAX_TEACHERS": "1", "GENRE_MAX_TAUGHT_SECONDS": "3"}
 
@@ -34,7 +34,7 @@ def drop_songs(visitor, collection):
     """Returns the last answer."""
     for name in NAMES:
         songs = [visitor.upload(path) for path in sorted((collection / name).glob("*.flac"))]
-        answer = visitor.ask("add_1", songs, name, None)
+        answer = visitor.ask("add_1", name, None, event=dropped(*songs))
     return answer
 
 
@@ -62,15 +62,18 @@ def test_a_batch_outlives_the_model_that_was_taught(strict, collection, example)
     drop_songs(first, collection)
     answer = first.ask("learn_songs", None, None)
     name = answer[answer.index(TAUGHT_PREFIX) :][: len(TAUGHT_PREFIX) + 32]
-    first.ask("add", [first.upload(example)], None, name)
+    first.ask("add", None, name, event=dropped(first.upload(example)))
     assert "1 song classified" in first.ask("classify_songs", None)
     drop_songs(second, collection)
 
     first.ask("choose", None, event={"row": 0})
     assert "Nearest of 2 genres" in first.ask("open_chosen", None)
-    assert "error" not in (added := first.ask("add", [first.upload(example)], None, name)) and "Waiting" in added
+    assert (
+        "error" not in (added := first.ask("add", None, name, event=dropped(first.upload(example))))
+        and "Waiting" in added
+    )
     assert page_texts.TAUGHT_MODEL_GONE in first.ask("classify_songs", None)
-    again = first.ask("add", [first.upload(example)], None, name)  # the song before waits no longer
+    again = first.ask("add", None, name, event=dropped(first.upload(example)))  # the song before waits no longer
     assert again.count(page_texts.WAITING) == 1
 
 

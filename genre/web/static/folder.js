@@ -1,26 +1,28 @@
-// Filters files before Gradio's upload field and replaces a folder, dropped or chosen, by the files in it. Files that are
-// no songs are not uploaded but listed below the field: in a folder those without a suffix of `props.suffixes`; of files
-// that were chosen one by one only those that the browser knows to be something else, since the decoder knows more.
-// `props.zone` and `props.field` are the ids of the tab and of its upload field, `props.most` is the number of songs that
-// the server accepts at a time, `props.largest` the bytes of one, `props.group` the number that are uploaded at once, and
-// `props.left_out` holds sentences.
+// Takes the files of Gradio's upload field and of a folder, dropped or chosen, and uploads the songs among them; Gradio
+// would lose them all where one cannot be sent. Files that are no songs are not uploaded but listed below the field: in a
+// folder those without a suffix of `props.suffixes`; of files that were chosen one by one only those that the browser knows
+// to be something else, since the decoder knows more. `props.zone` and `props.field` are the ids of the tab and of its
+// upload field, `props.most` is the number of songs that the server accepts at a time, `props.largest` the bytes of one,
+// `props.group` the number that are handed over at once, and `props.left_out` holds sentences.
 
 const NAMED = 3; // files that are left out
 const GROUP_BYTES = 2e7; // of a group of more than one file
-const POLL_MS = 50;
-const END_POLLS = 200;
-const FREE_POLLS = 4; // in a row, after which Gradio's field is taken to be ready for more files
+const WAITS_MS = [500, 2000, 5000]; // before a song is sent again
+const PATIENCE_MS = 60_000; // of all these waits
+const PASSING = [0, 408, 429, 502, 503, 504]; // statuses of answers that another attempt may change; 0 is none
+const TOO_LARGE = 413;
 
 const zone = element.closest(`#${props.zone}`);
 const picker = element.querySelector("input");
 const statusLine = element.querySelector("[role=status]");
+const bar = element.querySelector("progress");
 const ENDS = ".ends-uploads"; // buttons that end it: "Stop" and "Start over"
 const FIELD = `#${props.field} input[type=file]`;
-let submitting = false; // the change event then comes from this script
 let submitted = Promise.resolve(); // the last submission; the next one waits for it
 let pending = 0; // submissions that are not finished
 let sentences = []; // on files that were left out of them
-let ended = { by: null }; // a new object whenever the visitor ends it, with the selector of the button
+let ends = 0; // how often the visitor has ended it
+let request = null; // the upload on its way
 
 const last = (name) => name.split("/").pop();
 const isHidden = ({ name }) => name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
@@ -38,16 +40,6 @@ function submitFolder(files) {
   submit(visible, visible.filter(isSong));
 }
 
-// Gradio's field once it is ready: it is not there while the page is being drawn or files are uploaded, and it does not
-// take files while it lists those of the upload before.
-async function uploadField() {
-  for (let free = 0; free < FREE_POLLS; ) {
-    await new Promise((done) => setTimeout(done, POLL_MS));
-    free = zone.querySelector(FIELD) && !zone.querySelector(`#${props.field} .file-preview`) ? free + 1 : 0;
-  }
-  return zone.querySelector(FIELD);
-}
-
 // Submits songs after those submitted before, and lists the other files.
 function submit(files, songs) {
   const { none, one, many, large, larges } = props.left_out;
@@ -63,42 +55,65 @@ function submit(files, songs) {
   submitted = submitted.then(() => send(fitting)).finally(() => pending--);
 }
 
-const showStatus = (progress = "") => (statusLine.textContent = [progress, ...sentences].join(" ").trim());
+const showStatus = (progress = "") => (statusLine.textContent = [progress, ...sentences].filter(Boolean).join(" "));
 
-// Submits songs group by group, until the visitor ends it. One more than the server accepts tells it that there were too
-// many.
+// Uploads songs and hands them over group by group, until the visitor ends it. Those that could not be sent have an empty
+// path. One more than the server accepts tells it that there were too many.
 async function send(songs) {
+  const { progress, refused, refuseds } = props.left_out;
   const taken = songs.slice(0, props.most + 1);
-  const groups = grouped(taken);
-  const before = ended;
-  let done = 0;
-  for (const group of groups) {
-    const field = await uploadField();
-    if (ended !== before) break;
-    if (groups.length > 1) {
-      const { progress } = props.left_out;
-      showStatus(progress.replace("{n}", done).replace("{all}", taken.length));
+  const allBytes = taken.reduce((sum, { size }) => sum + size, 0) || 1;
+  const tooLarge = [];
+  const before = ends;
+  let [done, bytes, patience] = [0, 0, PATIENCE_MS];
+
+  async function sent(song) {
+    for (let attempt = 0; ; attempt++) {
+      const answer = await upload(song, (loaded) => (bar.value = (bytes + loaded) / allBytes));
+      const wait = WAITS_MS[attempt] ?? Infinity;
+      if (answer.path || !PASSING.includes(answer.status) || wait > patience || ends !== before) return answer;
+      patience -= wait;
+      await new Promise((over) => setTimeout(over, wait));
     }
-    choose(field, group);
-    done += group.length;
   }
-  await uploadField();
+
+  bar.value = 0;
+  bar.hidden = false;
+  for (const group of grouped(taken)) {
+    const files = [];
+    for (const song of group) {
+      showStatus(progress.replace("{n}", done).replace("{all}", taken.length));
+      const { path, status } = await sent(song);
+      if (ends !== before) break;
+      if (status === TOO_LARGE) tooLarge.push(song);
+      files.push([path, song.name]);
+      done++;
+      bytes += song.size;
+    }
+    if (ends !== before) break;
+    trigger("dropped", { files });
+  }
+  bar.hidden = true;
+  sentences.push(listed(tooLarge, refused, refuseds));
   showStatus();
-  if (ended !== before && done) await endAgain();
 }
 
-// Songs that were on their way when the visitor ended it have been added meanwhile.
-async function endAgain() {
-  zone.querySelector(`${ENDS}.stop`)?.click();
-  if (ended.by === `${ENDS}.stop`) return;
-  for (let poll = 0; poll < END_POLLS; poll++) {
-    const button = zone.querySelector(ended.by);
-    if (button && !button.disabled) {
-      button.click();
-      return;
-    }
-    await new Promise((done) => setTimeout(done, POLL_MS)); // "Start over" is disabled until the work has stopped
-  }
+// Status and path of an upload; the path is empty where the server has not taken it.
+function upload(song, onProgress) {
+  const { root, api_prefix: prefix } = window.gradio_config;
+  const form = new FormData();
+  form.append("files", song);
+  return new Promise((done) => {
+    request = new XMLHttpRequest();
+    request.open("POST", `${root}${prefix}/upload`);
+    request.responseType = "json";
+    request.upload.onprogress = ({ loaded }) => onProgress(loaded);
+    request.onloadend = ({ target }) => {
+      const { status, response } = target;
+      done({ status, path: (status === 200 && response?.[0]) || "" });
+    };
+    request.send(form);
+  });
 }
 
 // Without `props.group` all songs are one group, as for a folder whose sub-folders are genres.
@@ -118,20 +133,10 @@ function grouped(songs) {
   return groups;
 }
 
-// As if the songs had been chosen in Gradio's field.
-function choose(field, songs) {
-  const transfer = new DataTransfer();
-  songs.forEach((file) => transfer.items.add(file));
-  field.files = transfer.files;
-  submitting = true;
-  field.dispatchEvent(new Event("change", { bubbles: true }));
-  submitting = false;
-}
-
-// Events of this script's own clicks are not trusted.
-zone.addEventListener("click", ({ target, isTrusted }) => {
-  const button = target.closest(ENDS);
-  if (button && isTrusted) ended = { by: button.matches(".stop") ? `${ENDS}.stop` : `${ENDS}:not(.stop)` };
+zone.addEventListener("click", ({ target }) => {
+  if (!target.closest(ENDS)) return;
+  ends++;
+  request?.abort();
 });
 
 // The names of files that are left out, after the words for one or many; empty for none.
@@ -171,7 +176,7 @@ picker.addEventListener("change", () => {
 zone.addEventListener(
   "change",
   (event) => {
-    if (submitting || !event.target.matches(FIELD) || !event.target.files.length) return;
+    if (!event.target.matches(FIELD) || !event.target.files.length) return;
     event.stopPropagation();
     const files = [...event.target.files];
     event.target.value = "";

@@ -19,7 +19,7 @@ from genre.web.tabs import downloads, drop, table
 from genre.web.tabs.queue import Batch, Song
 from genre.web.tabs.result import stream_results, timeline_and_why
 
-GROUP = 5  # songs that are uploaded at once, so that the first are classified while the others are sent
+GROUP = 5  # songs that are added at once, so that the first are classified while the others are sent
 
 
 def build(models: Models, model: gr.Dropdown, latest: gr.State) -> Dependency:
@@ -39,7 +39,7 @@ class _Tab:
         self.state, self.path, self.used = gr.State(), gr.State(), gr.State()
         with gr.Column(elem_id="batch"):
             more = texts.songs_more(MAX_SONGS, MAX_SECONDS)
-            self.uploads = drop.build(texts.SONGS, more, MAX_SONGS, zone="batch", field="songs-drop", group=GROUP)
+            self.zone = drop.build(texts.SONGS, more, MAX_SONGS, zone="batch", field="songs-drop", group=GROUP)
             with gr.Row(elem_classes="working"):
                 self.status = gr.HTML(min_height=0)
                 self.stop = gr.Button(
@@ -61,10 +61,10 @@ class _Tab:
         unqueued: dict[str, Any] = {"queue": False, **QUIET}
         shown = [self.status, self.rows, self.stop, self.results, self.detail, *self.buttons, self.clear]
         opened = [self.prediction, self.timeline, self.why]
-        added = self.uploads.upload(
+        added = self.zone.dropped(
             self.add,
-            [self.uploads, self.state, self.model],
-            [self.uploads, self.state, self.latest, *shown],
+            [self.state, self.model],
+            [self.state, self.latest, *shown],
             trigger_mode="multiple",
             **unqueued,
         )
@@ -90,11 +90,11 @@ class _Tab:
         shows.failure(lambda: views.error(texts.BUSY), None, self.prediction, **unqueued)
         return added
 
-    def add(self, files: list[tuple[str, str]], batch: Batch | None, name: str) -> dict:
+    def add(self, batch: Batch | None, name: str, event: gr.EventData) -> dict:
         batch = batch or Batch(name)
-        batch.add(files)
+        batch.add(drop.files(event))
         names = [song.name for song in batch.songs]
-        return {self.uploads: None, self.state: batch, self.latest: names} | self.show(batch)
+        return {self.state: batch, self.latest: names} | self.show(batch)
 
     def show(self, batch: Batch) -> dict:
         working, some = batch.working, bool(batch.songs)

@@ -34,7 +34,7 @@ class _Tab:
                 label=texts.GENRE, info=texts.GENRE_MORE, placeholder=texts.GENRE_EXAMPLE, max_lines=1, max_length=200
             )
             more = texts.more(MAX_TAUGHT_SONGS, MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS)
-            self.dropped = drop.build(texts.SONGS, more, MAX_TAUGHT_SONGS, zone="teach", field="taught-drop")
+            self.zone = drop.build(texts.SONGS, more, MAX_TAUGHT_SONGS, zone="teach", field="taught-drop")
             with gr.Row(elem_classes="working"):
                 self.status = gr.HTML(min_height=0)
                 self.stop = gr.Button(
@@ -52,8 +52,7 @@ class _Tab:
         unqueued: dict[str, Any] = {"queue": False, **QUIET}
         many: dict[str, Any] = {"trigger_mode": "multiple", **unqueued}
         shown = [self.status, self.table, self.result, self.train, self.stop, self.files, self.download]
-        dropped = [self.dropped, self.genre_name, self.state]
-        self.dropped.upload(self.add, dropped, [self.dropped, self.state, *shown], **many)
+        self.zone.dropped(self.add, [self.genre_name, self.state], [self.state, *shown], **many)
         self.table.input(self.move, self.state, shown, **many)
         self.table.click(self.remove, self.state, shown, **many)
         learned = self.train.click(
@@ -68,11 +67,11 @@ class _Tab:
         self.stop.click(self.halt, self.state, self.stop, **unqueued)
         self.clear.click(self.empty, [self.state, self.model], [*shown, self.model], **unqueued)
 
-    def add(self, files: list[tuple[str, str]], genre_name: str, lesson: Lesson | None) -> dict:
+    def add(self, genre_name: str, lesson: Lesson | None, event: gr.EventData) -> dict:
         lesson = lesson or Lesson()
         self.lessons.use(lesson)
-        lesson.add(files, genre_name)
-        return {self.dropped: None, self.state: lesson} | self.show(lesson)
+        lesson.add(drop.files(event), genre_name)
+        return {self.state: lesson} | self.show(lesson)
 
     def show(self, lesson: Lesson) -> dict:
         some, idle, taught_one = bool(lesson.songs), not lesson.working, lesson.classifier is not None
