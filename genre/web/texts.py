@@ -280,6 +280,7 @@ LIVE = {  # for live.js; errors by their DOMException name
     "loud": "Loud enough: the level is past the mark.",
     "quiet": "Too quiet: play louder or come closer.",
     "short": "That was too short to keep.",
+    "silent": "The server does not answer; the recording goes on, and is sent when you stop.",
     "sending": "Sending the recording …",
     "sent": "The recording is on the tab “A song”.",
     "lost": "The recording could not be sent. It is still in your browser: save it, or try again.",

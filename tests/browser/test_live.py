@@ -96,3 +96,27 @@ def test_a_recording_that_could_not_be_sent_is_kept(live, tmp_path):
     live.get_by_role("button", name=texts.LIVE["again"]).click()
     expect(live.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"), timeout=SECONDS)
     expect(live.locator("#live .unsent")).to_be_hidden()
+
+
+@ON_DESKTOP
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_recording_outlives_a_lost_connection_and_a_page_that_is_loaded_anew(live, leaves):
+    """Gradio loads the page anew once the server answers again; a visitor may do so at any time."""
+    start(live)
+    live.wait_for_function("document.querySelector('#live .clock').textContent >= '0:05'")
+    live.on("dialog", lambda dialog: dialog.accept())
+    if leaves:
+        live.reload()
+    else:
+        live.context.set_offline(True)
+        live.get_by_text("Connection to the server was lost").wait_for(timeout=SECONDS)
+        live.context.set_offline(False)
+        live.wait_for_timeout(5000)  # Gradio tries every two seconds
+        live.get_by_role("button", name=texts.LIVE["stop"]).click()
+    expect(live.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"), timeout=2 * SECONDS)
+    assert live.locator("#timeline .window").count() >= 1
+    live.get_by_role("tab", name=texts.LIVE_TAB).click()
+    expect(live.locator("#live .message")).to_have_text(texts.LIVE["sent"])
+    live.reload()  # it is not sent again
+    live.wait_for_timeout(3000)
+    expect(live.locator("#prediction .coverage")).to_have_count(0)

@@ -68,10 +68,8 @@ def test_a_batch_outlives_the_model_that_was_taught(strict, collection, example)
 
     first.ask("choose", None, event={"row": 0})
     assert "Nearest of 2 genres" in first.ask("open_chosen", None)
-    assert (
-        "error" not in (added := first.ask("add", None, name, event=dropped(first.upload(example))))
-        and "Waiting" in added
-    )
+    added = first.ask("add", None, name, event=dropped(first.upload(example)))
+    assert "error" not in added and "Waiting" in added
     assert page_texts.TAUGHT_MODEL_GONE in first.ask("classify_songs", None)
     again = first.ask("add", None, name, event=dropped(first.upload(example)))  # the song before waits no longer
     assert again.count(page_texts.WAITING) == 1

@@ -2,7 +2,8 @@
 // suffix. Only the decoder can tell whether a file holds audio, so the file dialog offers all files, and each is submitted
 // with an audio type. A folder or a file of more than `props.largest` bytes cannot be uploaded: the card then shows
 // `props.folder` or `props.too_large`. A file may be dropped anywhere on the tab, also while it shows another song.
-// After a loss of the connection Gradio loads the page anew, and the card shows `props.lost`.
+// After a loss of the connection Gradio loads the page anew, and the card shows `props.lost`, unless a recording is sent
+// again (live.js).
 
 const INPUT = "#song input[type=file]";
 const CLEAR = "#song button[aria-label=Clear]";
@@ -89,5 +90,5 @@ async function tellOfLoss() {
 
 if (sessionStorage.getItem(LOST)) {
   sessionStorage.removeItem(LOST);
-  tellOfLoss();
+  if (!sessionStorage.getItem("genre-live")) tellOfLoss();
 }

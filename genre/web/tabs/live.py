@@ -53,8 +53,8 @@ def build(models: Models, model: gr.Dropdown, song: gr.Audio, tabs: gr.Tabs) -> 
     classified.then(None, js="() => window.dispatchEvent(new Event('live-classified'))", **QUIET)
     refused = classified.failure(lambda: views.error(texts.BUSY), None, prediction, queue=False, **QUIET)
     refused.then(None, js="() => window.dispatchEvent(new Event('live-refused'))", **QUIET)
-    # not queued: the browser has deleted its samples, so a full queue must not lose the recording
-    recorder.stop(hand_over, None, [state, prediction, song, tabs], queue=False, **QUIET)
+    taken = recorder.stop(hand_over, None, [state, prediction, song, tabs], queue=False, **QUIET)
+    taken.success(None, js="() => window.dispatchEvent(new Event('live-taken'))", **QUIET)
 
 
 def samples(sound: str) -> np.ndarray:

@@ -110,4 +110,5 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
         trigger_mode="always_last",
     )
     classified.failure(lambda: views.error(texts.BUSY), None, prediction, queue=False, **QUIET)
+    classified.success(None, js="() => window.dispatchEvent(new Event('song-classified'))", **QUIET)  # for live.js
     return song
