@@ -168,7 +168,7 @@ def _add_publishing_options(parser: argparse.ArgumentParser) -> None:
     add("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
     add("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
     add("--public", action="store_true", help="make what is created public (private)")
-    add("--replace-card", action="store_true", help="also where README.md was edited on the Hub (it is kept)")
+    add("--replace-card", action="store_true", help="also replace a README.md that was edited on the Hub")
     add("--dry-run", action="store_true", help="only show what would be uploaded")
 
 

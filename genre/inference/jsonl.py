@@ -44,6 +44,7 @@ class JsonLines:
 
     Attributes:
         files: what `state_of` said of the files that have a row, by name; None for a row with an error.
+        failed: number of rows with an error instead of a prediction.
 
     Raises:
         JsonLinesError: the file cannot be written, another process is writing it, or it has other content; also
@@ -51,7 +52,7 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]):
-        self.path, self.settings = path, settings
+        self.path, self.settings, self.failed = path, settings, 0
         self.files: dict[str, dict[str, int] | None] = {}
         self._lock = FileLock(f"{path}.lock", timeout=0)  # released by the system, however the process ends
         try:
@@ -96,11 +97,6 @@ class JsonLines:
             raise self._not_writable(error) from error
         self._count(row)
 
-    @property
-    def failed(self) -> int:
-        """Number of rows with an error instead of a prediction."""
-        return sum(state is None for state in self.files.values())
-
     def is_done(self, file: str) -> bool:
         """Whether a file has a prediction, and has not been replaced since; one that is gone has not been."""
         state = self.files.get(file)
@@ -121,11 +117,12 @@ class JsonLines:
         except OSError as error:
             raise self._not_writable(error) from error
         for file in old:
-            del self.files[file]
+            self.failed -= self.files.pop(file) is None
 
     def _count(self, row: dict) -> None:
         state = {name: row[name] for name in ("bytes", "modified_ns") if name in row}
         self.files[row["file"]] = None if "error" in row else state
+        self.failed += "error" in row
 
     def _not_writable(self, error: OSError) -> JsonLinesError:
         return JsonLinesError(f"{self.path} cannot be written: {error.strerror}.")
