@@ -25,6 +25,7 @@ OUT_OF_TIME = "There was no time for the rest of this recording, since the serve
 CONNECTION_LOST = "The connection to the server was lost, so this page was loaded anew. Please drop your songs again."
 FOLDER_ON_SONG = "This is a folder. Drop it on the tab “Several songs”, or one of its files here."
 NOT_SENT = "This file was not sent here."
+REFUSED = "This file is too large for this server."
 SEND_A_FILE = "This is not a file: send handle_file(path or address) with the Python client, or what /upload returned."
 SEND_A_LIST = "These are not songs: send a list of files."
 NO_ADDRESS = "Nothing can be fetched from this address: it must be public, and answer."

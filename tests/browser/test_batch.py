@@ -269,6 +269,14 @@ def test_a_song_that_cannot_be_sent_is_tried_again_and_is_a_row(batch_page, albu
     assert [tries.count(name) for name in (lost, large, late)] == [4, 1, 2]
     expect(page.locator(".toast-body")).to_have_count(0)
 
+    page.get_by_role("tab", name=texts.SONG_TAB).click()
+    page.unroute_all()
+    page.route(
+        re.compile(r"/upload(\?|$)"), lambda route: route.fulfill(status=413, body="413 Request Entity Too Large")
+    )
+    page.set_input_files("#song input[type=file]", album / names[0])
+    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.REFUSED)
+
 
 @ON_DESKTOP
 def test_songs_chosen_while_others_are_uploaded_are_taken_too(batch_page, album):

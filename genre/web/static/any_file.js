@@ -1,9 +1,9 @@
 // Gradio's audio component accepts only files whose type begins with "audio", and browsers derive the type from the
 // suffix. Only the decoder can tell whether a file holds audio, so the file dialog offers all files, and each is submitted
 // with an audio type. A folder or a file of more than `props.largest` bytes cannot be uploaded: the card then shows
-// `props.folder` or `props.too_large`. A file may be dropped anywhere on the tab, also while it shows another song.
-// After a loss of the connection Gradio loads the page anew, and the card shows `props.lost`, unless a recording is sent
-// again (live.js).
+// `props.folder` or `props.too_large`, and after an upload that failed `props.refused` or `props.not_sent`. A file may be
+// dropped anywhere on the tab, also while it shows another song. After a loss of the connection Gradio loads the page
+// anew, and the card shows `props.lost`, unless a recording is sent again (live.js).
 
 const INPUT = "#song input[type=file]";
 const CLEAR = "#song button[aria-label=Clear]";
@@ -55,6 +55,20 @@ async function take(file) {
   input.files = asAudio([file]);
   input.dispatchEvent(new Event("change", { bubbles: true }));
 }
+
+// Of an upload that failed Gradio shows the technical reason for some seconds, and nothing afterwards.
+const { fetch } = window;
+window.fetch = async (address, ...others) => {
+  const isSong = /\/upload(\?|$)/.test(address) && document.querySelector("#ask")?.offsetParent; // not of another tab
+  try {
+    const response = await fetch(address, ...others);
+    if (isSong && !response.ok) props.value = response.status === 413 ? props.refused : props.not_sent;
+    return response;
+  } catch (error) {
+    if (isSong) props.value = props.not_sent;
+    throw error;
+  }
+};
 
 // Otherwise a browser opens a file that is dropped beside a field, in place of the page or in another tab.
 const holdsFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");

@@ -73,6 +73,8 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
                 js_on_load=(STATIC / "any_file.js").read_text(encoding="utf-8"),
                 folder=views.error(texts.FOLDER_ON_SONG),
                 too_large=views.error(texts.too_large(MAX_FILE_SIZE)),
+                refused=views.error(texts.REFUSED),
+                not_sent=views.error(texts.NOT_SENT),
                 largest=MAX_FILE_SIZE,
                 lost=views.error(texts.CONNECTION_LOST),
             )
