@@ -96,7 +96,8 @@ def label(
                     bar.update()
         failures = out_file.failed + unopened
         if failures:
-            print(f"{failures:,} files could not be classified; the same command tries them again", file=sys.stderr)
+            plural = "s" if failures > 1 else ""
+            print(f"{failures:,} file{plural} could not be classified; the same command tries again", file=sys.stderr)
         return failures
 
 
