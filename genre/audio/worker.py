@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from genre.audio import decode
+from genre.audio import decode, playback
 from genre.audio.tags import Tags, read_tags
 from genre.errors import AudioError
 
@@ -59,6 +59,23 @@ def tags(path: str | os.PathLike) -> Tags:
     with _worker() as worker, suppress(AudioError):
         deque(worker.pieces({"path": os.fspath(path), "tags": True}, answer), maxlen=0)
     return Tags(*json.loads(answer[0])) if answer else Tags()
+
+
+def write_playback(
+    path: str | os.PathLike, target: str | os.PathLike, seconds: float, wanted: Callable[[], bool]
+) -> str | None:
+    """As `genre.audio.playback.write`, in another process; the suffix that belongs to the copy.
+
+    Args:
+        wanted: asked every few seconds of the recording; once it returns False the worker stops, and None is returned.
+    """
+    task = {"path": os.fspath(path), "target": os.fspath(target), "seconds": seconds}
+    suffix: list[str] = []
+    with _worker() as worker:
+        for _ in worker.pieces(task, suffix):
+            if not wanted():
+                return None
+    return suffix[0]
 
 
 @contextmanager
@@ -169,6 +186,13 @@ def _serve(server: BinaryIO, task: dict) -> None:
     try:
         if task.pop("tags", False):
             _send(server, NOTE, json.dumps(astuple(read_tags(task["path"]))).encode())
+            _send(server, END)
+            return
+        if target := task.pop("target", None):
+            suffix = ""
+            for suffix in playback.write(target=target, **task):
+                _send(server, SAMPLES)  # a sign of life
+            _send(server, NOTE, suffix.encode())
             _send(server, END)
             return
         for piece in decode.stream(task.pop("path"), notes=notes, **task):
