@@ -7,7 +7,7 @@ returns.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -34,31 +34,37 @@ class _InexactError(Exception):
     """A copy of the packets would not play, or not on the axis of the decoder."""
 
 
-def write(path: str | os.PathLike, target: str | os.PathLike, seconds: float) -> Iterator[str]:
+def write(path: str | os.PathLike, target: str | os.PathLike, seconds: float, notes: list[str]) -> Iterator[np.ndarray]:
     """Write the playback copy of a recording.
 
     Args:
         path: of the recording.
         target: file to be written.
         seconds: maximum length.
+        notes: takes the suffix, without a dot, that belongs to the copy, once it is complete.
 
     Yields:
-        the suffix that belongs to the copy, every `STEP_SECONDS` that have been written, and once at the end.
+        seconds that have been written, every `STEP_SECONDS` or so, float32, shape (1,).
 
     Raises:
         AudioError: the recording cannot be decoded, or the copy cannot be written.
     """
     try:
         try:
-            yield from _copy(path, target, seconds)
+            suffix = yield from _copy(path, target, seconds)
         except (_InexactError, av.FFmpegError, ValueError, OverflowError):
-            yield from _encode(path, target, seconds)
+            suffix = yield from _encode(path, target, seconds)
     except (av.FFmpegError, OSError) as error:
         raise AudioError("The copy for playback cannot be written.") from error
+    notes.append(suffix)
 
 
-def _copy(path: str | os.PathLike, target: str | os.PathLike, seconds: float) -> Iterator[str]:
-    """As `write`, packet by packet; raises _InexactError or errors of FFmpeg where that is not exact or possible."""
+def _copy(path: str | os.PathLike, target: str | os.PathLike, seconds: float) -> Generator[np.ndarray, None, str]:
+    """As `write`, packet by packet; returns the suffix.
+
+    Raises:
+        _InexactError: where that would not be exact; errors of FFmpeg where it is not possible.
+    """
     with decode.open_file(path) as file:
         part, *others = ogg.parts(file)
         with decode.open_container(part) as source:
@@ -72,11 +78,11 @@ def _copy(path: str | os.PathLike, target: str | os.PathLike, seconds: float) ->
                     packet.stream = output
                     copy.mux(packet)
                     if end >= due:
-                        yield suffix
+                        yield np.array([end], np.float32)
                         due = end + STEP_SECONDS
                     if end >= seconds:
                         break
-    yield suffix
+    return suffix
 
 
 def _container(track: av.AudioStream) -> str | None:
@@ -121,8 +127,8 @@ def _sound_packets(source: av.container.InputContainer, track: av.AudioStream) -
         raise _InexactError
 
 
-def _encode(path: str | os.PathLike, target: str | os.PathLike, seconds: float) -> Iterator[str]:
-    """As `write`, by decoder and encoder."""
+def _encode(path: str | os.PathLike, target: str | os.PathLike, seconds: float) -> Generator[np.ndarray, None, str]:
+    """As `write`, by decoder and encoder; returns the suffix."""
     with av.open(os.fspath(target), "w", format="mp4") as copy:
         track = copy.add_stream("aac", rate=RATE, layout="stereo")
         track.bit_rate = BIT_RATE
@@ -132,9 +138,9 @@ def _encode(path: str | os.PathLike, target: str | os.PathLike, seconds: float) 
             frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), samples
             samples += len(piece)
             copy.mux(track.encode(frame))
-            yield "mp4"
+            yield np.array([samples / RATE], np.float32)
         copy.mux(track.encode(None))
-    yield "mp4"
+    return "mp4"
 
 
 def _stereo(blocks: Iterable[np.ndarray], _: list[str]) -> Iterator[np.ndarray]:

@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 30  # for a piece, which takes a fraction of a second in an or
 MAX_MEMORY = 2**30  # bytes of a worker, where the system can limit them
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.audio.worker import main; main()"
 HEADER = struct.Struct("<cQ")  # of a message: its kind, and the number of bytes that follow
-SAMPLES, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 samples; a note in UTF-8; empty; an error in UTF-8
+SAMPLES, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 numbers; a note in UTF-8; empty; an error in UTF-8
 
 _idle: list["_Worker"] = []
 
@@ -188,14 +188,8 @@ def _serve(server: BinaryIO, task: dict) -> None:
             _send(server, NOTE, json.dumps(astuple(read_tags(task["path"]))).encode())
             _send(server, END)
             return
-        if target := task.pop("target", None):
-            suffix = ""
-            for suffix in playback.write(target=target, **task):
-                _send(server, SAMPLES)  # a sign of life
-            _send(server, NOTE, suffix.encode())
-            _send(server, END)
-            return
-        for piece in decode.stream(task.pop("path"), notes=notes, **task):
+        work = playback.write if "target" in task else decode.stream
+        for piece in work(task.pop("path"), notes=notes, **task):
             sent = _send_notes(server, notes, sent)
             _send(server, SAMPLES, piece.data.cast("B"))
         _send_notes(server, notes, sent)

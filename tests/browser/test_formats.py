@@ -1,9 +1,11 @@
 import re
 from base64 import b64encode
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from genre.audio.decode import decode
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_page import UPLOAD, wait_for_prediction
@@ -31,6 +33,18 @@ CODECS = {
 }
 CONTAINERS = {".m4b": "ipod", ".wma": "asf"}
 FILMS = {".mkv": "mpeg4", ".mov": "mpeg4", ".mp4": "mpeg4", ".webm": "libvpx"}
+HEAR = """async () => {  // what the player of the timeline sounds like goes to window.heard, at 8 kHz
+    const context = new AudioContext({ sampleRate: 8000 });
+    const tap = `registerProcessor("tap", class extends AudioWorkletProcessor {
+        process([[channel]]) { if (channel) this.port.postMessage(channel.slice()); return true; }
+    })`;
+    await context.audioWorklet.addModule(URL.createObjectURL(new Blob([tap], { type: "text/javascript" })));
+    const node = new AudioWorkletNode(context, "tap", { channelCount: 1, channelCountMode: "explicit" });
+    window.heard = [];
+    node.port.onmessage = ({ data }) => window.heard.push(...data);
+    context.createMediaElementSource(document.querySelector("#timeline audio")).connect(node);
+    node.connect(context.destination);
+}"""
 DROP = """(zone, [name, type, content]) => {
     const dataTransfer = new DataTransfer();
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
@@ -130,3 +144,40 @@ def test_another_song_may_be_dropped_beside_the_one_that_is_shown(page, zone, tm
         DROP.replace("zone.dispatchEvent", "return !zone.dispatchEvent"), ["x.mp3", "audio/mpeg", ""]
     )
     assert dropped  # the browser does not open the file in place of the page
+
+
+def chained(path, song, half):
+    write_audio(path, [song[:half]], "libopus", rate=48000)
+    first = path.read_bytes()
+    write_audio(path, [song[half:]], "libopus", rate=48000)
+    path.write_bytes(first + path.read_bytes())
+
+
+@ON_DESKTOP
+@pytest.mark.parametrize("name", ["vbr.mp3", "chained.ogg", "song.wma"])
+def test_a_click_plays_the_music_of_that_window(page, tmp_path, name):
+    """Quiet tones, then noise, which takes several times the bits: browsers estimate places in an mp3 from its bit rate,
+    play the first part of a chained Ogg, and no WMA."""
+    rate, half = 48000, 48000 * 20
+    song = np.concatenate([0.05 * music(20, rate), music(20, rate)])
+    song[half:] += np.random.default_rng(1).normal(scale=0.1, size=half).astype(np.float32)
+    path = tmp_path / name
+    if name == "chained.ogg":
+        chained(path, song, half)
+    elif name == "vbr.mp3":
+        write_audio(path, [song], "libmp3lame", rate=rate, quality=2, options={"write_xing": "0"})
+    else:
+        write_audio(path, [song], "wmav2", rate=rate, format="asf")
+    page.set_input_files(UPLOAD, path)
+    wait_for_prediction(page)
+    page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
+    page.evaluate(HEAR)
+    roll = page.locator("#timeline .roll")
+    width, seconds = roll.bounding_box()["width"], float(page.locator("#timeline [data-seconds]").get_attribute("data-seconds"))
+    x = round(0.8 * width)
+    roll.click(position={"x": x, "y": 30})
+    page.wait_for_function("window.heard.findLastIndex((one) => one) > window.heard.findIndex((one) => one) + 16000")
+    heard = np.trim_zeros(np.array(page.evaluate("window.heard"), np.float32))[:16000]
+    there = decode(path, 8000).numpy()
+    places = np.fft.irfft(np.fft.rfft(there) * np.fft.rfft(heard, len(there)).conj())
+    assert places.argmax() / 8000 == pytest.approx(seconds * x / width, abs=0.2)
