@@ -109,7 +109,7 @@ def _sound_packets(source: av.container.InputContainer, track: av.AudioStream) -
             if shape is None:
                 origin, shape = frame.time or 0.0, (frame.sample_rate, frame.layout.name)
             late = frame.time is None or abs(frame.time - origin - end) > TOLERANCE
-            if late or origin > TOLERANCE or shape != (frame.sample_rate, frame.layout.name):
+            if late or abs(origin) > TOLERANCE or shape != (frame.sample_rate, frame.layout.name):
                 raise _InexactError
             end += frame.samples / frame.sample_rate
         if packet.size:  # the last one is empty, for frames that the decoder has held back

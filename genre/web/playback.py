@@ -53,8 +53,10 @@ class PlaybackCopy:
         folder, deadline = self.upload.parent / PLAYBACK, time.monotonic() + JOB_SECONDS
         part = folder / f"{secrets.token_hex(8)}.part"
         try:
-            self.file = next(folder.glob(f"{NAME}.*"), None)
-            if self.file or not is_upload(str(self.upload)):
+            if not is_upload(str(self.upload)):
+                return
+            if found := next(folder.glob(f"{NAME}.*"), None):
+                self.file = found
                 return
             folder.mkdir(exist_ok=True)
             suffix = worker.write_playback(

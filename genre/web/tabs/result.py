@@ -101,11 +101,13 @@ def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> I
                 due = time.monotonic() + UPDATE_SECONDS * rarer
             copy.begin()  # not before the first result, which it would delay
         if prediction:  # always, since a silent recording raises
-            result = None
-            while result is None or not copy.wait(UPDATE_SECONDS):  # the caller may leave in between
-                result = result or _render(classifier, prediction, spectrogram, copy, complete=True)
-                yield result
-            yield _render(classifier, prediction, spectrogram, copy, complete=True)
+            playable = copy.has_ended
+            result = _render(classifier, prediction, spectrogram, copy, complete=True)
+            yield result
+            if not playable:
+                while not copy.wait(UPDATE_SECONDS):
+                    yield result  # the caller may leave here
+                yield _render(classifier, prediction, spectrogram, copy, complete=True)
 
 
 def _render(
@@ -117,12 +119,12 @@ def _render(
 ) -> Result:
     labels, image = classifier.labels, data_uri(spectrogram.image())
     end, role = (texts.COMPLETE, "status") if complete else (texts.STILL_CLASSIFYING, "group")
-    address = f"gradio_api/file={quote(str(copy.file))}" if copy.file else ""
-    silent = texts.UNPLAYABLE if copy.has_ended else texts.NOT_YET_PLAYABLE
+    none = None if copy.has_ended else ""
+    address = f"gradio_api/file={quote(str(copy.file))}" if copy.file else none
     return Result(
         complete,
         prediction,
         spectrogram,
         views.prediction_card(prediction, labels, views.coverage(prediction) + end, role),
-        views.timeline(prediction, labels, image, spectrogram.highest_hz, address, silent),
+        views.timeline(prediction, labels, image, spectrogram.highest_hz, address),
     )
