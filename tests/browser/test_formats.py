@@ -9,7 +9,7 @@ from genre.audio.decode import decode
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_page import UPLOAD, wait_for_prediction
-from tests.conftest import music, write_audio
+from tests.conftest import music, tone, write_audio
 
 CODECS = {
     ".aac": "aac",
@@ -156,11 +156,10 @@ def test_another_song_may_be_dropped_beside_the_one_that_is_shown(page, zone, tm
     ],
 )
 def test_a_click_plays_the_music_of_that_window(page, tmp_path, name, codec, options):
-    """Browsers seek in an mp3 by its bit rate, which the noise raises; they play the first part of a chained Ogg, and no
-    WMA."""
+    """Browsers seek in an mp3 by its bit rate, which the noise raises, play one part of a chained Ogg, and no WMA."""
     path, rate = tmp_path / name, 48000
     noise = np.random.default_rng(1).normal(scale=0.1, size=20 * rate).astype(np.float32)
-    parts = [0.05 * music(20, rate), music(20, rate) + noise]
+    parts = [tone(20, rate=rate), music(20, rate) + noise]
     files = [[part] for part in parts] if name == "chained.ogg" else [[np.concatenate(parts)]]
     path.write_bytes(b"".join(write_audio(path, one, codec, rate=rate, **options).read_bytes() for one in files))
     page.set_input_files(UPLOAD, path)
