@@ -63,7 +63,8 @@ def _copy(path: str | os.PathLike, target: str | os.PathLike, seconds: float) ->
     """As `write`, packet by packet; returns the suffix.
 
     Raises:
-        _InexactError: where that would not be exact; errors of FFmpeg where it is not possible.
+        _InexactError: the copy would not play, or not on the axis of the decoder.
+        av.FFmpegError: a packet cannot be decoded, or the container does not take it.
     """
     with decode.open_file(path) as file:
         part, *others = ogg.parts(file)

@@ -1,4 +1,4 @@
-// Behaviour of the timeline: plays the copy of the recording, moves the cursor over the plots and shows the prediction of the window
+// Behaviour of the timeline: plays the recording, moves the cursor over the plots and shows the prediction of the window
 // under it. A click on a plot plays from there and requests the explanation of that window. Arrow keys go from window to
 // window, Page up and Page down by ten, Home and End to the first and the last; space plays, enter explains. A window is
 // drawn from data-from on, where it begins to be the closest one; where windows overlap, that is after its start.
