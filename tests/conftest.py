@@ -119,15 +119,27 @@ def music(seconds: float, rate: int = RATE) -> np.ndarray:
 
 
 def write_audio(
-    path: Path, channels: list[np.ndarray], codec: str, rate: int = RATE, video: str | None = None, **options
+    path: Path,
+    channels: list[np.ndarray],
+    codec: str,
+    rate: int = RATE,
+    video: str | None = None,
+    quality: int | None = None,
+    **options,
 ) -> Path:
-    """Encode channels of equal length, shape (samples,) each, optionally with a video track of one black second."""
+    """Encode channels of equal length, shape (samples,) each, optionally with a video track of one black second.
+
+    Args:
+        quality: of an mp3 with variable bit rate, 0 (best) to 9.
+    """
     with av.open(str(path), "w", **options) as container:
         if video:
             film = container.add_stream(video, rate=10)
             film.width, film.height, film.pix_fmt = 32, 32, "yuv420p"
         sound = container.add_stream(codec, rate=rate, layout={1: "mono", 2: "stereo"}[len(channels)])
         sound.bit_rate = 128_000
+        if quality is not None:
+            sound.codec_context.options = {"flags": "+qscale", "global_quality": str(118 * quality)}  # FF_QP2LAMBDA
         if codec == "vorbis":
             sound.codec_context.options = {"strict": "experimental"}
         for _ in range(10 if video else 0):

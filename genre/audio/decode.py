@@ -3,7 +3,7 @@
 import ctypes
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -41,6 +41,8 @@ MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; one sample at 1 Hz would be resampled
 MAX_CHANNELS = 64  # limit of FFmpeg's resampler
 MAX_ALLOCATION = 2**28  # bytes a call; a short header can declare an index, or unpack to a header, of gigabytes
 
+Mix = Callable[[Iterable[np.ndarray], list[str]], Iterator[np.ndarray]]  # as `mixed`
+
 with suppress(AttributeError):  # PyAV has no call for this limit; on Windows the symbol is not exported
     ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
 
@@ -74,15 +76,17 @@ def stream(
     seconds: float | None = None,
     piece_seconds: float = 10.0,
     notes: list[str] | None = None,
+    mix: Mix = mixed,
 ) -> Iterator[np.ndarray]:
     """As `decode`, but in pieces of about `piece_seconds`, so that a file of any length fits in memory.
 
     Args:
         notes: takes a sentence, during decoding, for each deviation that the user should know of: which of multiple
             tracks was decoded, how channels or levels were changed, how much could not be decoded.
+        mix: turns the blocks of the decoder, shape (samples, channels), into those that are joined to pieces.
 
     Yields:
-        mono pieces, float32, shape (samples,).
+        mono pieces, float32, shape (samples,), unless `mix` returns others.
 
     Raises:
         AudioError: as `decode`, also after some pieces.
@@ -92,7 +96,7 @@ def stream(
     notes = [] if notes is None else notes
     with open_file(path) as file:
         source = _Source(file, notes)
-        for block in mixed(source.blocks(rate, start), notes):
+        for block in mix(source.blocks(rate, start), notes):
             if wanted is not None:
                 block = block[: wanted - sent - waiting_samples]
             waiting.append(block)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from genre.audio import decode
+from genre.audio import decode, playback
 from genre.audio.tags import Tags, read_tags
 from genre.errors import AudioError
 
@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 30  # for a piece, which takes a fraction of a second in an or
 MAX_MEMORY = 2**30  # bytes of a worker, where the system can limit them
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.audio.worker import main; main()"
 HEADER = struct.Struct("<cQ")  # of a message: its kind, and the number of bytes that follow
-SAMPLES, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 samples; a note in UTF-8; empty; an error in UTF-8
+SAMPLES, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 numbers; a note in UTF-8; empty; an error in UTF-8
 
 _idle: list["_Worker"] = []
 
@@ -59,6 +59,23 @@ def tags(path: str | os.PathLike) -> Tags:
     with _worker() as worker, suppress(AudioError):
         deque(worker.pieces({"path": os.fspath(path), "tags": True}, answer), maxlen=0)
     return Tags(*json.loads(answer[0])) if answer else Tags()
+
+
+def write_playback(
+    path: str | os.PathLike, target: str | os.PathLike, seconds: float, wanted: Callable[[], bool]
+) -> str | None:
+    """As `genre.audio.playback.write`, in another process; the suffix that belongs to the copy.
+
+    Args:
+        wanted: asked every few seconds of the recording; once it returns False the worker stops, and None is returned.
+    """
+    task = {"path": os.fspath(path), "target": os.fspath(target), "seconds": seconds}
+    suffix: list[str] = []
+    with _worker() as worker:
+        for _ in worker.pieces(task, suffix):
+            if not wanted():
+                return None
+    return suffix[0]
 
 
 @contextmanager
@@ -171,7 +188,8 @@ def _serve(server: BinaryIO, task: dict) -> None:
             _send(server, NOTE, json.dumps(astuple(read_tags(task["path"]))).encode())
             _send(server, END)
             return
-        for piece in decode.stream(task.pop("path"), notes=notes, **task):
+        work = playback.write if "target" in task else decode.stream
+        for piece in work(task.pop("path"), notes=notes, **task):
             sent = _send_notes(server, notes, sent)
             _send(server, SAMPLES, piece.data.cast("B"))
         _send_notes(server, notes, sent)

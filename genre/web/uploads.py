@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from genre.web import texts
+from genre.web import PLAYBACK, texts
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -64,13 +64,20 @@ def keep_clean(page: "Blocks") -> None:
 def sweep(exempt: set[str]) -> None:
     """Delete files and empty folders older than their time to live, but for the paths in `exempt`.
 
-    Unfinished uploads are directly in `FOLDER`, finished ones in folders of their own.
+    A playback copy goes as soon as its upload is gone. Unfinished uploads are directly in `FOLDER`, finished ones in
+    folders of their own.
     """
     for path in sorted(FOLDER.rglob("*"), reverse=True):  # contents before their folder
         ttl = UNFINISHED_TTL_SECONDS if path.parent == FOLDER else TTL_SECONDS
         with suppress(OSError):  # Gradio has deleted it meanwhile, or the folder is not empty
-            if str(path) not in exempt and time.time() - path.lstat().st_ctime > ttl:
+            old = time.time() - path.lstat().st_ctime > ttl
+            if str(path) not in exempt and (old or _has_lost_its_upload(path)):
                 path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _has_lost_its_upload(path: Path) -> bool:
+    """Whether a file is a playback copy, or the beginning of one, of an upload that has been deleted."""
+    return path.parent.name == PLAYBACK and not any(one.is_file() for one in path.parent.parent.iterdir())
 
 
 class DiskSpaceCheck:

@@ -133,13 +133,15 @@ def why(explanation: Explanation, labels: list[str]) -> str:
     )
 
 
-def timeline(prediction: Prediction, labels: list[str], spectrogram: str, highest_hz: float, audio_url: str) -> str:
+def timeline(
+    prediction: Prediction, labels: list[str], spectrogram: str, highest_hz: float, audio_url: str | None
+) -> str:
     """Spectrogram and predictions of the windows on one time axis, with a player; timeline.js adds the behaviour.
 
     Args:
         spectrogram: image as a data URI.
         highest_hz: top of its frequency axis, in Hz.
-        audio_url: of the recording.
+        audio_url: of the playback copy; empty while it is being made, None where there is none.
     """
     seconds = prediction.seconds
     genres = list(prediction.probabilities)
@@ -149,10 +151,12 @@ def timeline(prediction: Prediction, labels: list[str], spectrogram: str, highes
         f'aria-valuemax="{seconds:.0f}" aria-valuenow="0">{_roll(prediction, labels, genres)}</div>'
     )
     strip = _sections(prediction.sections, seconds, labels)
+    silent = texts.UNPLAYABLE if audio_url is None else texts.NOT_YET_PLAYABLE
+    source = f'preload="metadata" src="{escape(audio_url)}"' if audio_url else f'data-silent="{silent}"'
     return (
         f'<div class="timeline" data-seconds="{seconds:.3f}">'
-        f'<audio preload="metadata" src="{escape(audio_url)}"></audio>'
-        + _player(clock(seconds), texts.WHY_HINT)
+        f"<audio {source}></audio>"
+        + _player(clock(seconds), texts.UNPLAYABLE if audio_url is None else texts.WHY_HINT)
         + _axes(_notes(highest_hz), image, strip, _scale(genres, labels), roll, _ticks(seconds))
         + "</div>"
     )

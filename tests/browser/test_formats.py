@@ -1,13 +1,15 @@
 import re
 from base64 import b64encode
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from genre.audio.decode import decode
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_page import UPLOAD, wait_for_prediction
-from tests.conftest import music, write_audio
+from tests.conftest import music, tone, write_audio
 
 CODECS = {
     ".aac": "aac",
@@ -31,6 +33,18 @@ CODECS = {
 }
 CONTAINERS = {".m4b": "ipod", ".wma": "asf"}
 FILMS = {".mkv": "mpeg4", ".mov": "mpeg4", ".mp4": "mpeg4", ".webm": "libvpx"}
+HEAR = """async () => {  // what the player of the timeline sounds like goes to window.heard, at 8 kHz
+    const context = new AudioContext({ sampleRate: 8000 });
+    const tap = `registerProcessor("tap", class extends AudioWorkletProcessor {
+        process([[channel]]) { if (channel) this.port.postMessage(channel.slice()); return true; }
+    })`;
+    await context.audioWorklet.addModule(URL.createObjectURL(new Blob([tap], { type: "text/javascript" })));
+    const node = new AudioWorkletNode(context, "tap", { channelCount: 1, channelCountMode: "explicit" });
+    window.heard = [];
+    node.port.onmessage = ({ data }) => window.heard.push(...data);
+    context.createMediaElementSource(document.querySelector("#timeline audio")).connect(node);
+    node.connect(context.destination);
+}"""
 DROP = """(zone, [name, type, content]) => {
     const dataTransfer = new DataTransfer();
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
@@ -130,3 +144,34 @@ def test_another_song_may_be_dropped_beside_the_one_that_is_shown(page, zone, tm
         DROP.replace("zone.dispatchEvent", "return !zone.dispatchEvent"), ["x.mp3", "audio/mpeg", ""]
     )
     assert dropped  # the browser does not open the file in place of the page
+
+
+@ON_DESKTOP
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("vbr.mp3", "libmp3lame", {"quality": 2, "options": {"write_xing": "0"}}),
+        ("chained.ogg", "libopus", {}),
+        ("song.wma", "wmav2", {"format": "asf"}),
+    ],
+)
+def test_a_click_plays_the_music_of_that_window(page, tmp_path, name, codec, options):
+    """Browsers seek in an mp3 by its bit rate, which the noise raises, play one part of a chained Ogg, and no WMA."""
+    path, rate = tmp_path / name, 48000
+    noise = np.random.default_rng(1).normal(scale=0.1, size=20 * rate).astype(np.float32)
+    parts = [tone(20, rate=rate), music(20, rate) + noise]
+    files = [[part] for part in parts] if name == "chained.ogg" else [[np.concatenate(parts)]]
+    path.write_bytes(b"".join(write_audio(path, one, codec, rate=rate, **options).read_bytes() for one in files))
+    page.set_input_files(UPLOAD, path)
+    wait_for_prediction(page)
+    page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
+    page.evaluate(HEAR)
+    roll = page.locator("#timeline .roll")
+    width = roll.bounding_box()["width"]
+    x = round(0.8 * width)
+    roll.click(position={"x": x, "y": 30})
+    page.wait_for_function("window.heard.findLastIndex((one) => one) > window.heard.findIndex((one) => one) + 16000")
+    heard = np.trim_zeros(np.array(page.evaluate("window.heard"), np.float32))[:16000]
+    there = decode(path, 8000).numpy()
+    places = np.fft.irfft(np.fft.rfft(there) * np.fft.rfft(heard, len(there)).conj(), len(there))
+    assert places.argmax() / 8000 == pytest.approx(len(there) / 8000 * x / width, abs=0.2)

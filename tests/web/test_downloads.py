@@ -12,8 +12,10 @@ from PIL import Image
 from genre.errors import AudioError
 from genre.inference.prediction import Prediction, Window
 from genre.web import uploads
+from genre.web.playback import PlaybackCopy
 from genre.web.tabs import downloads
 from genre.web.tabs.queue import Song
+from tests.conftest import music, write_audio
 
 LABELS = ["Folk", "Rock"]
 FOLK = {"Folk": 0.9, "Rock": 0.1}
@@ -57,3 +59,22 @@ def test_a_batch_leaves_out_pictures_that_have_been_deleted_and_songs_that_faile
         assert files.namelist() == ["a.labels.txt", "a.genre.png", "B - a.labels.txt", "d.labels.txt"]
         assert files.read("a.genre.png") == drawn.read_bytes()
     assert downloads.of_batch(songs[2:3], LABELS)[-1] is None
+
+
+def test_a_playback_copy_goes_with_its_upload_and_leaves_nothing_of_its_beginning(folder):
+    upload = folder / "hash" / "song.aiff"
+    upload.parent.mkdir()
+    write_audio(upload, [music(60)], "pcm_s16be")
+    with PlaybackCopy(str(upload)) as abandoned:
+        abandoned.begin()
+    assert abandoned.wait(60) and abandoned.file is None
+    assert [path for path in folder.rglob("*") if path.is_file()] == [upload]
+
+    with PlaybackCopy(str(upload)) as copy:
+        copy.begin()
+        assert copy.wait(60)
+    uploads.sweep(exempt=set())
+    assert copy.file.exists()
+    upload.unlink()
+    uploads.sweep(exempt=set())
+    assert not [path for path in folder.rglob("*") if path.is_file()]

@@ -37,8 +37,14 @@ function seek(time) {
   const audio = find("audio");
   audio.currentTime = time;
   show(time);
-  audio.play().catch(unplayable);
+  play();
   explain(windowAt(time));
+}
+
+function play() {
+  const audio = find("audio");
+  if (audio.hasAttribute("src")) audio.play().catch(unplayable);
+  else find(".now").textContent = audio.dataset.silent;
 }
 
 function explain(one) {
@@ -47,7 +53,7 @@ function explain(one) {
 
 function toggle() {
   const audio = find("audio");
-  if (audio.paused) audio.play().catch(unplayable);
+  if (audio.paused) play();
   else audio.pause();
 }
 
@@ -62,7 +68,7 @@ function step(by) {
 
 function unplayable(error) {
   const now = find(".now");
-  if (now && error.name !== "AbortError") now.textContent = props.unplayable;
+  if (now && error?.name !== "AbortError") now.textContent = props.unplayable;
 }
 
 let following = false; // one loop at a time, although the content is replaced while it plays
@@ -123,4 +129,5 @@ watch("value", update);
 // Media events do not bubble; the capture phase reaches the root.
 for (const event of ["play", "pause", "ended"]) element.addEventListener(event, update, true);
 element.addEventListener("play", ({ target }) => pauseOthers(target), true);
+element.addEventListener("error", ({ target }) => target.matches("audio") && unplayable(target.error), true);
 element.addEventListener("seeked", () => show(find("audio").currentTime), true);

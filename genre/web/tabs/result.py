@@ -15,6 +15,7 @@ from genre.inference.classify import Classifier
 from genre.inference.explain import explain
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.models import Models
+from genre.web.playback import PlaybackCopy
 
 UPDATE_SECONDS = 0.7  # between two updates of the page while a long file is decoded
 UPDATE_WINDOWS = 300  # with more windows updates are as much rarer, since they take as much longer to send and to draw
@@ -22,8 +23,13 @@ UPDATE_WINDOWS = 300  # with more windows updates are as much rarer, since they 
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of a recording so far; card and timeline are HTML."""
+    """What is known of a recording so far; card and timeline are HTML.
 
+    Attributes:
+        complete: whether all of it has been classified; the timeline may still wait for the playback copy.
+    """
+
+    complete: bool
     prediction: genre.Prediction
     spectrogram: Spectrogram
     card: str
@@ -80,29 +86,45 @@ def _asked(click: gr.EventData) -> tuple[str, float]:
 
 
 def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> Iterator[Result]:
-    """Classify a file; yields the result so far while it is decoded, and the complete one at the end.
+    """Classify a file; yields the result so far while it is decoded, then the complete one until it can be played too.
 
     Raises:
         AudioError: the file cannot be decoded, or it is silent.
     """
     spectrogram = Spectrogram(classifier.sample_rate)
     due, prediction = 0.0, None
-    for prediction in classifier.stream(path, overlap=overlap, on_clip=spectrogram.add):
-        if time.monotonic() > due:
-            yield _render(classifier, prediction, spectrogram, path, texts.STILL_CLASSIFYING, "group")
-            rarer = max(1.0, len(prediction.windows) / UPDATE_WINDOWS)
-            due = time.monotonic() + UPDATE_SECONDS * rarer
-    if prediction:  # always, since a silent recording raises
-        yield _render(classifier, prediction, spectrogram, path, texts.COMPLETE, "status")
+    with PlaybackCopy(path) as copy:
+        for prediction in classifier.stream(path, overlap=overlap, on_clip=spectrogram.add):
+            if time.monotonic() > due:
+                yield _render(classifier, prediction, spectrogram, copy)
+                rarer = max(1.0, len(prediction.windows) / UPDATE_WINDOWS)
+                due = time.monotonic() + UPDATE_SECONDS * rarer
+            copy.begin()  # not before the first result, which it would delay
+        if prediction:  # always, since a silent recording raises
+            playable = copy.has_ended
+            result = _render(classifier, prediction, spectrogram, copy, complete=True)
+            yield result
+            if not playable:
+                while not copy.wait(UPDATE_SECONDS):
+                    yield result  # the caller may leave here
+                yield _render(classifier, prediction, spectrogram, copy, complete=True)
 
 
 def _render(
-    classifier: Classifier, prediction: genre.Prediction, spectrogram: Spectrogram, path: str, end: str, role: str
+    classifier: Classifier,
+    prediction: genre.Prediction,
+    spectrogram: Spectrogram,
+    copy: PlaybackCopy,
+    complete: bool = False,
 ) -> Result:
     labels, image = classifier.labels, data_uri(spectrogram.image())
+    end, role = (texts.COMPLETE, "status") if complete else (texts.STILL_CLASSIFYING, "group")
+    none = None if copy.has_ended else ""
+    address = f"gradio_api/file={quote(str(copy.file))}" if copy.file else none
     return Result(
+        complete,
         prediction,
         spectrogram,
         views.prediction_card(prediction, labels, views.coverage(prediction) + end, role),
-        views.timeline(prediction, labels, image, spectrogram.highest_hz, f"gradio_api/file={quote(path)}"),
+        views.timeline(prediction, labels, image, spectrogram.highest_hz, address),
     )

@@ -13,7 +13,7 @@ from genre.web.limits import MAX_FILE_SIZE
 from genre.web.models import Models
 from genre.web.snippets import page_address
 from genre.web.tabs import downloads
-from genre.web.tabs.result import stream_results, timeline_and_why
+from genre.web.tabs.result import Result, stream_results, timeline_and_why
 
 EXAMPLES = {
     "Drum loop": "drum_loop.mp3",
@@ -43,17 +43,24 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
             yield waiting(path) | {timeline: views.blank_timeline(labels), why: ""}
             if not path:
                 return
+            files: dict | None = None
             for result in stream_results(classifier, path, overlap):
                 if latest and latest != [path, name, overlap]:  # the visitor has asked for another one meanwhile
                     return
                 shown = {prediction: result.card, timeline: result.timeline}
-                yield shown
-            image, address = result.spectrogram.image(), page_address(request)
-            with suppress(OSError):  # the disk is full; the result is complete all the same
-                files = downloads.of_song(path, result.prediction, image, labels, address)
-                yield shown | downloads.enabled(buttons, files)  # all of it: a browser may skip an update
+                yield shown | (files or {})  # all of it: a browser may skip an update
+                if result.complete and files is None:
+                    files = written(path, result, labels, page_address(request))
+                    yield shown | files
         except genre.GenreError as error:
             yield {prediction: views.error(str(error)), timeline: views.blank_timeline(labels), why: ""}
+
+    def written(path: str, result: Result, labels: list[str], address: str) -> dict:
+        """The downloads; none where the disk is full, since the result is complete all the same."""
+        with suppress(OSError):
+            files = downloads.of_song(path, result.prediction, result.spectrogram.image(), labels, address)
+            return downloads.enabled(buttons, files)
+        return {}
 
     with gr.Row(equal_height=True, elem_id="ask"):
         with gr.Column():
