@@ -98,13 +98,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "--labels",
         type=path,
         metavar="FOLDER",
-        help="also write a label track for Audacity per file, NAME.labels.txt, replacing that of an earlier run",
+        help="also write a label track for Audacity per file, SONG.mp3.labels.txt, replacing that of an earlier run",
     )
     parser.add_argument(
         "--picture",
         type=path,
         metavar="FOLDER",
-        help="also write a picture to send per file, NAME.genre.png, replacing that of an earlier run",
+        help="also write a picture to send per file, SONG.mp3.genre.png, replacing that of an earlier run",
     )
     arguments = parser.parse_args(argv)
     if (arguments.cluster is None) != (arguments.out is None):

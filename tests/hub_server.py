@@ -55,7 +55,10 @@ class Repo:
 
 
 class Hub(ThreadingHTTPServer):
-    """The server and its repositories; `requests` lists method and path of each request, in order."""
+    """The server and its repositories; `requests` lists method and path of each request, in order.
+
+    It answers every request with `outage`, a status and a body, once that is set.
+    """
 
     daemon_threads = True
 
@@ -66,6 +69,7 @@ class Hub(ThreadingHTTPServer):
         self.uploads: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.accepts_uploads = True
+        self.outage: tuple[int, bytes] | None = None
 
     def repo(self, name: str, kind: str = "models") -> Repo:
         return self.repos[kind, name]
@@ -86,6 +90,9 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.outage:
+            status, content = self.server.outage
+            return self.reply(content, status)
         try:
             for method, pattern, answer in ROUTES:
                 if self.command in method and (match := re.fullmatch(pattern, path)):

@@ -9,7 +9,7 @@ from genre.features.clips import Clip
 from genre.features.image import Spectrogram
 from genre.inference.classify import Classifier
 from genre.inference.export import label_track, picture
-from genre.inference.export.names import Names
+from genre.inference.export.names import unique_names
 from genre.inference.prediction import Prediction
 from genre.replace import replaced
 
@@ -20,15 +20,17 @@ class Export:
     """Writes label tracks and pictures of the songs of a run.
 
     Args:
+        files: the songs.
         labels, pictures: folders, made if they are missing; None for none.
 
     Raises:
         GenreError: a folder cannot be written to.
     """
 
-    def __init__(self, classifier: Classifier, labels: Path | None, pictures: Path | None):
+    def __init__(self, classifier: Classifier, files: list[Path], labels: Path | None, pictures: Path | None):
         self._classifier, self._labels, self._pictures = classifier, labels, pictures
-        self._names = Names()
+        songs = list(dict.fromkeys(files))
+        self._names = dict(zip(songs, unique_names(songs), strict=True))
         self._spectrogram: Spectrogram | None = None
         for folder in filter(None, (labels, pictures)):
             try:
@@ -54,7 +56,7 @@ class Export:
             yield path, result
 
     def _write(self, path: Path, prediction: Prediction) -> None:
-        name = self._names.new(path)
+        name = self._names[path]
         if self._labels:
             text = label_track.label_track(prediction)
             _write(self._labels / f"{name}{label_track.SUFFIX}", lambda file: file.write_text(text, encoding="utf-8"))

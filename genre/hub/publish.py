@@ -39,7 +39,7 @@ from genre.errors import CheckpointError, GenreError
 from genre.hub.confusion import confusion_image
 from genre.json_files import read_json
 from genre.models.checkpoint import Checkpoint, load_checkpoint
-from genre.models.locations import HUB_PREFIX
+from genre.models.locations import HUB_PREFIX, hub_reason
 from genre.models.member import WEIGHTS_FILE
 from genre.models.metrics import best_split, main_source, named_split
 from genre.models.music import MUSIC_FILE
@@ -317,11 +317,13 @@ def _hub(repo: str) -> Iterator[HfApi]:
     except (TransportError, OfflineModeIsEnabled) as error:
         raise PublishError(f"The Hub at {constants.ENDPOINT} cannot be reached; is there a network?") from error
     except HfHubHTTPError as error:
-        if error.response.status_code in (401, 403):
+        status = error.response.status_code
+        if status == 403:
             raise PublishError(
                 f"Your token may not write to {repo}; is it your name space, and has the token write access?"
             ) from error
-        reason = error.server_message or f"error {error.response.status_code}"
-        raise PublishError(f"The Hub rejected the upload to {repo}: {reason.rstrip('.')}.") from error
+        message = error.server_message if status < 429 and status != 401 else None
+        reason = f"{message.rstrip('.')}." if message else hub_reason(error)
+        raise PublishError(f"The Hub rejected the upload to {repo}: {reason}") from error
     except (OSError, RuntimeError, ValueError) as error:  # raised during the transfer of a file
         raise PublishError(f"The upload to {repo} was interrupted; push it again.") from error

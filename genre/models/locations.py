@@ -1,14 +1,23 @@
 """Where checkpoints are: in `checkpoints/`, in a folder, or on the Hugging Face Hub, from which they are downloaded."""
 
+import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from httpx2 import TransportError
-from huggingface_hub import HfApi, RepoFile, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from httpx2 import HTTPError, InvalidURL
+from huggingface_hub import HfApi, RepoFile, constants, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.utils import filter_repo_objects
 
 from genre.errors import CheckpointError
@@ -18,6 +27,9 @@ DEFAULT = "fma-small"
 HUB_PREFIX = "hf-hub:"
 HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # downloaded from the Hub: no executable code
 HUB_FILE_BYTES = 2**20  # minimum size that counts for a file, since each costs a request
+# What a download raises: hf_xet RuntimeError, also for a full disk; an answer that is not the Hub's is a ValueError.
+HUB_ERRORS = (HTTPError, InvalidURL, EntryNotFoundError, OSError, RuntimeError, ValueError)
+XET_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in the messages of hf_xet
 
 
 def available() -> list[str]:
@@ -40,13 +52,17 @@ def checkpoint_folder(name: str, visitor_bytes: int | None = None) -> Iterator[P
     if not name.startswith(HUB_PREFIX):
         yield _local_folder(name)
     elif visitor_bytes is None:
-        with _hub_errors(name):
-            yield _download(name)
+        with _hub_errors(name, f"the cache {constants.HF_HUB_CACHE}"):
+            downloaded = _download(name)
+        yield downloaded
     else:
-        with _hub_errors(name), TemporaryDirectory(prefix="genre-", ignore_cleanup_errors=True) as folder:
-            repo, _ = _repository(name)
-            commit = _check_on_hub(name, visitor_bytes)
-            yield _download(f"{repo}@{commit}", cache_dir=folder, token=False)
+        with ExitStack() as stack:
+            with _hub_errors(name, "the server's temporary folder"):
+                folder = stack.enter_context(TemporaryDirectory(prefix="genre-", ignore_cleanup_errors=True))
+                repo, _ = _repository(name)
+                commit = _check_on_hub(name, visitor_bytes)
+                downloaded = _download(f"{repo}@{commit}", cache_dir=folder, token=False)
+            yield downloaded
 
 
 def _local_folder(name: str) -> Path:
@@ -87,12 +103,56 @@ def _repository(name: str) -> tuple[str, str | None]:
 
 
 @contextmanager
-def _hub_errors(name: str) -> Iterator[None]:
-    """Raise CheckpointError in place of all errors of the Hub and the network."""
+def _hub_errors(name: str, store: str) -> Iterator[None]:
+    """Raise CheckpointError in place of all errors of the Hub, the network, and the disk on which `store` is."""
     try:
         yield
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, TransportError, OSError) as error:
-        raise CheckpointError(
-            f"{name} could not be downloaded from the Hugging Face Hub: is the name right, is it public, and is there "
-            "a network?"
-        ) from error
+    except HUB_ERRORS as error:
+        reason = hub_reason(error, store)
+        raise CheckpointError(f"{name} could not be downloaded from the Hugging Face Hub: {reason}") from error
+
+
+def hub_reason(error: BaseException, store: str = "the cache") -> str:
+    """Why a request to the Hub failed, as the end of a sentence: what the Hub answered, or that it did not.
+
+    Args:
+        error: one of `HUB_ERRORS`.
+        store: where downloaded files are stored, for the message.
+    """
+    cause: BaseException | None = error
+    while cause is not None:  # the library has an error of its own for what is not in the cache either
+        match cause:
+            case HfHubHTTPError():
+                return _answer(cause)
+            case OfflineModeIsEnabled():
+                return "it is not in the cache, and HF_HUB_OFFLINE does not let the Hub be asked."
+            case HFValidationError():
+                return "is the name right? It has the form user/repo."
+            case HTTPError() | InvalidURL():
+                return "the Hub cannot be reached; is there a network?"
+            case OSError(errno=int(number)):
+                return f"{store} cannot be written: {os.strerror(number)}."
+            case RuntimeError() if found := XET_OS_ERROR.search(str(cause)):
+                return f"{store} cannot be written: {os.strerror(int(found[1]))}."
+        cause = cause.__cause__
+    if isinstance(error, ValueError):
+        return "what answers is not the Hub; does the network first ask to log in?"
+    return "the download broke off; try again."
+
+
+def _answer(error: HfHubHTTPError) -> str:
+    """What the Hub answered, by the status of its response."""
+    status, with_token = error.response.status_code, "authorization" in error.response.request.headers
+    if isinstance(error, RevisionNotFoundError):
+        return "it has no such revision."
+    if status == 401 and with_token:  # what a valid token may not read is "not found"
+        return "the Hub does not take the stored token (401): log in with hf auth login, or unset HF_TOKEN."
+    if status == 403:
+        return "the Hub refuses access to it (403)."
+    if isinstance(error, RepositoryNotFoundError):
+        return f"is the name right, and {'may your token read it' if with_token else 'is it public'}?"
+    if status == 429:
+        return "the Hub asks to wait (429); try again later."
+    if status >= 500:
+        return f"the Hub is out of order ({status}); try again later."
+    return f"the Hub answers with status {status}."

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from genre.errors import CheckpointError
 from genre.features.log_mel import LogMel, LogMelConfig
 from genre.json_files import read_json
+from genre.models.locations import HUB_ERRORS, hub_reason
 from genre.replace import replaced
 
 # A timm classifier: nn.Module, forward_features, forward_head and get_classifier, for which timm has no type.
@@ -91,12 +92,13 @@ def create_backbone(
         raise CheckpointError(f"timm has no model {name!r}; there is {close}.")
     backbone = _checked_backbone(name, labels, input_size)
     if weights is None:
+        if not _timm_config(name).has_weights:
+            raise CheckpointError(f"timm has no ImageNet weights of {name}; pass --weights FILE, or --from-scratch.")
         try:
             backbone = _build(name, labels, input_size, pretrained=True)
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except (*HUB_ERRORS, SafetensorError) as error:
             raise CheckpointError(
-                f"The ImageNet weights of {name} could not be downloaded from the Hub; pass --weights FILE where "
-                "there is no network, or --from-scratch where there are none."
+                f"The ImageNet weights of {name} could not be downloaded: {hub_reason(error)} Or pass --weights FILE."
             ) from error
     elif weights != RANDOM:
         state = _read_weights(name, Path(weights))
@@ -105,9 +107,13 @@ def create_backbone(
     return _with_fresh_head(backbone, labels)
 
 
+def _timm_config(name: str) -> timm.models.PretrainedCfg:
+    return timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
+
+
 def _checked_backbone(name: str, labels: int, input_size: tuple[int, int] | None) -> Backbone:
     """A backbone with random weights that passed a test of both steps of `Member.forward` on one image."""
-    own_size = (timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()).input_size[1:]
+    own_size = _timm_config(name).input_size[1:]
     height, width = input_size or own_size
     image = torch.linspace(-1, 1, height * width).view(1, 1, height, width)
     try:

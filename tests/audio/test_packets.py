@@ -24,10 +24,11 @@ def test_common_encryption_is_reported(tmp_path):
         decode.decode(path, RATE)
 
 
-def test_fairplay_is_reported_as_copy_protected(tmp_path):
+@pytest.mark.parametrize("entry", [b"drms", b"aavd"], ids=["FairPlay", "Audible"])
+def test_sample_entries_of_protected_files_are_reported(tmp_path, entry):
     data = write_audio(tmp_path / "song.m4a", [music(5)], "aac").read_bytes()
     at = data.index(b"mp4a", data.index(b"stsd"))
-    data = data[:at] + b"drms" + data[at + 4 :]
+    data = data[:at] + entry + data[at + 4 :]
     sound = data.index(b"mdat") + 4
     path = tmp_path / "song.m4p"
     path.write_bytes(scrambled(data, sound, sound + 40_000))

@@ -320,3 +320,20 @@ def test_the_results_stay_when_a_model_does_not_load(batch_page, album):
     expect(page.locator("#about")).to_contain_text(texts.NO_SUCH_MODEL)
     wait_until_done(page)
     assert page.locator(".songs").inner_text() == before
+
+
+@ON_DESKTOP
+def test_the_browser_asks_before_results_go_that_were_not_downloaded(batch_page, example, tmp_path):
+    asked = []
+    batch_page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    drop(batch_page, example)
+    wait_until_done(batch_page)
+    with batch_page.expect_event("dialog"):
+        batch_page.evaluate("location.reload()")
+    assert asked == ["beforeunload"]
+    expect(batch_page.locator(".songs tbody tr")).to_have_count(1)
+    downloaded(batch_page, texts.BATCH_DOWNLOADS[0], tmp_path)
+    batch_page.evaluate("location.reload()")
+    expect(batch_page.locator(".songs tbody tr")).to_have_count(0)
+    assert len(asked) == 1

@@ -92,7 +92,7 @@ def test_labels_and_pictures_of_a_batch_are_one_zip(page, example, song, tmp_pat
     drop(page, song, other / song.name, tmp_path / "broken.mp3")
     wait_until_done(page)
     with zipfile.ZipFile(downloaded(page, texts.BATCH_DOWNLOADS[-1], tmp_path / "got")) as archive:
-        names = [SAFE_NAME, f"{SAFE_NAME} 2"]
+        names = [f"{SAFE_NAME}{song.suffix}", f"{SAFE_NAME}{song.suffix} 2"]
         tracks, pictures = ([f"{name}{suffix}" for name in names] for suffix in (".labels.txt", ".genre.png"))
         assert sorted(archive.namelist()) == sorted(tracks + pictures)
         labels = [parsed(archive.read(name).decode()) for name in tracks]

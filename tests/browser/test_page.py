@@ -163,3 +163,11 @@ def test_a_bad_file_is_one_sentence_and_the_page_continues_to_work(page, example
     page.get_by_text("Drop a song, record a few seconds").wait_for()
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
+
+
+@ON_DESKTOP
+def test_the_recorder_says_why_a_page_by_http_has_no_microphone(page):
+    page.add_init_script("Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined })")
+    page.reload()
+    page.get_by_role("button", name="Record audio").click()
+    expect(page.locator("#song .mic-select")).to_have_text(texts.LIVE["SecurityError"])

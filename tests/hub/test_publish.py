@@ -15,12 +15,15 @@ from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard
 from PIL import Image
 
+import genre
+from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
 from genre.hub.confusion import confusion_image
 from genre.hub.publish import PublishError, push_checkpoint, push_space
 from genre.models.checkpoint import ConfidenceLimits, Fusion, save_checkpoint
 from genre.models.locations import SHIPPED
 from genre.models.member import RANDOM, Member, create_backbone
+from genre.web.models import Models
 from tests.conftest import ROOT, running_app
 from tests.hub_server import OWNER, READER, Hub, running_hub
 
@@ -247,12 +250,68 @@ def test_an_invalid_repository_name_raises(hub, checkpoint, name):
     assert hub.requests == []
 
 
-@pytest.mark.parametrize(("token", "repo"), [(READER, REPO), ("hf_wrong", REPO), (OWNER, "somebody/genres")])
+@pytest.mark.parametrize(("token", "repo"), [(READER, REPO), (OWNER, "somebody/genres")])
 def test_a_token_without_write_access_to_a_new_repository_raises(hub, checkpoint, monkeypatch, token, repo):
     monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(PublishError, match=f"may not write to {repo}"):
         push_checkpoint(checkpoint, repo)
     assert not hub.repos and not hub.uploads
+
+
+def test_a_token_that_the_hub_does_not_take_is_named(hub, checkpoint, monkeypatch):
+    push_checkpoint(checkpoint, REPO, public=True)
+    monkeypatch.setenv("HF_TOKEN", "hf_expired")
+    reason = "the Hub does not take the stored token (401): log in with hf auth login, or unset HF_TOKEN."
+    with pytest.raises(CheckpointError, match=re.escape(reason)):
+        genre.load(f"hf-hub:{REPO}")
+    with pytest.raises(CheckpointError, match=re.escape(reason)):
+        create_backbone("tf_efficientnet_lite0", 2)
+    with pytest.raises(PublishError, match=re.escape(reason)):
+        push_checkpoint(checkpoint, REPO)
+    assert Models().get(REPO).labels == LABELS  # what visitors name is fetched without it
+
+
+@pytest.mark.parametrize(
+    ("outage", "reason"),
+    [
+        ((429, b"{}"), r"the Hub asks to wait \(429\)"),
+        ((503, b"{}"), r"the Hub is out of order \(503\)"),
+        ((200, b"<html>"), "what answers is not the Hub; does the network first ask to log in"),
+    ],
+    ids=["rate limit", "out of order", "network with a login page"],
+)
+def test_the_reason_is_what_the_hub_answers(hub, checkpoint, outage, reason):
+    push_checkpoint(checkpoint, REPO, public=True)
+    hub.outage = outage
+    for load in (genre.load, Models().get):
+        with pytest.raises(CheckpointError, match=f"^hf-hub:{REPO} could not be downloaded from .* Hub: {reason}"):
+            load(f"hf-hub:{REPO}")
+
+
+def test_a_revision_that_is_not_there_is_named(hub, checkpoint):
+    push_checkpoint(checkpoint, REPO, public=True)
+    with pytest.raises(CheckpointError, match="it has no such revision"):
+        genre.load(f"hf-hub:{REPO}@v7")
+
+
+def test_a_cache_that_cannot_be_written_is_named(hub, checkpoint, monkeypatch, tmp_path):
+    push_checkpoint(checkpoint, REPO, public=True)
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=f"the cache {tmp_path / 'cache'} cannot be written: Not a directory"):
+        genre.load(f"hf-hub:{REPO}")
+
+    def fill_disk(*_, **__):
+        raise RuntimeError("Data processing error: IO Error: No space left on device (os error 28)")  # as hf_xet does
+
+    monkeypatch.setattr("genre.models.locations.snapshot_download", fill_disk)
+    full = "cannot be written: No space left on device"
+    with pytest.raises(CheckpointError, match=f"the cache .* {full}"):
+        genre.load(f"hf-hub:{REPO}")
+    with pytest.raises(
+        CheckpointError, match=f"the server's temporary folder {full}"
+    ):  # whose path visitors do not see
+        Models().get(REPO)
 
 
 def test_a_token_with_read_access_to_a_repository_raises(hub, checkpoint, monkeypatch):

@@ -56,8 +56,10 @@ def test_a_batch_leaves_out_pictures_that_have_been_deleted_and_songs_that_faile
     ]
     *_, archive = downloads.of_batch(songs, LABELS)
     with zipfile.ZipFile(archive) as files:
-        assert files.namelist() == ["a.labels.txt", "a.genre.png", "B - a.labels.txt", "d.labels.txt"]
-        assert files.read("a.genre.png") == drawn.read_bytes()
+        assert files.namelist() == [
+            *("a.mp3.labels.txt", "a.mp3.genre.png", "B - a.mp3.labels.txt", "d.mp3.labels.txt")
+        ]
+        assert files.read("a.mp3.genre.png") == drawn.read_bytes()
     assert downloads.of_batch(songs[2:3], LABELS)[-1] is None
 
 

@@ -1,7 +1,9 @@
 """Names of files that are made from songs: valid on every system, and none given to two songs."""
 
+import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pathvalidate import sanitize_filename
@@ -10,6 +12,7 @@ from genre.names import printable
 
 MAX_BYTES = 120  # of UTF-8; file systems take 255, and a suffix and a number follow
 UNNAMED = "song"
+SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 IN_ADDRESSES = str.maketrans("#%", "__")  # would end a file's address, or begin an escape in it
 
 
@@ -32,24 +35,33 @@ def safe_name(path: str | Path) -> str:
     return safe.strip(" .-") or UNNAMED
 
 
-class Names:
-    """Gives each song of a run a name of its own, also where the case of letters does not count."""
+def unique_names(paths: Sequence[str | Path]) -> list[str]:
+    """A file name for each song of a run, which says of which song it is, and which no two have.
 
-    def __init__(self) -> None:
-        self._given: set[str] = set()
-        self._numbers: Counter[str] = Counter()
+    It is `safe_name` and the song's suffix. Songs that share it, where the case of letters does not count, have their
+    folder before it, and a number after it where they share that, too. The order of the songs makes no difference,
+    except between songs with equal paths.
+    """
+    names = [safe_name(path) + _suffix(path) for path in paths]
+    songs = Counter(name.casefold() for name in names)
+    for i, path in enumerate(paths):
+        folder = Path(printable(path)).parent.name
+        if songs[names[i].casefold()] > 1 and folder:
+            names[i] = safe_name(f"{folder} - {title(path)}.") + _suffix(
+                path
+            )  # the empty suffix is what `title` removes
+    given: set[str] = set()
+    numbers: Counter[str] = Counter()
+    for i in sorted(range(len(paths)), key=lambda i: str(paths[i])):
+        first = names[i]
+        while names[i].casefold() in given:
+            numbers[first] += 1
+            names[i] = f"{first} {numbers[first] + 1}"
+        given.add(names[i].casefold())
+    return names
 
-    def new(self, path: str | Path) -> str:
-        """`safe_name`; if that is taken, with the song's folder before it; if that is taken, with a number."""
-        name, folder = safe_name(path), Path(printable(path)).parent.name
-        if self._taken(name) and folder:
-            name = safe_name(f"{folder} - {name}.")  # with an empty suffix, which `title` removes
-        first = name
-        while self._taken(name):
-            self._numbers[first] += 1
-            name = f"{first} {self._numbers[first] + 1}"
-        self._given.add(name.casefold())
-        return name
 
-    def _taken(self, name: str) -> bool:
-        return name.casefold() in self._given
+def _suffix(path: str | Path) -> str:
+    """The suffix of a song, such as ".mp3"; empty where it is not made of a few letters and digits."""
+    suffix = Path(printable(path)).suffix
+    return suffix if SUFFIX.fullmatch(suffix) else ""

@@ -3,7 +3,8 @@
 // with an audio type. A folder or a file of more than `props.largest` bytes cannot be uploaded: the card then shows
 // `props.folder` or `props.too_large`, and after an upload that failed `props.refused` or `props.not_sent`. A file may be
 // dropped anywhere on the tab, also while it shows another song. After a loss of the connection Gradio loads the page
-// anew, and the card shows `props.lost`, unless a recording is sent again (live.js).
+// anew, and the card shows `props.lost`, unless a recording is sent again (live.js). Where the browser gives no page of
+// this address a microphone, Gradio's recorder says that there is none; it then shows `props.insecure`.
 
 const INPUT = "#song input[type=file]";
 const CLEAR = "#song button[aria-label=Clear]";
@@ -106,3 +107,11 @@ if (sessionStorage.getItem(LOST)) {
   sessionStorage.removeItem(LOST);
   if (!sessionStorage.getItem("genre-live")) tellOfLoss();
 }
+
+function tellWhyNoMicrophone() {
+  for (const option of document.querySelectorAll("#song .mic-select option"))
+    if (option.textContent !== props.insecure) option.textContent = props.insecure;
+}
+
+if (!navigator.mediaDevices)
+  new MutationObserver(tellWhyNoMicrophone).observe(element.closest("#ask"), { childList: true, subtree: true });

@@ -14,3 +14,18 @@ if (devices) {
   devices.getUserMedia = ({ audio, ...others }) =>
     getUserMedia({ ...others, audio: audio && { ...unprocessed, ...(audio === true ? {} : audio) } });
 }
+
+// Loading the page anew loses the results of a batch and the model that was taught, so the browser asks before it, unless
+// they have been downloaded as they are.
+const RESULTS = { batch: ".songs tr:has([data-row])", teach: ".learned" };
+const saved = {}; // the results of a tab when they were downloaded
+const results = (tab) => [...document.querySelectorAll(`#${tab} ${RESULTS[tab]}`)].map((one) => one.textContent).join("\n");
+
+document.addEventListener("click", ({ target }) => {
+  const tab = target.closest(".downloads")?.closest("#batch, #teach")?.id;
+  if (tab) saved[tab] = results(tab);
+});
+
+addEventListener("beforeunload", (event) => {
+  if (Object.keys(RESULTS).some((tab) => results(tab) && results(tab) !== saved[tab])) event.preventDefault();
+});

@@ -15,7 +15,7 @@ from PIL import Image
 from genre.inference import report
 from genre.inference.export.label_track import SUFFIX as LABELS
 from genre.inference.export.label_track import label_track
-from genre.inference.export.names import Names, safe_name
+from genre.inference.export.names import safe_name, unique_names
 from genre.inference.export.picture import SUFFIX as PICTURE
 from genre.inference.export.picture import picture
 from genre.inference.prediction import Prediction
@@ -77,11 +77,10 @@ def of_batch(songs: list[Song], labels: list[str]) -> list[Path | None]:
 
 def _zip_songs(songs: list[Song], archive: Path) -> int:
     """Write the label track and, unless it has been deleted, the picture of each song; returns the number of files."""
-    names = Names()
+    names = unique_names([song.name for song in songs])
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
-        for song in songs:
+        for song, name in zip(songs, names, strict=True):
             if isinstance(song.result, Prediction):
-                name = names.new(song.name)
                 out.writestr(name + LABELS, label_track(song.result))
                 if song.picture and song.picture.exists():
                     out.write(song.picture, name + PICTURE, zipfile.ZIP_STORED)  # PNG is compressed already

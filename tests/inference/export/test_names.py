@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from genre.inference.export.names import MAX_BYTES, Names, safe_name, title
+from genre.inference.export.names import MAX_BYTES, safe_name, title, unique_names
 
 HOSTILE = {
     "song.mp3": "song",
@@ -42,13 +42,24 @@ def test_long_names_are_cut_between_characters(tmp_path, letter):
     (tmp_path / f"{name} 1000000.labels.txt").write_text("")
 
 
-def test_no_two_songs_of_a_run_get_the_same_name():
-    names = Names()
-    paths = ["A/01.mp3", "B/01.mp3", "B/01.flac", "b/01.wav", "01 2.mp3", "01.mp3", "01.mp3", "X.mp3", "x.mp3"]
-    expected = ["01", "B - 01", "B - 01 2", "b - 01 3", "01 2", "01 3", "01 4", "X", "x 2"]
-    assert [names.new(path) for path in paths] == expected
+def test_the_name_says_which_song_it_is_whatever_the_order():
+    """Also of one name in two formats, in two folders, and where the case of letters does not count."""
+    expected = {
+        "in/gap.mkv": "in - gap.mkv",
+        "out/gap.mkv": "out - gap.mkv",
+        "in/gap.mp4": "gap.mp4",
+        "IN/X.mp3": "IN - X.mp3",
+        "in/x.mp3": "in - x.mp3 2",
+        "01": "01",
+        "01.<b>": "01 2",
+        "01 2.mp3": "01 2.mp3",
+        "/a/CD1/01.mp3": "CD1 - 01.mp3",
+        "/b/CD1/01.mp3": "CD1 - 01.mp3 2",
+    }
+    for order in (list(expected), list(reversed(expected))):
+        assert dict(zip(order, unique_names(order), strict=True)) == expected
 
 
 def test_a_thousand_songs_of_one_name_get_a_thousand_names():
-    names = Names()
-    assert len({names.new("01.mp3").casefold() for _ in range(1000)}) == 1000
+    names = unique_names(["01.mp3"] * 1000)
+    assert len({name.casefold() for name in names}) == 1000 and names[:2] == ["01.mp3", "01.mp3 2"]
