@@ -152,7 +152,7 @@ def evaluate_again(arguments: argparse.Namespace) -> None:
     if "probe" in training:
         print(
             f"{known.name} is a linear probe, fitted to all songs of {', '.join(training['sources'])}: figures on "
-            "these are too high. Those by cross-validation are in its card."
+            "these are too high, but for songs in a folder for test. Those by cross-validation are in its card."
         )
     data = prepare(preparation(arguments, [front_end_name(one.log_mel.config) for one in known.members.values()]))
     print(describe_data(data))

@@ -1,6 +1,8 @@
 // Filters files before Gradio's upload field and replaces a folder, dropped or chosen, by the files in it. Files that are
 // no songs are not uploaded but listed below the field: in a folder those without a suffix of `props.suffixes`; of files
-// that were chosen one by one only those that the browser knows to be something else, since the decoder knows more.
+// that were chosen one by one only those that the browser knows to be something else, since the decoder knows more. Hidden
+// files, those in folders of the system, and what a cloud has in the place of a song (`props.hidden`, `props.system` and
+// `props.placeholder`, as in genre/audio/folders.py) are left out of both.
 // `props.zone` and `props.field` are the ids of the tab and of its upload field, `props.most` is the number of songs that
 // the server accepts at a time, `props.largest` the bytes of one, `props.group` the number that are uploaded at once, and
 // `props.left_out` holds sentences.
@@ -23,19 +25,27 @@ let sentences = []; // on files that were left out of them
 let ended = { by: null }; // a new object whenever the visitor ends it, with the selector of the button
 
 const last = (name) => name.split("/").pop();
-const isHidden = ({ name }) => name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
+const whole = (pattern) => new RegExp(`^(?:${pattern})$`, "is");
+const [hidden, system, placeholder] = [props.hidden, props.system, props.placeholder].map(whole);
 const hasSuffix = ({ name }) => props.suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
-const isSong = (file) => hasSuffix(file) && !isHidden(file);
-const mayBeAudio = (file) => (hasSuffix(file) || /^(audio|video|$)/.test(file.type)) && !isHidden(file);
+const mayBeAudio = (file) => hasSuffix(file) || /^(audio|video|$)/.test(file.type);
+
+// The reason why a file is left out, empty for a song. A folder that was chosen may itself be hidden.
+function reason({ name }, isSong) {
+  const parts = name.split("/");
+  if (parts.some((part) => system.test(part))) return "system";
+  if (placeholder.test(last(name))) return "cloud";
+  if (parts.slice(parts.length > 1 ? 1 : 0).some((part) => hidden.test(part))) return "hidden";
+  return isSong ? "" : "other";
+}
 
 function submitFiles(files) {
-  submit(files, files.filter(mayBeAudio));
+  submit(files, mayBeAudio);
 }
 
 function submitFolder(files) {
   files.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
-  const visible = files.filter((file) => !isHidden(file));
-  submit(visible, visible.filter(isSong));
+  submit(files, hasSuffix);
 }
 
 // Gradio's field once it is ready: it is not there while the page is being drawn or files are uploaded, and it does not
@@ -49,21 +59,31 @@ async function uploadField() {
 }
 
 // Submits songs after those submitted before, and lists the other files.
-function submit(files, songs) {
-  const { none, one, many, large, larges } = props.left_out;
+function submit(files, isSong) {
+  const words = props.left_out;
+  const [songs, others, hiddenOnes, ofSystem, inCloud] = ["", "other", "hidden", "system", "cloud"].map((name) =>
+    files.filter((file) => reason(file, isSong(file)) === name),
+  );
   const fitting = songs.filter(({ size }) => size <= props.largest);
   const tooLarge = songs.filter(({ size }) => size > props.largest);
-  const chosen = new Set(songs);
-  const others = files.filter((file) => !chosen.has(file));
   if (!pending) sentences = [];
-  sentences.push(...(files.length ? [listed(others, one, many), listed(tooLarge, large, larges)] : [none]));
+  sentences.push(
+    files.length ? listed(others, words.one, words.many) : words.none,
+    listed(hiddenOnes, words.hidden, words.hiddens),
+    listed(ofSystem, words.system, words.systems),
+    ...Object.entries(props.clouds).map(([suffix, name]) => {
+      const missing = inCloud.filter((file) => file.name.toLowerCase().endsWith(`.${suffix}`));
+      return listed(missing, words.cloud.replace("{cloud}", name), words.clouds.replace("{cloud}", name));
+    }),
+    listed(tooLarge, words.large, words.larges),
+  );
   showStatus();
   if (!fitting.length) return;
   pending++;
   submitted = submitted.then(() => send(fitting)).finally(() => pending--);
 }
 
-const showStatus = (progress = "") => (statusLine.textContent = [progress, ...sentences].join(" ").trim());
+const showStatus = (progress = "") => (statusLine.textContent = [progress, ...sentences].filter(Boolean).join(" "));
 
 // Submits songs group by group, until the visitor ends it. One more than the server accepts tells it that there were too
 // many.
