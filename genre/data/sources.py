@@ -152,7 +152,7 @@ def find_songs(folder: Path) -> dict[str, dict[Path, str]]:
         if place:
             songs[genre_of[place[0]]][path] = place[1]
     if splits := sorted({split for _, split in filter(None, places)} - {""}):
-        print(f"{folder.name}: the folders for {' and '.join(splits)} are taken for its split, not for genres")
+        print(f"{folder.name}: its folders for {', '.join(splits)} are the split, and no genres")
     if loose := places.count(None):
         print(f"  {loose} songs beside the genre folders are left out")
     with_songs = {parts[0] for parts in folders if parts}
