@@ -7,8 +7,8 @@
     python train.py --out checkpoints/NAME --push USER/REPO               publish it on the Hugging Face Hub
 
 DIR is one of
-    a folder with a sub-folder of songs for each genre, in any audio format; folders train, val and test around these, or
-        in each, are its official split
+    a folder with a sub-folder of songs for each genre, in any audio format; folders train, val and test around these,
+        or in each, are its official split
     fma_small, which is downloaded (15 GB of disk), or a folder with fma_metadata/tracks.csv and
         fma_small/000/000002.mp3 ... of an earlier download; with its official split
     a folder of prepared log-mel arrays (.npy) with an index.csv, see genre/data/dataset.py

@@ -19,8 +19,7 @@ COLLECTIVE = set(
     "diverse kunstnere,eri esittäjiä,różni wykonawcy,různí interpreti,разные исполнители,群星,soundtrack,"
     "original soundtrack,ost".split(",")
 )
-ALBUM_ARTIST_TAGS = ("album_artist", "albumartist", "album artist")
-ARTIST_TAGS = (*ALBUM_ARTIST_TAGS, "artist", "author", "performer", "composer")
+ARTIST_TAGS = ("album_artist", "albumartist", "album artist", "artist", "author", "performer", "composer")
 # Between two artists: how tags store several (FFmpeg reads the first one of ID3v2.4, "A/B" of ID3v2.3, "A;B" of Vorbis
 # comments), and words for a guest, which only count where a name follows: Little Feat, Malcolm X.
 _WORDS = r"(?:featuring|feat|ft|with|and|vs|x)\b"

@@ -18,7 +18,6 @@ from genre.names import clean_genre, genre_key, one_line, one_spelling, printabl
 
 CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
 CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length
-# Defective tracks of FMA-small: three clips without audio, three of about a second, one nearly silent
 # Names of folders that are the parts of a data set, as "train", "Test set" or "02_validation"
 PARTS = {
     **dict.fromkeys(("train", "training", "trn"), "training"),
@@ -26,6 +25,7 @@ PARTS = {
     **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), "test"),
 }
 PART_WORDS = {"set", "data", "split", "songs", "audio", "music", "files"}  # that may be part of such a name
+# Defective tracks of FMA-small: three clips without audio, three of about a second, one nearly silent
 FMA_BROKEN = {99134, 108925, 133297, 98565, 98567, 98569, 72059}
 
 
