@@ -48,8 +48,11 @@ def is_prepared(folder: Path) -> bool:
     path = folder / "index.csv"
     if not path.is_file() or not any(folder.glob("*.npy")):
         return False
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return {"track_id", "genre"} <= set(next(csv.reader(file), []))
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return {"track_id", "genre"} <= set(next(csv.reader(file), []))
+    except (OSError, csv.Error):
+        return False
 
 
 def holds_genre_folders(folder: Path) -> bool:
@@ -119,7 +122,7 @@ def _is_to_be_fetched(folder: Path) -> bool:
     """Whether FMA-small is wanted in a folder, by its name, and not there yet; nor are other sub-folders than its."""
     if folder.name != "fma_small" or is_fma_small(folder):
         return False
-    inside = [child for child in folder.iterdir() if child.is_dir()] if folder.is_dir() else []
+    inside = [child for child in folder.glob("*") if child.is_dir()]
     return all(child.name.startswith(("fma_metadata", "fma_small")) or is_left_out(child.name) for child in inside)
 
 
