@@ -63,4 +63,4 @@ def report_spellings(genre_of: dict[str, str]) -> None:
     for genre in dict.fromkeys(genre_of.values()):
         names = [printable(name) for name, own in genre_of.items() if own == genre]
         if len(names) > 1:
-            print(f"  {' and '.join(names)} differ in case or Unicode form alone and are one genre, {genre}")
+            print(f"  {' and '.join(names)} are one genre, {genre}: they differ in case, spaces or Unicode form alone")

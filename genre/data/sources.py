@@ -104,7 +104,7 @@ def genre_folders(folder: Path) -> list[AudioClip]:
     Raises:
         DataError: see `find_songs`, or copies of a file are in two genres.
     """
-    songs = _without_copies(find_songs(folder), folder)
+    songs = without_copies(find_songs(folder), folder)
     tags = {path: read_tags(path) for paths in songs.values() for path in paths}
     report_tags(folder, len(songs), tags)
     _report_shared_artists(songs, tags)
@@ -222,7 +222,7 @@ def part_of(name: str) -> str:
     return PARTS.get(words[0].removesuffix("set"), "") if len(words) == 1 else ""
 
 
-def _without_copies(songs: dict[str, dict[Path, str]], folder: Path) -> dict[str, dict[Path, str]]:
+def without_copies(songs: dict[str, dict[Path, str]], folder: Path) -> dict[str, dict[Path, str]]:
     """Songs by genre without copies of a file, which are printed: one of two could be in another split.
 
     Raises:

@@ -1,5 +1,6 @@
 """A folder of songs to a linear probe, and a probe to a checkpoint, for train.py and the page."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ from tqdm import tqdm
 
 from genre.audio.tags import read_tags
 from genre.data.dataset import report_unused
-from genre.data.sources import find_songs, report_tags
+from genre.data.sources import find_songs, report_tags, without_copies
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.classify import Classifier
 from genre.inference.embed import embed
@@ -39,12 +40,14 @@ def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str]
     counts_as = counts_as or {}
     found = find_songs(folder)
     report_unused(counts_as, found)
-    spelling = one_spelling(renamed(name, counts_as) for name in found)
-    genres: dict[str, list[Path]] = {genre: [] for genre in spelling.values()}
-    for name, known in found.items():
-        genres[spelling[renamed(name, counts_as)]] += [path for path, split in known.items() if split != "test"]
     if tests := sum(split == "test" for known in found.values() for split in known.values()):
-        print(f"  {tests} songs are for test and left out: --evaluate CHECKPOINT --split test evaluates them")
+        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --split test evaluates them")
+        found = without_copies(found, folder)
+    spelling = one_spelling(renamed(name, counts_as) for name in found)
+    genres: dict[str, list[Path]] = defaultdict(list)
+    for name, known in found.items():
+        if learned := [path for path, split in known.items() if split != "test"]:
+            genres[spelling[renamed(name, counts_as)]] += learned
     tags = {path: read_tags(path) for paths in genres.values() for path in paths}
     report_tags(folder, len(genres), tags)
     songs = []
