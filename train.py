@@ -7,10 +7,11 @@
     python train.py --out checkpoints/NAME --push USER/REPO               publish it on the Hugging Face Hub
 
 DIR is one of
-    a folder with a sub-folder of songs for each genre, in any audio format
+    a folder with a sub-folder of songs for each genre, in any audio format; folders train, val and test around these,
+        or in each, are its official split
     fma_small, which is downloaded (15 GB of disk), or a folder with fma_metadata/tracks.csv and
         fma_small/000/000002.mp3 ... of an earlier download; with its official split
-    a folder of prepared log-mel arrays with an index.csv, see genre/data/dataset.py
+    a folder of prepared log-mel arrays (.npy) with an index.csv, see genre/data/dataset.py
 Each of multiple folders has a share of every batch. A folder without an official split is split by artist; no artist
 is in two splits over all folders. Audio is decoded once, on all cores, to an archive of log-mels. Every choice (best
 epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test, at the
@@ -162,7 +163,7 @@ def evaluate_again(arguments: argparse.Namespace) -> None:
     if "probe" in training:
         print(
             f"{known.name} is a linear probe, fitted to all songs of {', '.join(training['sources'])}: figures on "
-            "these are too high. Those by cross-validation are in its card."
+            "these are too high, but for songs in a folder for test. Those by cross-validation are in its card."
         )
     data = prepare(preparation(arguments, [front_end_name(one.log_mel.config) for one in known.members.values()]))
     print(describe_data(data))

@@ -1,16 +1,30 @@
 """Find the decodable files of a folder, for the command line, the page and training.
 
-Files are chosen by their names (`genre.audio.decode.SUFFIXES`); hidden and system files are left out.
+Files are chosen by their names (`genre.audio.decode.SUFFIXES`). Hidden files, what a cloud has in the place of a song,
+and the folders of operating systems and network drives are left out and counted. The expressions are also those of the
+page's script, which filters a folder before it is uploaded: each is for a whole name, in any case of letters.
 """
 
 import os
-from collections import deque
+import re
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from genre.audio.decode import SUFFIXES
+from genre.names import one_line
 
-MAC_ATTRIBUTES = "__MACOSX"  # a folder in zip archives made on macOS, with a file of attributes for every file
+HIDDEN = r"\.(?!\.).*"  # with two dots or more it is a title: "...And Justice for All"
+# Deleted files on Windows ($RECYCLE.BIN, and folders by the number of a user), Synology (#recycle), QNAP (@Recycle) and
+# Unix (.Trash-1000); snapshots, indices and the like of these; what a check of the disk or a zip of macOS has made.
+SYSTEM = (
+    r"\$RECYCLE\.BIN|S-1-\d+(-\d+)+|System Volume Information|#recycle|#snapshot|@eaDir|@tmp|@Recycle|"
+    r"@Recently-Snapshot|\.Trash(es|-.*)?|Network Trash Folder|lost\+found|__MACOSX"
+)
+CLOUDS = {"icloud": "iCloud", "nextcloud": "Nextcloud", "owncloud": "ownCloud"}  # by the suffix of a placeholder
+PLACEHOLDER = rf"\.?.+({'|'.join(re.escape(suffix) for suffix in sorted(SUFFIXES))})\.({'|'.join(CLOUDS)})"
+NAMED = 3  # folders that are left out
 
 
 @dataclass
@@ -20,23 +34,32 @@ class FoundFiles:
     Attributes:
         files: decodable by their names, sorted; with dangling links, so that decoding reports them.
         others: number of the other files.
+        hidden: number of hidden files.
+        clouds: by the name of a cloud, how many songs have not been downloaded from it.
+        folders: hidden folders and those of the system, which were not walked.
         unreadable: why sub-folders, or the folder itself, could not be read, by path, sorted.
     """
 
     files: list[Path] = field(default_factory=list)
     others: int = 0
+    hidden: int = 0
+    clouds: Counter[str] = field(default_factory=Counter)
+    folders: list[Path] = field(default_factory=list)
     unreadable: dict[Path, str] = field(default_factory=dict)
 
 
 def find_audio(folder: Path) -> FoundFiles:
     """The decodable files in a folder and its sub-folders.
 
-    Hidden files and folders (a dot in front, such as the `._song.mp3` of macOS) and `__MACOSX` are left out and not
-    counted. Symbolic links are followed. A folder that is reachable by multiple paths is walked once, by its
-    real path where that is in `folder`, so that a link to a parent folder makes no loop. Pipes, sockets
-    and devices count as others, whatever their names.
+    Hidden files and folders (a single dot in front, such as the `._song.mp3` of macOS) and those of the system are left
+    out; the folder itself is walked where it is hidden, but not where it is the system's. Symbolic links are followed.
+    A folder that is reachable by multiple paths is walked once, by its real path where that is in `folder`, so that a
+    link to a parent folder makes no loop. Pipes, sockets and devices count as others, whatever their names.
     """
     found, visited = FoundFiles(), set()
+    if _matches(SYSTEM, folder.name):
+        found.folders.append(folder)
+        return found
     folders: deque[Path] = deque([folder])
     linked: deque[Path] = deque()
     while folders or linked:
@@ -51,11 +74,16 @@ def find_audio(folder: Path) -> FoundFiles:
             found.unreadable[here] = _reason(error)
             continue
         for entry in entries:
-            if is_left_out(entry.name):
-                continue
             path = here / entry.name
             try:
-                if entry.is_dir():
+                if (placeholder := _matches(PLACEHOLDER, entry.name)) and not entry.is_dir():
+                    found.clouds[CLOUDS[placeholder[2].lower()]] += 1
+                elif is_left_out(entry.name):
+                    if entry.is_dir():
+                        found.folders.append(path)
+                    else:
+                        found.hidden += 1
+                elif entry.is_dir():
                     (linked if entry.is_symlink() else folders).append(path)
                 elif path.suffix.lower() in SUFFIXES and (entry.is_file() or not path.exists()):
                     found.files.append(path)
@@ -69,8 +97,39 @@ def find_audio(folder: Path) -> FoundFiles:
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or a system file."""
-    return name.startswith(".") or name == MAC_ATTRIBUTES
+    """Whether a file or folder of this name is hidden or the system's."""
+    return bool(_matches(f"{HIDDEN}|{SYSTEM}", name))
+
+
+def left_out(found: Iterable[FoundFiles]) -> list[str]:
+    """A line for every kind of file that was left out of folders, with their number."""
+    found = list(found)
+    others, hidden = sum(one.others for one in found), sum(one.hidden for one in found)
+    clouds = sum((one.clouds for one in found), Counter[str]())
+    folders = [path for one in found for path in one.folders]
+    names = list(dict.fromkeys(one_line(path.name) for path in folders))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return [
+        *([f"{_count(others, 'other file')} skipped in folders: not audio or video by name"] if others else []),
+        *([f"{_count(hidden, 'hidden file')} skipped"] if hidden else []),
+        *(
+            f"{_count(number, 'song')} {'are' if number > 1 else 'is'} not downloaded from {cloud}"
+            for cloud, number in clouds.items()
+        ),
+        *(
+            [f"{_count(len(folders), 'hidden or system folder')} skipped: {', '.join(names[:NAMED])}{more}"]
+            if folders
+            else []
+        ),
+    ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number > 1 else ''}"
+
+
+def _matches(pattern: str, name: str) -> re.Match[str] | None:
+    return re.fullmatch(pattern, name, re.IGNORECASE | re.DOTALL)
 
 
 def _reason(error: OSError) -> str:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from genre.audio.folders import find_audio
+from genre.audio.folders import find_audio, left_out
 from genre.audio.pipes import as_file
 from genre.cli.export import Export
 from genre.cli.stop import Stop
@@ -61,7 +61,8 @@ def _expand(paths: list[Path]) -> tuple[list[Path], int]:
     Returns:
         the files, and how many folders failed.
     """
-    files, failed, others = [], 0, 0
+    files: list[Path] = []
+    folders, failed = [], 0
     for path in paths:
         if not _is_folder(path):
             files.append(path)
@@ -74,10 +75,9 @@ def _expand(paths: list[Path]) -> tuple[list[Path], int]:
             print(f"{one_line(place)}: {problem}", file=sys.stderr)
         files += found.files
         failed += len(problems)
-        others += found.others
-    if others:
-        plural = "s" if others > 1 else ""
-        print(f"{others:,} other file{plural} skipped in folders: not audio or video by name", file=sys.stderr)
+        folders.append(found)
+    for line in left_out(folders):
+        print(line, file=sys.stderr)
     return files, failed
 
 

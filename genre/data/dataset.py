@@ -25,6 +25,7 @@ import numpy as np
 
 from genre.data.splits import HeldOut, assign_splits
 from genre.errors import DataError
+from genre.names import genre_key, one_spelling, renamed, report_spellings
 
 UNSOUND_NOTES = ("clip is", "near-silent", "mel image is blank")  # how the notes of unusable rows begin
 DUPLICATE_NOTE = "same audio as "
@@ -84,7 +85,8 @@ def read_data(
 ) -> DataSet:
     """Read sources and assign splits to their tracks; no artist is in two splits over all sources.
 
-    Rows that are unusable by their notes, or are duplicates with different labels, are left out.
+    Rows that are unusable by their notes, or are duplicates with different labels, are left out. Genres that differ in
+    case or Unicode form alone are one.
 
     Args:
         folders: of the sources, by name.
@@ -98,6 +100,10 @@ def read_data(
     """
     tables = {name: _read_table(folder, counts_as or {}) for name, folder in folders.items()}
     report_unused(counts_as or {}, {row["named"] for rows in tables.values() for row in rows})
+    genre_of = one_spelling(row["genre"] for rows in tables.values() for row in rows)
+    report_spellings(genre_of)
+    for row in (row for rows in tables.values() for row in rows):
+        row["genre"] = genre_of[row["genre"]]
     genres = sorted({row["genre"] for rows in tables.values() for row in rows})
     if len(genres) < 2:
         raise DataError(f"Training needs at least two genres; here is {', '.join(genres) or 'none'}.")
@@ -113,8 +119,10 @@ def read_data(
 
 def report_unused(counts_as: dict[str, str], genres: Iterable[str]) -> None:
     """Print which renamed genres there are none of."""
-    for name in counts_as.keys() - set(genres):
-        print(f"No genre is named {name}, so {name}={counts_as[name]} changes nothing")
+    known = set(map(genre_key, genres))
+    for name, other in counts_as.items():
+        if genre_key(name) not in known:
+            print(f"No genre is named {name}, so {name}={other} changes nothing")
 
 
 def _read_table(folder: Path, counts_as: dict[str, str]) -> list[dict]:
@@ -127,13 +135,13 @@ def _read_table(folder: Path, counts_as: dict[str, str]) -> list[dict]:
     for column in ("track_id", "genre"):
         if not rows or column not in rows[0]:
             raise DataError(f"{path} has no column {column!r}, or no rows.")
-    genre_of = {row["track_id"]: row["genre"] for row in rows}
+    genre_of = {row["track_id"]: genre_key(row["genre"]) for row in rows}
     return [
         row
         | {
             "usable": _is_usable(row, genre_of),
             "named": row["genre"],
-            "genre": counts_as.get(row["genre"], row["genre"]),
+            "genre": renamed(row["genre"], counts_as),
             "artist": row.get("artist") or f"{folder.name}/{row['track_id']}",
             "split": row.get("split") or "",
         }
@@ -146,7 +154,8 @@ def _is_usable(row: dict, genre_of: dict) -> bool:
     if note.startswith(UNSOUND_NOTES) or "False" in (row.get("has_mel"), row.get("has_mfcc")):
         return False
     original = note.removeprefix(DUPLICATE_NOTE) if note.startswith(DUPLICATE_NOTE) else row["track_id"]
-    return genre_of.get(original, row["genre"]) == row["genre"]
+    own = genre_key(row["genre"])
+    return genre_of.get(original, own) == own
 
 
 def _source(name: str, folder: Path, table: list[dict], genres: list[str], held_out: HeldOut, split_of: dict) -> Source:

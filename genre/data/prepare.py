@@ -1,5 +1,6 @@
 """Prepare a `DataSet` from folders: download, archives of audio, augmented copies, splits."""
 
+import csv
 import hashlib
 import os
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from genre.audio.folders import is_left_out
 from genre.data.archive import augment_archive, build_archive
 from genre.data.dataset import DataSet, read_data
 from genre.data.download import fetch_fma_small
 from genre.data.formats import stored_as
-from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_small
+from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_audio, is_fma_small
 from genre.data.splits import HeldOut
 from genre.errors import DataError
 
@@ -42,14 +44,20 @@ class Preparation:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder holds prepared arrays."""
-    return (folder / "index.csv").is_file()
+    """Whether a folder holds prepared arrays: an index.csv with the columns of theirs, and .npy files beside it."""
+    path = folder / "index.csv"
+    if not path.is_file() or not any(folder.glob("*.npy")):
+        return False
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return {"track_id", "genre"} <= set(next(csv.reader(file), []))
+    except (OSError, csv.Error):
+        return False
 
 
 def holds_genre_folders(folder: Path) -> bool:
     """Whether a folder is neither prepared arrays nor FMA-small, nor a part of that."""
-    fma = folder.name == "fma_small" or is_fma_small(folder) or _is_fma_audio(folder)
-    return not fma and not is_prepared(folder)
+    return not (is_fma_small(folder) or is_fma_audio(folder) or _is_to_be_fetched(folder) or is_prepared(folder))
 
 
 def prepare(preparation: Preparation) -> DataSet:
@@ -101,17 +109,21 @@ def _only_writer(archives: Path) -> Iterator[None]:
 
 
 def _clips(folder: Path) -> list[AudioClip]:
-    if _is_fma_audio(folder):
+    if is_fma_audio(folder):
         raise DataError(f"{folder} holds FMA's audio alone; name the folder above it, with fma_metadata/tracks.csv.")
-    if folder.name == "fma_small" and not is_fma_small(folder):
+    if _is_to_be_fetched(folder):
         fetch_fma_small(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
     return fma_small(folder) if is_fma_small(folder) else genre_folders(folder)
 
 
-def _is_fma_audio(folder: Path) -> bool:
-    return (folder / "000").is_dir()
+def _is_to_be_fetched(folder: Path) -> bool:
+    """Whether FMA-small is wanted in a folder, by its name, and not there yet; nor are other sub-folders than its."""
+    if folder.name != "fma_small" or is_fma_small(folder):
+        return False
+    inside = [child for child in folder.glob("*") if child.is_dir()]
+    return all(child.name.startswith(("fma_metadata", "fma_small")) or is_left_out(child.name) for child in inside)
 
 
 def _archive_folder(preparation: Preparation, folder: Path) -> Path:

@@ -5,19 +5,26 @@ Both are read to a list of `AudioClip`, which `genre.data.archive` converts to l
 
 import csv
 import hashlib
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from genre.audio.decode import SUFFIXES
-from genre.audio.folders import FoundFiles, find_audio, is_left_out
-from genre.audio.tags import Tags, read_tags
+from genre.audio.folders import find_audio, is_left_out, left_out
+from genre.audio.tags import Tags, main_artist, read_tags
 from genre.errors import DataError
 from genre.features.log_mel import CLIP_SECONDS
-from genre.names import clean_genre, one_line, printable
+from genre.names import clean_genre, genre_key, one_line, one_spelling, printable, report_spellings
 
 CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
 CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length
+# Names of folders that are the parts of a data set, as "train", "Test set" or "02_validation"
+PARTS = {
+    **dict.fromkeys(("train", "training", "trn"), "training"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), "test"),
+}
+PART_WORDS = {"set", "data", "split", "songs", "audio", "music", "files"}  # that may be part of such a name
 # Defective tracks of FMA-small: three clips without audio, three of about a second, one nearly silent
 FMA_BROKEN = {99134, 108925, 133297, 98565, 98567, 98569, 72059}
 
@@ -31,7 +38,7 @@ class AudioClip:
         start: of the clip in the file, in seconds; its length is at most `CLIP_SECONDS`.
         track_id: unique in its source.
         genre: label.
-        artist: by the tags, in lower case; the path where they have none.
+        artist: by `genre.audio.tags.main_artist`; the path where there is none.
         split: the official one of the source; empty where it has none.
     """
 
@@ -46,6 +53,12 @@ class AudioClip:
 def is_fma_small(folder: Path) -> bool:
     """Whether a folder holds FMA-small's metadata and audio, unpacked."""
     return (folder / "fma_metadata" / "tracks.csv").is_file() and (folder / "fma_small").is_dir()
+
+
+def is_fma_audio(folder: Path) -> bool:
+    """Whether a folder holds FMA's audio alone: 000/000002.mp3 and the like."""
+    songs = list(folder.glob("[0-9][0-9][0-9]/*.mp3"))
+    return bool(songs) and all(re.fullmatch(rf"{song.parent.name}\d{{3}}\.mp3", song.name) for song in songs)
 
 
 def fma_small(folder: Path) -> list[AudioClip]:
@@ -77,7 +90,7 @@ def fma_small(folder: Path) -> list[AudioClip]:
             start=0.0,
             track_id=row[0],
             genre=row[genre],
-            artist=row[artist].strip().lower(),
+            artist=main_artist(row[artist]),
             split=row[split],
         )
         for row in tracks
@@ -89,11 +102,12 @@ def genre_folders(folder: Path) -> list[AudioClip]:
     """The clips of all songs of a folder with a sub-folder for each genre; copies of a file are left out.
 
     Raises:
-        DataError: no sub-folder holds a song, or copies of a file are in two genres.
+        DataError: see `find_songs`, or copies of a file are in two genres.
     """
-    songs = _without_copies(find_songs(folder), folder)
+    songs = without_copies(find_songs(folder), folder)
     tags = {path: read_tags(path) for paths in songs.values() for path in paths}
     report_tags(folder, len(songs), tags)
+    _report_shared_artists(songs, tags)
     return [
         AudioClip(
             path=path,
@@ -101,39 +115,114 @@ def genre_folders(folder: Path) -> list[AudioClip]:
             track_id=f"{path.relative_to(folder).as_posix()}@{start:g}",
             genre=genre,
             artist=tags[path].artist or str(path),
+            split=split,
         )
         for genre, paths in songs.items()
-        for path in paths
+        for path, split in paths.items()
         for start in clip_starts(tags[path].seconds)
     ]
 
 
-def find_songs(folder: Path) -> dict[str, list[Path]]:
+def find_songs(folder: Path) -> dict[str, dict[Path, str]]:
     """Songs by genre, of a folder with a sub-folder for each; prints what is left out.
 
+    Returns:
+        for each genre its songs with their official split (see `genres_by_folder`), empty where there is none.
+
     Raises:
-        DataError: no sub-folder holds a song, or the name of one is too long.
+        DataError: no sub-folder holds a song, the name of one is too long, or a split has no genres.
     """
-    found = [
-        (child.name, find_audio(child))
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and not is_left_out(child.name)
-    ]
-    songs: dict[str, list[Path]] = defaultdict(list)
-    for name, one in found:
-        if one.files:
-            songs[clean_genre(name)] += one.files
-    if not songs:
-        raise DataError(f"{folder} needs sub-folders with songs, one for each genre.")
-    _report_left_out([one for _, one in found])
-    if loose := sum(child.suffix.lower() in SUFFIXES and not is_left_out(child.name) for child in folder.glob("*.*")):
+    found = find_audio(folder)
+    for line in left_out([found]):
+        print(f"  {line}")
+    for path, reason in found.unreadable.items():
+        print(f"  {one_line(path)}: {reason}")
+    folders = [path.relative_to(folder).parts[:-1] for path in found.files]
+    places = genres_by_folder(folders)
+    names = {place[0]: clean_genre(place[0]) for place in places if place}
+    if not names:
+        arrays = ", or, as prepared arrays, an index.csv with track_id and genre beside .npy files"
+        has_index = (folder / "index.csv").is_file()
+        raise DataError(f"{folder} needs sub-folders with songs, one for each genre{arrays if has_index else ''}.")
+    spelling = one_spelling(names.values())
+    genre_of = {name: spelling[genre] for name, genre in names.items()}
+    report_spellings(genre_of)
+    songs: dict[str, dict[Path, str]] = {genre: {} for genre in genre_of.values()}
+    for path, place in zip(found.files, places, strict=True):
+        if place:
+            songs[genre_of[place[0]]][path] = place[1]
+    if splits := sorted({split for _, split in filter(None, places)} - {""}):
+        print(f"{folder.name}: its folders for {', '.join(splits)} are the split, and no genres")
+    if loose := places.count(None):
         print(f"  {loose} songs beside the genre folders are left out")
-    if empty := [printable(name) for name, one in found if not one.files]:
+    with_songs = {parts[0] for parts in folders if parts}
+    inside = sorted(child.name for child in folder.iterdir() if child.is_dir() and not is_left_out(child.name))
+    if empty := [printable(name) for name in inside if name not in with_songs]:
         print(f"  no song is in {', '.join(empty)}")
-    return dict(songs)
+    return songs
 
 
-def _without_copies(songs: dict[str, list[Path]], folder: Path) -> dict[str, list[Path]]:
+def genres_by_folder(folders: list[tuple[str, ...]]) -> list[tuple[str, str] | None]:
+    """The genre and the official split of songs, by the folders that they are in.
+
+    The outermost folder is the genre. Folders such as train, val and test (`PARTS`) are no genres but the official
+    split, where they hold the genre folders and share some, or where there is one for training in each genre folder and
+    another one in some. One folder around such a split is ignored.
+
+    Args:
+        folders: names of the folders of each song, outermost first; none for a song beside the genre folders.
+
+    Returns:
+        for each song the name of its genre folder and its split, empty where it has none; None outside of all genres.
+
+    Raises:
+        DataError: the folders are the parts of a split, but hold no genre folders that they share.
+    """
+    if split := _split_by_folder(folders):
+        return split
+    outer = dict.fromkeys(parts[0] for parts in folders if parts)
+    if len({part_of(name) for name in outer}) > 1 and all(map(part_of, outer)):
+        raise DataError(
+            f"{' and '.join(map(one_line, outer))} look like the parts of a split, but share no genre folders: put "
+            "one for each genre into the folder for training, and into the others."
+        )
+    return [(parts[0], "") if parts else None for parts in folders]
+
+
+def _split_by_folder(folders: list[tuple[str, ...]], around: bool = False) -> list[tuple[str, str] | None]:
+    """As `genres_by_folder`, empty where no folders are the official split.
+
+    Args:
+        around: whether there is a folder around these, which may be a genre.
+    """
+    inside: dict[str, set[str]] = {}  # sub-folders of the outermost ones
+    for parts in folders:
+        if parts:
+            inside.setdefault(parts[0], set()).update(map(genre_key, parts[1:2]))
+    training = [below for name, below in inside.items() if part_of(name) == "training"]
+    held_out = [below for name, below in inside.items() if part_of(name) not in ("", "training")]
+    shared = set().union(*training) & set().union(*held_out)
+    unlabelled = not around and all(map(part_of, inside)) and any(training) and not any(held_out)
+    if shared or unlabelled:  # the genres are below; of songs for training alone, a split is drawn
+        return [
+            (parts[1], part_of(parts[0]) if shared else "") if len(parts) > 1 and part_of(parts[0]) else None
+            for parts in folders
+        ]
+    if len(inside) == 1 and (split := _split_by_folder([parts[1:] for parts in folders], around=True)):
+        return split
+    parts_of = [set(map(part_of, below)) for below in inside.values()]
+    if parts_of and all("training" in found for found in parts_of) and set().union(*parts_of) - {"training", ""}:
+        return [(parts[0], part_of(parts[1]) if len(parts) > 1 else "") if parts else None for parts in folders]
+    return []
+
+
+def part_of(name: str) -> str:
+    """The split that a folder of this name is for; empty for any other folder."""
+    words = [word for word in re.findall(r"[^\W\d_]+", name.casefold()) if word not in PART_WORDS]
+    return PARTS.get(words[0].removesuffix("set"), "") if len(words) == 1 else ""
+
+
+def without_copies(songs: dict[str, dict[Path, str]], folder: Path) -> dict[str, dict[Path, str]]:
     """Songs by genre without copies of a file, which are printed: one of two could be in another split.
 
     Raises:
@@ -155,7 +244,9 @@ def _without_copies(songs: dict[str, list[Path]], folder: Path) -> dict[str, lis
                 raise DataError(f"{names[0]} and {names[1]} are the same file. Leave it in one genre.")
             print(f"  {names[1]} is the same file as {names[0]} and is left out")
             copies.add(path)
-    return {genre: [path for path in paths if path not in copies] for genre, paths in songs.items()}
+    return {
+        genre: {path: split for path, split in paths.items() if path not in copies} for genre, paths in songs.items()
+    }
 
 
 def _size(path: Path) -> int:
@@ -170,13 +261,14 @@ def clip_starts(seconds: float) -> list[float]:
     return [round(room * i / max(1, clips - 1), 3) for i in range(clips)]
 
 
-def _report_left_out(found: list[FoundFiles]) -> None:
-    others = sum(one.others for one in found)
-    if others:
-        print(f"  {others} other files are left out")
-    for one in found:
-        for path, reason in one.unreadable.items():
-            print(f"  {one_line(path)}: {reason}")
+def _report_shared_artists(songs: dict[str, dict[Path, str]], tags: dict[Path, Tags]) -> None:
+    """Print how many artists have songs in two parts of an official split."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for path, split in (item for paths in songs.values() for item in paths.items()):
+        if tags[path].artist and split:
+            splits[tags[path].artist].add(split)
+    if shared := sum(len(found) > 1 for found in splits.values()):
+        print(f"  artists with songs in two parts of this split: {shared}; figures are too high")
 
 
 def report_tags(folder: Path, genres: int, tags: dict[Path, Tags]) -> None:

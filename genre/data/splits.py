@@ -22,8 +22,9 @@ def assign_splits(
 ) -> list[str]:
     """Assign splits to one source's tracks.
 
-    Official splits are not changed. Other artists are drawn genre by genre, until their tracks are about the held-out
-    fractions. Artists in `split_of` are not drawn again.
+    Official splits are not changed, but where they have a test part and none for validation, that is drawn from
+    training. Other artists are drawn genre by genre, until their tracks are about the held-out fractions. Artists in
+    `split_of` are not drawn again.
 
     Args:
         genres, artists, official: of each track; an empty string in `official` where a track has no official split.
@@ -32,6 +33,8 @@ def assign_splits(
     Returns:
         the split of each track.
     """
+    if "test" in official and "validation" not in official:
+        official = _with_validation(genres, artists, official, held_out, split_of)
     for artist, split in zip(artists, official, strict=True):
         if split:
             split_of.setdefault(artist, split)
@@ -41,13 +44,30 @@ def assign_splits(
     return [split or split_of[artist] for split, artist in zip(official, artists, strict=True)]
 
 
+def _with_validation(
+    genres: list[str], artists: list[str], official: list[str], held_out: HeldOut, split_of: dict[str, str]
+) -> list[str]:
+    """An official split of training and test, with artists of training drawn for validation."""
+    tracks = list(zip(genres, artists, official, strict=True))
+    drawn = split_of | {artist: split for _, artist, split in tracks if split == "test"}
+    for genre in sorted(set(genres)):
+        counts = Counter(artist for own, artist, split in tracks if own == genre and split == "training")
+        _assign_genre(counts, drawn, held_out, np.random.default_rng(SEED), ("validation",))
+    moved = {artist for artist, split in drawn.items() if split == "validation"}
+    return ["validation" if split == "training" and artist in moved else split for _, artist, split in tracks]
+
+
 def _assign_genre(
-    tracks: Counter[str], split_of: dict[str, str], held_out: HeldOut, random: np.random.Generator
+    tracks: Counter[str],
+    split_of: dict[str, str],
+    held_out: HeldOut,
+    random: np.random.Generator,
+    splits: tuple[str, ...] = ("test", "validation"),
 ) -> None:
-    """Assign splits to the artists of a genre, given their numbers of tracks."""
+    """Assign splits to the artists of a genre, given their numbers of tracks: these, and training to the rest."""
     names = sorted(tracks)
     free = [names[i] for i in random.permutation(len(names)) if names[i] not in split_of]
-    for split in ("test", "validation"):
+    for split in splits:
         placed = [artist for artist in tracks if split_of.get(artist) == split]
         missing = getattr(held_out, split) * tracks.total() - sum(tracks[artist] for artist in placed)
         taken = []

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from genre.audio.tags import read_tags
 from genre.data.dataset import report_unused
-from genre.data.sources import find_songs, report_tags
+from genre.data.sources import find_songs, report_tags, without_copies
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.inference.classify import Classifier
 from genre.inference.embed import embed
@@ -16,7 +16,7 @@ from genre.json_files import write_json
 from genre.models.checkpoint import Checkpoint, add_music_detector, save_checkpoint
 from genre.models.member import Member, replace_head
 from genre.models.metrics import FILE
-from genre.names import clean_genre, printable
+from genre.names import one_spelling, printable, renamed
 from genre.training.folds import Song
 from genre.training.probe import Head, Probe
 
@@ -25,6 +25,8 @@ MOST_CONTRADICTED = 8  # songs that are listed
 
 def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str] | None = None) -> list[Song]:
     """The songs of a folder with a sub-folder for each genre; prints those that cannot be decoded.
+
+    The test part of an official split is left out, and so can be evaluated.
 
     Args:
         counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
@@ -36,11 +38,16 @@ def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str]
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
     counts_as = counts_as or {}
-    genres: dict[str, list[Path]] = defaultdict(list)
     found = find_songs(folder)
     report_unused(counts_as, found)
-    for name, paths in found.items():
-        genres[clean_genre(counts_as.get(name, name))] += paths
+    if tests := sum(split == "test" for known in found.values() for split in known.values()):
+        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --split test evaluates them")
+        found = without_copies(found, folder)
+    spelling = one_spelling(renamed(name, counts_as) for name in found)
+    genres: dict[str, list[Path]] = defaultdict(list)
+    for name, known in found.items():
+        if learned := [path for path, split in known.items() if split != "test"]:
+            genres[spelling[renamed(name, counts_as)]] += learned
     tags = {path: read_tags(path) for paths in genres.values() for path in paths}
     report_tags(folder, len(genres), tags)
     songs = []

@@ -5,7 +5,7 @@ import av
 import pytest
 
 from genre.audio.decode import FORMATS, SUFFIXES, decode
-from genre.audio.folders import FoundFiles, find_audio
+from genre.audio.folders import FoundFiles, find_audio, left_out
 from tests.conftest import RATE, music, write_audio
 
 # Muxers of the formats that are decoded, where FFmpeg has them under other names
@@ -76,10 +76,39 @@ def test_files_are_sorted_and_others_counted(tmp_path):
     assert found.files == sorted(found.files)
 
 
-def test_hidden_files_are_left_out_and_not_counted(tmp_path):
-    hidden = ["._song.mp3", ".song.mp3", ".DS_Store", ".git/a.mp3", "__MACOSX/a.mp3", "a/__MACOSX/b/._a.mp3"]
-    touch(*(tmp_path / name for name in [*hidden, "song.mp3", "a/..and then.mp3", "a/b..mp3"]))
-    assert find_audio(tmp_path) == FoundFiles([tmp_path / "a" / "b..mp3", tmp_path / "song.mp3"])
+def test_hidden_files_and_songs_in_a_cloud_are_left_out_and_counted(tmp_path):
+    hidden = ["._song.mp3", ".song.mp3", ".DS_Store", ".git/a.mp3", ".cover.jpg.icloud"]
+    cloud = [".far away.mp3.icloud", "....and far.FLAC.icloud", "b/near.mp3.nextcloud"]
+    touch(*(tmp_path / name for name in [*hidden, *cloud, "song.mp3", "a/b..mp3"]))
+    found = find_audio(tmp_path)
+    assert names(found, tmp_path) == ["a/b..mp3", "song.mp3"]
+    assert left_out([found, FoundFiles(others=1, hidden=1)]) == [
+        "1 other file skipped in folders: not audio or video by name",
+        "5 hidden files skipped",
+        "2 songs are not downloaded from iCloud",
+        "1 song is not downloaded from Nextcloud",
+        "1 hidden or system folder skipped: .git",
+    ]
+
+
+def test_names_that_begin_with_two_dots_or_more_are_titles(tmp_path):
+    titles = ["...And an Album/01.mp3", "..Hits/.. and/...and a Song.mp3"]
+    touch(*(tmp_path / name for name in titles))
+    assert find_audio(tmp_path) == FoundFiles([tmp_path / name for name in titles])
+
+
+def test_deleted_songs_and_folders_of_the_system_are_left_out_in_any_case(tmp_path):
+    system = ["$Recycle.Bin/S-1-5-21-1-2/$R1.mp3", "#recycle/a.mp3", "a/@RECYCLE/b.mp3", "a/@eaDir/c.mp3"]
+    system += ["RECYCLER/S-1-5-21-1-2/Dc1.mp3", "System Volume Information/a.mp3", "lost+found/a.mp3"]
+    system += [".Trash-1000/a.mp3", "__MACOSX/a.mp3"]
+    music = ["#1 Hits/a.mp3", "$uicide/a.mp3", "RECYCLER/a.mp3"]
+    touch(*(tmp_path / name for name in [*system, *music]))
+    found = find_audio(tmp_path)
+    assert names(found, tmp_path) == music
+    assert left_out([found])[0].startswith(
+        "9 hidden or system folders skipped: #recycle, $Recycle.Bin, .Trash-1000 and "
+    )
+    assert find_audio(tmp_path / "#recycle").folders == [tmp_path / "#recycle"]
 
 
 def test_a_hidden_folder_is_walked_where_it_is_the_root(tmp_path):

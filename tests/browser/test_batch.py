@@ -165,15 +165,18 @@ def test_a_folder_is_classified_without_its_other_files(batch_page, album):
 @ON_DESKTOP
 def test_chosen_files_are_decoded_whatever_their_suffix(batch_page, example, tmp_path):
     page = batch_page
-    songs = [tmp_path / name for name in ("no suffix", "1. x.unknown", "sound.caf")]
-    others = [tmp_path / name for name in ("a.jpg", "b.zip", "c.pdf", "d.txt", "._e.mp3")]
+    songs = [tmp_path / name for name in ("...and more.mp3", "no suffix", "1. x.unknown", "sound.caf")]
+    others = [tmp_path / name for name in ("a.jpg", "b.zip", "c.pdf", "d.txt", "._e.mp3", ".f.mp3.icloud")]
     for path in songs:
         path.write_bytes(example.read_bytes())
     for path in (*others, tmp_path / "no sound"):
         path.write_bytes(b"milk, bread")
     drop(page, *others, *songs, tmp_path / "no sound")
     left_out = page.locator(".folder [role=status]")
-    expect(left_out).to_have_text("5 other files left out: a.jpg, b.zip, c.pdf and 2 more.")
+    expect(left_out).to_have_text(
+        "4 other files left out: a.jpg, b.zip, c.pdf and 1 more. 1 hidden file left out: ._e.mp3. "
+        "1 song is not downloaded from iCloud: .f.mp3.icloud."
+    )
     wait_until_done(page)
     assert page.locator(".songs tr.classified .name").all_inner_texts() == [path.name for path in songs]
     expect(row(page, "no sound")).to_contain_text("This is not an audio file that can be read")
@@ -181,7 +184,7 @@ def test_chosen_files_are_decoded_whatever_their_suffix(batch_page, example, tmp
 
     drop(page, others[0])
     expect(left_out).to_have_text("1 other file left out: a.jpg.")
-    expect(page.locator(".songs tbody tr")).to_have_count(4)
+    expect(page.locator(".songs tbody tr")).to_have_count(5)
 
 
 @ON_DESKTOP
@@ -194,16 +197,21 @@ def test_dropped_folders_are_opened(batch_page, album):
             const folder = (...entries) => ({
                 createReader: () => ({ readEntries: (done) => done(entries.splice(0, 2)) }),
             });
-            const entries = ["/A/1.mp3", "/A/cover.jpg", "/A/.DS_Store"].map(leaf);
-            const root = folder(...entries, folder(leaf("/A/CD 2/10.mp3"), leaf("/A/CD 2/9.mp3")));
+            const entries = ["/.A/1.mp3", "/.A/cover.jpg", "/.A/.DS_Store", "/.A/.git/2.mp3"].map(leaf);
+            const dotted = ["/.A/...3/4.mp3", "/.A/#Recycle/5.mp3", "/.A/.6.mp3.icloud"].map(leaf);
+            const root = folder(...entries, ...dotted, folder(leaf("/.A/CD 2/10.mp3"), leaf("/.A/CD 2/9.mp3")));
             const drop = new Event("drop", { bubbles: true, cancelable: true });
             drop.dataTransfer = { types: ["Files"], items: [{ webkitGetAsEntry: () => root }], files: [] };
             document.querySelector("#songs-drop button").dispatchEvent(drop);
         }"""
     )
     wait_until_done(page)
-    assert page.locator(".songs .name").all_inner_texts() == ["A/1.mp3", "A/CD 2/9.mp3", "A/CD 2/10.mp3"]
-    expect(page.locator(".folder [role=status]")).to_have_text("1 other file left out: cover.jpg.")
+    songs = [".A/...3/4.mp3", ".A/1.mp3", ".A/CD 2/9.mp3", ".A/CD 2/10.mp3"]
+    assert page.locator(".songs .name").all_inner_texts() == songs
+    expect(page.locator(".folder [role=status]")).to_have_text(
+        "1 other file left out: cover.jpg. 2 hidden files left out: 2.mp3, .DS_Store. "
+        "1 file in folders of the system left out: 5.mp3. 1 song is not downloaded from iCloud: .6.mp3.icloud."
+    )
 
 
 def test_the_snippets_name_the_files_of_the_batch(batch_page, album):

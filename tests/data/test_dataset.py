@@ -163,6 +163,18 @@ def test_sources_share_one_list_of_genres_and_every_batch(folder, second):
     assert (windows[:, 0, 0] == -80 + 100.5 * 0.625).equal(from_second)
 
 
+def test_genres_of_two_sources_that_are_spelled_alike_are_one(tmp_path, folder, capsys):
+    """With one that is renamed in another spelling, too."""
+    rows = [
+        [i, genre, split, "", ""] for i, genre in enumerate(["rock", "FOLK"]) for split in ("training", "validation")
+    ]
+    (tmp_path / "two").mkdir()
+    write_index(tmp_path / "two", rows)
+    data = read_data({"one": folder, "two": tmp_path / "two"}, counts_as={"folk": "World"})
+    assert data.genres == ["Rock", "World"]
+    assert capsys.readouterr().out.startswith("  Rock and rock are one genre, Rock: they differ in case")
+
+
 def test_small_sources_get_a_larger_share_than_by_their_size(folder, second):
     data = read_data({"one": folder, "two": second}, counts_as={"Classical": "Folk"})
     sizes = [len(source.of("training")) for source in data.sources]

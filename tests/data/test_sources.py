@@ -2,12 +2,14 @@ import csv
 import os
 import shutil
 import sys
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import av
 import pytest
 from filelock import FileLock
 
+from genre.audio.tags import main_artist
 from genre.data import prepare
 from genre.data.dataset import DataSet
 from genre.data.sources import CLIPS_PER_SONG, clip_starts, fma_small, genre_folders, is_fma_small
@@ -52,6 +54,38 @@ def test_artists_are_read_from_the_tags_of_every_container(tmp_path, suffix, cap
     assert artists[first] == artists[second] == "the same"
     assert artists[third] == str(third)
     assert "1 by the tag 'artist', 1 by the tag 'album_artist'" in capsys.readouterr().out
+
+
+def test_songs_with_guests_are_their_bands(tmp_path):
+    """As Picard and shops tag them; who chose the songs of a compilation is not their artist."""
+    band = {"album_artist": "Band"}
+    tags = [
+        {"artist": "Band"},
+        {"artist": "Band feat. Guest"} | band,
+        {"artist": "Guest & Band"} | band,
+        {"artist": "Band (ft. Guest)", "album_artist": "[Various Artists]"},
+        {"artist": "Band", "album_artist": "A DJ", "compilation": "1"},
+    ]
+    for number, one in enumerate(tags):
+        write_song(tmp_path / "Folk" / f"{number}.flac", one)
+    assert [clip.artist for clip in genre_folders(tmp_path)] == ["band"] * 5
+
+
+@pytest.mark.parametrize(
+    ("artist", "names"),
+    {
+        "a": "A feat. B|A (Featuring B)|A ft.B|A with B|A & B|A and B|A, B & C|A/B|A;B|A; B|A x B|A vs. B|A w/ B|a",
+        "little feat": "Little Feat|Little Feat feat. B|Little Feat & B",
+        "lil nas x": "Lil Nas X|Lil Nas X (feat. B)",
+        "beyoncé": unicodedata.normalize("NFD", "Beyoncé|Beyoncé feat. B"),
+        "10,000 maniacs": "10,000 Maniacs|10,000  maniacs with B",
+        "within temptation": "Within Temptation",
+        "ft. worth symphony": "Ft. Worth Symphony",
+        "": "Various Artists|V/A|Verschiedene Interpreten|[unknown]|Various; B",
+    }.items(),
+)
+def test_one_artist_of_several_is_one_group(artist, names):
+    assert {main_artist(name) for name in names.split("|")} == {artist}
 
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode on this system")
@@ -129,9 +163,60 @@ def test_fma_small_is_downloaded_by_its_name_where_it_is_missing(tmp_path, monke
 
 
 def test_fma_audio_without_metadata_raises(tmp_path):
-    (tmp_path / "000").mkdir()
+    write_song(tmp_path / "000" / "000002.mp3")
     with pytest.raises(DataError, match="name the folder above it"):
         prepare.prepare(prepare.Preparation([tmp_path], tmp_path / "archives", ["dense"]))
+
+
+@pytest.mark.parametrize("name", ["music", "fma_small"])
+def test_genre_folders_are_not_taken_for_other_data(tmp_path, name):
+    """With a list of the songs, arrays of the owner's own, numbers as genres, and the name of a download."""
+    for genre in ("000", "001"):
+        write_song(tmp_path / name / genre / "1.mp3", {"artist": genre})
+    (tmp_path / name / "index.csv").write_text("filename,label\n000/1.mp3,000\n")
+    (tmp_path / name / "features.npy").write_bytes(b"")
+    assert prepare.holds_genre_folders(tmp_path / name)
+    (tmp_path / name / "index.csv").write_text("track_id,genre\n1,Rock\n")
+    assert prepare.is_prepared(tmp_path / name)
+    (tmp_path / name / "features.npy").unlink()
+    assert prepare.holds_genre_folders(tmp_path / name)
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="such names are one file on this system")
+def test_genres_that_are_spelled_alike_are_one_and_named(tmp_path, capsys):
+    forms = [unicodedata.normalize(form, "Música") for form in ("NFC", "NFD")]
+    for number, name in enumerate([*forms, "Rock", "rock"]):
+        write_song(tmp_path / name / f"{number}.flac", {"artist": str(number)})
+    assert sorted(clip.genre for clip in genre_folders(tmp_path)) == [forms[0], forms[0], "Rock", "Rock"]
+    assert "Rock and rock are one genre, Rock: they differ in case" in capsys.readouterr().out
+
+
+PARTS = {"training": "Train", "validation": "val", "test": "test_set"}
+
+
+@pytest.mark.parametrize(
+    "place", ["{part}/{genre}", "{genre}/{part}", "music/{part}/{genre}/CD 1", "music/{genre}/{part}"]
+)
+def test_folders_for_training_and_test_are_the_split_and_no_genres(tmp_path, place, capsys):
+    for split, part in PARTS.items():
+        for genre in ("Pop", "Rock"):
+            path = tmp_path / place.format(part=part, genre=genre) / "song.flac"
+            write_song(path, {"artist": "one" if split != "test" else "two", "title": f"{split} {genre}"})
+    clips = genre_folders(tmp_path)
+    assert {(clip.genre, clip.split) for clip in clips} == {
+        (genre, split) for genre in ("Pop", "Rock") for split in PARTS
+    }
+    printed = capsys.readouterr().out
+    assert "its folders for test, training, validation are the split, and no genres" in printed
+    assert "artists with songs in two parts of this split: 1; figures are too high" in printed
+
+
+def test_folders_for_training_and_test_without_genres_raise(tmp_path):
+    for part in ("train", "test"):
+        write_song(tmp_path / part / "album" / part / "song.flac", {"title": part})
+    (tmp_path / "train" / "album").rename(tmp_path / "train" / "other album")
+    with pytest.raises(DataError, match="test and train look like the parts of a split, but share no genre folders"):
+        genre_folders(tmp_path)
 
 
 def test_folders_of_one_name_have_separate_archives(tmp_path, monkeypatch):

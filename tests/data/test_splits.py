@@ -39,3 +39,11 @@ def test_official_splits_hold_for_the_artist_in_other_sources():
     assert split(["Folk"] * 2, ["a", "b"], ["test", "training"], split_of=known) == ["test", "training"]
     splits = split(["Folk"] * 6, ["a", "a", "b", "c", "d", "e"], split_of=known)
     assert splits[:3] == ["test", "test", "training"]
+
+
+def test_validation_is_drawn_from_the_official_training_where_there_is_only_a_test_part():
+    artists = [f"artist {i}" for i in range(20)] + ["artist 0", "late"]
+    official = ["training"] * 20 + ["test"] * 2
+    splits = split(["Rock"] * 22, artists, official)
+    assert splits[20:] == ["test", "test"] and splits[0] == "training"
+    assert {*splits[:20]} == {"training", "validation"} and splits.count("validation") == 2

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import threading
+import unicodedata
 
 import pytest
 import torch
@@ -96,6 +97,20 @@ def test_folders_name_genres_unless_one_is_typed(names, genre, expected):
 
 def test_songs_beside_the_sub_folders_are_left_out():
     assert sorted_by_folder("mine/Rock/a.mp3", "mine/b.mp3") == ([("Rock", "a.mp3")], texts.outside(1))
+
+
+def test_folders_for_training_and_test_are_no_genres():
+    parts = ("train/Rock/a.mp3", "train/Jazz/b.mp3", "test/rock/c.mp3")
+    expected = ([("Rock", "a.mp3"), ("Jazz", "b.mp3")], texts.for_test(1))
+    assert sorted_by_folder(*parts) == sorted_by_folder(*(f"mine/{name}" for name in parts)) == expected
+
+
+def test_a_genre_in_two_spellings_is_one():
+    forms = [unicodedata.normalize(form, "Música") for form in ("NFC", "NFD")]
+    lesson = Lesson()
+    lesson.add(files(*(f"mine/{name}/a.mp3" for name in [*forms, "Rock", "rock"])), "")
+    lesson.add(files("b.mp3"), "ROCK")
+    assert lesson.genres == [forms[0], "Rock"]
 
 
 @pytest.mark.parametrize(

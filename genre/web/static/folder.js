@@ -1,9 +1,11 @@
 // Takes the files of Gradio's upload field and of a folder, dropped or chosen, and uploads the songs among them; Gradio
 // would lose them all where one cannot be sent. Files that are no songs are not uploaded but listed below the field: in a
 // folder those without a suffix of `props.suffixes`; of files that were chosen one by one only those that the browser knows
-// to be something else, since the decoder knows more. `props.zone` and `props.field` are the ids of the tab and of its
-// upload field, `props.most` is the number of songs that the server accepts at a time, `props.largest` the bytes of one,
-// `props.group` the number that are handed over at once, and `props.left_out` holds sentences.
+// to be something else, since the decoder knows more. Hidden files, those in folders of the system, and what a cloud has in
+// the place of a song (`props.hidden`, `props.system` and `props.placeholder`, as in genre/audio/folders.py) are left out
+// of both. `props.zone` and `props.field` are the ids of the tab and of its upload field, `props.most` is the number of
+// songs that the server accepts at a time, `props.largest` the bytes of one, `props.group` the number that are handed over
+// at once, and `props.left_out` holds sentences.
 
 const NAMED = 3; // files that are left out
 const GROUP_BYTES = 2e7; // of a group of more than one file
@@ -25,30 +27,48 @@ let ends = 0; // how often the visitor has ended it
 let request = null; // the upload on its way
 
 const last = (name) => name.split("/").pop();
-const isHidden = ({ name }) => name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
+const whole = (pattern) => new RegExp(`^(?:${pattern})$`, "is");
+const [hidden, system, placeholder] = [props.hidden, props.system, props.placeholder].map(whole);
 const hasSuffix = ({ name }) => props.suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
-const isSong = (file) => hasSuffix(file) && !isHidden(file);
-const mayBeAudio = (file) => (hasSuffix(file) || /^(audio|video|$)/.test(file.type)) && !isHidden(file);
+const mayBeAudio = (file) => hasSuffix(file) || /^(audio|video|$)/.test(file.type);
+
+// The reason why a file is left out, empty for a song. A folder that was chosen may itself be hidden.
+function reason({ name }, isSong) {
+  const parts = name.split("/");
+  if (parts.some((part) => system.test(part))) return "system";
+  if (placeholder.test(last(name))) return "cloud";
+  if (parts.slice(parts.length > 1 ? 1 : 0).some((part) => hidden.test(part))) return "hidden";
+  return isSong ? "" : "other";
+}
 
 function submitFiles(files) {
-  submit(files, files.filter(mayBeAudio));
+  submit(files, mayBeAudio);
 }
 
 function submitFolder(files) {
   files.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
-  const visible = files.filter((file) => !isHidden(file));
-  submit(visible, visible.filter(isSong));
+  submit(files, hasSuffix);
 }
 
 // Submits songs after those submitted before, and lists the other files.
-function submit(files, songs) {
-  const { none, one, many, large, larges } = props.left_out;
+function submit(files, isSong) {
+  const words = props.left_out;
+  const [songs, others, hiddenOnes, ofSystem, inCloud] = ["", "other", "hidden", "system", "cloud"].map((name) =>
+    files.filter((file) => reason(file, isSong(file)) === name),
+  );
   const fitting = songs.filter(({ size }) => size <= props.largest);
   const tooLarge = songs.filter(({ size }) => size > props.largest);
-  const chosen = new Set(songs);
-  const others = files.filter((file) => !chosen.has(file));
   if (!pending) sentences = [];
-  sentences.push(...(files.length ? [listed(others, one, many), listed(tooLarge, large, larges)] : [none]));
+  sentences.push(
+    files.length ? listed(others, words.one, words.many) : words.none,
+    listed(hiddenOnes, words.hidden, words.hiddens),
+    listed(ofSystem, words.system, words.systems),
+    ...Object.entries(props.clouds).map(([suffix, name]) => {
+      const missing = inCloud.filter((file) => file.name.toLowerCase().endsWith(`.${suffix}`));
+      return listed(missing, words.cloud.replace("{cloud}", name), words.clouds.replace("{cloud}", name));
+    }),
+    listed(tooLarge, words.large, words.larges),
+  );
   showStatus();
   if (!fitting.length) return;
   pending++;

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from genre.audio import decode
+from genre.audio import decode, folders
 from genre.web import STATIC, texts
 from genre.web.limits import MAX_FILE_SIZE
 from genre.web.upload_reader import is_upload
@@ -26,6 +26,10 @@ def build(label: str, more: str, most: int, zone: str, field: str, group: int = 
         zone=zone,
         field=field,
         suffixes=sorted(decode.SUFFIXES),
+        hidden=folders.HIDDEN,
+        system=folders.SYSTEM,
+        placeholder=folders.PLACEHOLDER,
+        clouds=folders.CLOUDS,
         most=most,
         largest=MAX_FILE_SIZE,
         group=group,

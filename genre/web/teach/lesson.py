@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import PurePosixPath
 
+from genre.data.sources import genres_by_folder
 from genre.errors import AudioError, DataError
 from genre.inference.classify import Classifier
 from genre.inference.embed import Embedding
-from genre.names import clean_genre
+from genre.names import clean_genre, one_spelling
 from genre.training.folds import Song
 from genre.training.probe import Probe
 from genre.web.limits import MAX_TAUGHT_GENRES, MAX_TAUGHT_SONGS, MAX_TEACHERS
@@ -97,9 +98,9 @@ class Lesson:
             except DataError as error:
                 found, message = [], str(error)
             self.message = message or forgotten  # that the songs dropped before are gone
-            spelling = {genre.casefold(): genre for genre in self.genres}
+            spelling = one_spelling([*self.genres, *(one.genre for one in found)])
             for one in found:  # "jazz" is "Jazz" if that came first
-                one.genre = spelling.setdefault(one.genre.casefold(), one.genre)
+                one.genre = spelling[one.genre]
             genres = list(dict.fromkeys([*self.genres, *(one.genre for one in found)]))
             allowed = [song for song in found if song.genre in genres[:MAX_TAUGHT_GENRES]]
             taken = allowed[: MAX_TAUGHT_SONGS - len(self.songs)]
@@ -164,7 +165,8 @@ class Lesson:
 def sort_files(files: list[tuple[str, str]], genre: str) -> tuple[list[TaughtSong], str]:
     """Songs with the genres of their folders, and a sentence if files were left out.
 
-    A single folder has a sub-folder for each genre; of several folders, each is a genre.
+    A single folder has a sub-folder for each genre; of several folders, each is a genre. Of folders for training,
+    validation and test (see `genre.data.sources.genres_by_folder`), those for test are left out.
 
     Args:
         files: (path, name); names have the folders that were chosen in front.
@@ -178,11 +180,16 @@ def sort_files(files: list[tuple[str, str]], genre: str) -> tuple[list[TaughtSon
         return [TaughtSong(path, PurePosixPath(name).name, label) for path, name in files], ""
     parts = [PurePosixPath(name).parts for _, name in files]
     depth = 1 if len({one[0] for one in parts if len(one) > 1}) == 1 else 0
-    inside = [(path, one) for (path, _), one in zip(files, parts, strict=True) if len(one) > depth + 1]
-    if files and not inside:
+    places = genres_by_folder([one[depth:-1] for one in parts])
+    if files and not any(places):
         raise DataError(texts.NO_SUB_FOLDERS if any(len(one) > 1 for one in parts) else texts.NO_GENRE)
-    songs = [TaughtSong(path, one[-1], clean_genre(one[depth])) for path, one in inside]
-    return songs, texts.outside(len(files) - len(songs)) if len(songs) < len(files) else ""
+    placed = [(path, one[-1], *place) for (path, _), one, place in zip(files, parts, places, strict=True) if place]
+    songs = [TaughtSong(path, name, clean_genre(folder)) for path, name, folder, split in placed if split != "test"]
+    messages = [
+        *([texts.outside(len(files) - len(placed))] if len(placed) < len(files) else []),
+        *([texts.for_test(len(placed) - len(songs))] if len(songs) < len(placed) else []),
+    ]
+    return songs, " ".join(messages)
 
 
 class Lessons:

@@ -53,6 +53,10 @@ def outside(files: int) -> str:
     return f"{count_songs(files)} outside of the sub-folders left out."
 
 
+def for_test(files: int) -> str:
+    return f"{count_songs(files)} in folders for test left out: try the model on these."
+
+
 def too_many_songs(most: int) -> str:
     return f"At most {most} songs can be taught at a time; those after them were left out."
 
