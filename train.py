@@ -60,9 +60,9 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
     keep_all_freed_memory()
-    precision = "bf16" if torch.cuda.is_available() else "no"
-    accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
+        precision = arguments.precision or default_precision()
+        accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
         if arguments.push:
             check_names(arguments.push, arguments.space, arguments.tag)
         if arguments.data and not arguments.evaluate:
@@ -83,6 +83,13 @@ def main() -> None:
         kept = "; downloads, archives and finished epochs are kept. --resume continues after the last epoch"
         print(f"Stopped{'' if arguments.probe else kept}.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+def default_precision() -> str:
+    """Mixed precision where the GPU is faster by it: bfloat16 from compute capability 8.0 on, else float16."""
+    if not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
 
 
 def check_writable(folder: Path) -> None:
@@ -133,9 +140,19 @@ def preparation(arguments: argparse.Namespace, front_ends: list[str]) -> Prepara
         front_ends=front_ends,
         shares=arguments.shares,
         counts_as=dict(arguments.counts_as),
-        held_out=HeldOut(arguments.validation_fraction, arguments.test_fraction),
+        held_out=held_out(arguments),
         augmented_copies=0 if arguments.evaluate else arguments.augmented_copies,
+        unlabelled=arguments.unlabelled,
+        teacher=arguments.teacher,
     )
+
+
+def held_out(arguments: argparse.Namespace) -> list[HeldOut]:
+    """Held-out fractions, one for all sources or one for each."""
+    validation, test = arguments.validation_fraction, arguments.test_fraction
+    number = max(len(validation), len(test))
+    pairs = zip(*(one if len(one) == number else one * number for one in (validation, test)), strict=True)
+    return [HeldOut(*pair) for pair in pairs]
 
 
 def check_networks(recipes: dict[str, Recipe], start: Start) -> None:

@@ -24,7 +24,7 @@ def songs_of(folder: Path, tracks: Path | None, counts_as: dict[str, str], label
     songs = {path: counts_as.get(name, name) for name, paths in genres.items() for path in paths}
     if tracks:
         with tracks.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            chosen = {row["track_id"].rpartition("@")[0] for row in csv.DictReader(file)}
+            chosen = {row["track_id"] for row in csv.DictReader(file)}
         songs = {path: name for path, name in songs.items() if path.relative_to(folder).as_posix() in chosen}
     return songs
 

@@ -30,9 +30,10 @@ class AudioClip:
         path: of the file.
         start: of the clip in the file, in seconds; its length is at most `CLIP_SECONDS`.
         track_id: unique in its source.
-        genre: label.
+        genre: label; empty where it is not known.
         artist: by the tags, in lower case; the path where they have none.
         split: the official one of the source; empty where it has none.
+        song: which the clips of one file share.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class AudioClip:
     genre: str
     artist: str
     split: str = ""
+    song: str = ""
 
 
 def is_fma_small(folder: Path) -> bool:
@@ -91,7 +93,20 @@ def genre_folders(folder: Path) -> list[AudioClip]:
     Raises:
         DataError: no sub-folder holds a song, or copies of a file are in two genres.
     """
-    songs = _without_copies(find_songs(folder), folder)
+    return _clips(folder, _without_copies(find_songs(folder), folder))
+
+
+def unlabelled_songs(folder: Path) -> list[AudioClip]:
+    """The clips of all songs of a folder, without a genre; raises DataError where there is none."""
+    found = find_audio(folder)
+    if not found.files:
+        raise DataError(f"{folder} holds no song.")
+    _report_left_out([found])
+    return _clips(folder, _without_copies({"": found.files}, folder))
+
+
+def _clips(folder: Path, songs: dict[str, list[Path]]) -> list[AudioClip]:
+    """The clips of songs by genre."""
     tags = {path: read_tags(path) for paths in songs.values() for path in paths}
     report_tags(folder, len(songs), tags)
     return [
@@ -101,6 +116,7 @@ def genre_folders(folder: Path) -> list[AudioClip]:
             track_id=f"{path.relative_to(folder).as_posix()}@{start:g}",
             genre=genre,
             artist=tags[path].artist or str(path),
+            song=path.relative_to(folder).as_posix(),
         )
         for genre, paths in songs.items()
         for path in paths
