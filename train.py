@@ -15,7 +15,8 @@ Each of multiple folders has a share of every batch. A folder without an officia
 is in two splits over all folders. Audio is decoded once, on all cores, to an archive of log-mels. Every choice (best
 epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test, at the
 end. A single folder of genre folders, with no option on how to train, is learned by a linear probe (--probe), whose
-figures are by cross-validation; --from fma-small fine-tunes instead, --members dense starts from ImageNet weights.
+figures are by cross-validation; --from fma-small fine-tunes instead, --members sparse smooth whole starts from ImageNet
+weights.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from accelerate import Accelerator
 
 from genre.cli.train_options import parse_arguments
 from genre.data.formats import front_end_name
-from genre.data.prepare import Preparation, is_prepared, prepare
+from genre.data.prepare import Preparation, prepare
 from genre.data.splits import HeldOut
 from genre.errors import DataError, GenreError
 from genre.hub.card import write_card
@@ -114,13 +115,13 @@ def probe(arguments: argparse.Namespace) -> None:
     print(describe_probe(fitted))
 
 
-def default_members(folders: list[Path], known: Checkpoint | None) -> list[str]:
-    """Members of the checkpoint to start from, or those whose features the data has."""
+def default_members(known: Checkpoint | None) -> list[str]:
+    """Members of the checkpoint to start from, or those of the one that ships."""
     if known:
         if unknown := [name for name in known.members if name not in RECIPES]:
             raise GenreError(f"There is no recipe for the member {unknown[0]} of {known.name}; choose by --members.")
         return list(known.members)
-    return ["sparse", "smooth", "whole"] if any(map(is_prepared, folders)) else ["dense"]
+    return ["sparse", "smooth", "whole"]
 
 
 @contextmanager
@@ -180,7 +181,7 @@ def train(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     """Train the members, calibrate their fusion, save the checkpoint, evaluate it as it was saved, write its card."""
     known = load_checkpoint(arguments.start_from) if arguments.start_from else None
     start = Start(known, arguments.weights, arguments.from_scratch)
-    names = arguments.members or default_members(arguments.data, known)
+    names = arguments.members or default_members(known)
     recipes = {name: recipe_for(arguments, name, start) for name in names}
     check_networks(recipes, start)
     with accelerator.main_process_first(), only_first_prints(accelerator):  # the others find complete archives

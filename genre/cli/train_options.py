@@ -111,7 +111,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         held_out = "of each genre held out, by whole artists: of all DIR, or of each (0.1)"
         add(f"--{split}-fraction", type=fraction, nargs="+", action="extend", metavar="F", help=held_out)
     copies = number(int, "a whole number from 0", lambda value: value >= 0)
-    add("--augmented-copies", type=copies, metavar="N", help="of each training clip of genre folders (4)")
+    add("--augmented-copies", type=copies, metavar="N", help="of each training clip of audio (4)")
     add(
         "--unlabelled",
         type=path,
@@ -136,7 +136,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         "--members",
         nargs="+",
         choices=list(RECIPES),
-        help="networks to train and fuse (dense on audio, the other three where there are prepared arrays)",
+        help="networks to train and fuse (sparse, smooth and whole; with --from those of the checkpoint)",
     )
     backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
     add("--backbone", help=f"any timm image model ({backbones})")

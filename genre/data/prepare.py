@@ -29,7 +29,7 @@ class Preparation:
         archives: folder of the archives of audio.
         front_ends: whose features are computed, names in `FRONT_ENDS`.
         shares, counts_as, held_out: see `read_data`.
-        augmented_copies: of each training clip of genre folders, with augmented waveforms.
+        augmented_copies: of each training clip of audio, with augmented waveforms.
         unlabelled: folders of songs without a genre, which a teacher alone teaches.
         teacher: weights of MusiCNN (`genre.data.musicnn`), whose output is added to archives of audio; None for none.
     """
@@ -87,7 +87,7 @@ def _prepare(preparation: Preparation) -> DataSet:
     copies = preparation.augmented_copies
     for source in data.sources:
         rows = source.rows[source.of("training")]
-        if copies and source.name in clips and not is_fma_small(names[source.name]):
+        if copies and source.name in clips:
             augment_archive(clips[source.name], rows, front_ends, copies, source.folder)
         if preparation.teacher and source.name in clips:
             teach_archive(clips[source.name], rows, preparation.teacher, source.folder)
