@@ -16,7 +16,8 @@ Each of multiple folders has a share of every batch. A folder without an officia
 is in two splits over all folders. Audio is decoded once, on all cores, to an archive of log-mels. Every choice (best
 epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test, at the
 end. A single folder of genre folders, with no option on how to train, is learned by a linear probe (--probe), whose
-figures are by cross-validation; --from fma-small fine-tunes instead, --members dense starts from ImageNet weights.
+figures are by cross-validation; --from fma-small fine-tunes instead, --members sparse smooth whole starts from ImageNet
+weights.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from accelerate import Accelerator
 
 from genre.cli.train_options import parse_arguments
 from genre.data.formats import front_end_name
-from genre.data.prepare import Preparation, is_prepared, prepare
+from genre.data.prepare import Preparation, prepare
 from genre.data.splits import HeldOut
 from genre.errors import DataError, GenreError
 from genre.hub.card import write_card
@@ -68,9 +69,9 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
     keep_all_freed_memory()
-    precision = "bf16" if torch.cuda.is_available() else "no"
-    accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
     try:
+        precision = arguments.precision or default_precision()
+        accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
         if arguments.push:
             check_names(arguments.push, arguments.space, arguments.tag)
         if arguments.data and not arguments.evaluate:
@@ -96,6 +97,13 @@ def main() -> None:
         sys.exit(128 + signal.SIGINT)
 
 
+def default_precision() -> str:
+    """Mixed precision where the GPU is faster by it: bfloat16 from compute capability 8.0 on, else float16."""
+    if not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+
+
 def check_writable(folder: Path) -> None:
     """Raise GenreError where a folder, which need not exist yet, cannot be written, rather than after a training."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
@@ -118,13 +126,13 @@ def probe(arguments: argparse.Namespace) -> None:
     print(describe_probe(fitted))
 
 
-def default_members(folders: list[Path], known: Checkpoint | None) -> list[str]:
-    """Members of the checkpoint to start from, or those whose features the data has."""
+def default_members(known: Checkpoint | None) -> list[str]:
+    """Members of the checkpoint to start from, or those of the one that ships."""
     if known:
         if unknown := [name for name in known.members if name not in RECIPES]:
             raise GenreError(f"There is no recipe for the member {unknown[0]} of {known.name}; choose by --members.")
         return list(known.members)
-    return ["sparse", "smooth", "whole"] if any(map(is_prepared, folders)) else ["dense"]
+    return ["sparse", "smooth", "whole"]
 
 
 @contextmanager
@@ -144,9 +152,19 @@ def preparation(arguments: argparse.Namespace, front_ends: list[str]) -> Prepara
         front_ends=front_ends,
         shares=arguments.shares,
         counts_as=dict(arguments.counts_as),
-        held_out=HeldOut(arguments.validation_fraction, arguments.test_fraction),
+        held_out=held_out(arguments),
         augmented_copies=0 if arguments.evaluate else arguments.augmented_copies,
+        unlabelled=arguments.unlabelled,
+        teacher=arguments.teacher,
     )
+
+
+def held_out(arguments: argparse.Namespace) -> list[HeldOut]:
+    """Held-out fractions, one for all sources or one for each."""
+    validation, test = arguments.validation_fraction, arguments.test_fraction
+    number = max(len(validation), len(test))
+    pairs = zip(*(one if len(one) == number else one * number for one in (validation, test)), strict=True)
+    return [HeldOut(*pair) for pair in pairs]
 
 
 def check_networks(recipes: dict[str, Recipe], start: Start) -> None:
@@ -174,7 +192,7 @@ def train(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     """Train the members, calibrate their fusion, save the checkpoint, evaluate it as it was saved, write its card."""
     known = load_checkpoint(arguments.start_from) if arguments.start_from else None
     start = Start(known, arguments.weights, arguments.from_scratch)
-    names = arguments.members or default_members(arguments.data, known)
+    names = arguments.members or default_members(known)
     recipes = {name: recipe_for(arguments, name, start) for name in names}
     check_networks(recipes, start)
     with accelerator.main_process_first(), only_first_prints(accelerator):  # the others find complete archives

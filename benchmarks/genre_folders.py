@@ -1,18 +1,22 @@
 """How many songs of a folder of genre folders get the genre of their folder, from audio and by the whole pipeline.
 
     python -m benchmarks.genre_folders FOLDER [--checkpoint NAME] [--tracks FILE] [--counts-as A=B ...] [--note]
+    python -m benchmarks.genre_folders FOLDER --labels FILE
 
 --tracks takes the predictions of a split that `train.py` writes (runs/NAME/SOURCE-test.csv): only songs in it are used.
+--labels takes a CSV file with the columns id (the name of a song's file without its suffix) and label: it is for songs
+of other genres than the eight, and prints for each label which of these are named alone, and how often none is.
 With --note the counts are written into the checkpoint's metrics.json and card.
 """
 
 import argparse
 import csv
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import genre
+from genre.audio.folders import find_audio
 from genre.data.sources import find_songs
 from genre.hub.card import add_note
 from genre.models.locations import DEFAULT, SHIPPED
@@ -24,7 +28,7 @@ def songs_of(folder: Path, tracks: Path | None, counts_as: dict[str, str], label
     songs = {path: counts_as.get(name, name) for name, paths in genres.items() for path in paths}
     if tracks:
         with tracks.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            chosen = {row["track_id"].rpartition("@")[0] for row in csv.DictReader(file)}
+            chosen = {row["track_id"] for row in csv.DictReader(file)}
         songs = {path: name for path, name in songs.items() if path.relative_to(folder).as_posix() in chosen}
     return songs
 
@@ -45,6 +49,19 @@ def measure(classifier: genre.Classifier, songs: dict[Path, str], seconds: float
     return counts
 
 
+def name_others(classifier: genre.Classifier, folder: Path, table: Path) -> None:
+    """Print for each label of a table, most songs first, which genres its songs in a folder are named."""
+    with table.open(newline="", encoding="utf-8") as file:
+        label_of = {row["id"]: row["label"] for row in csv.DictReader(file)}
+    named: dict[str, Counter[str]] = defaultdict(Counter)
+    for path in find_audio(folder).files:
+        if path.stem in label_of:
+            prediction = classifier.classify(path)
+            named[label_of[path.stem]][prediction.genre if prediction.confident else "none alone"] += 1
+    for label, counts in sorted(named.items(), key=lambda item: -item[1].total()):
+        print(f"{label}: {counts.total()} songs; {', '.join(f'{name} {n}' for name, n in counts.most_common())}")
+
+
 def in_words(counts: dict[str, dict[str, int]]) -> str:
     total = {key: sum(one[key] for one in counts.values()) for key in next(iter(counts.values()))}
     by_genre = ", ".join(f"{name} {one['top1']} of {one['songs']}" for name, one in sorted(counts.items()))
@@ -59,10 +76,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--checkpoint", default=DEFAULT, help="a name in checkpoints/")
     parser.add_argument("--tracks", type=Path, help="predictions of a split, as train.py writes them")
+    parser.add_argument("--labels", type=Path, help="a table of the labels of songs of other genres")
     parser.add_argument("--counts-as", nargs="+", default=[], metavar="A=B", help="genres that count as others")
     parser.add_argument("--note", action="store_true", help="write the counts into the checkpoint")
     arguments = parser.parse_args()
     classifier = genre.load(arguments.checkpoint)
+    if arguments.labels:
+        name_others(classifier, arguments.folder, arguments.labels)
+        return
     counts_as = dict(pair.split("=") for pair in arguments.counts_as)
     songs = songs_of(arguments.folder, arguments.tracks, counts_as, classifier.labels)
     if not songs:

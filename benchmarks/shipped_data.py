@@ -6,12 +6,14 @@ from genre.data.dataset import DataSet, read_data
 from genre.data.splits import HeldOut
 
 HELD_OUT = HeldOut(validation=0.15, test=0.34)
+HELD_OUT_OF_POPULAR = HeldOut(validation=0.15, test=0.18)
 COUNTS_AS = {"Classical": "Instrumental"}
 
 
 def read_shipped_data(folders: list[Path]) -> DataSet:
     """Read folders of prepared arrays or archives, see `read_data`.
 
-    With all of those that the training had, every artist is in the same split as there.
+    With all of those that the training had, in its order, every artist is in the same split as there.
     """
-    return read_data({folder.name: folder for folder in folders}, counts_as=COUNTS_AS, held_out=HELD_OUT)
+    held_out = [HELD_OUT_OF_POPULAR if folder.name.startswith("popular") else HELD_OUT for folder in folders]
+    return read_data({folder.name: folder for folder in folders}, counts_as=COUNTS_AS, held_out=held_out)

@@ -2,15 +2,17 @@
 
 import shlex
 
-from benchmarks.shipped_data import COUNTS_AS, HELD_OUT, read_shipped_data
+from benchmarks.shipped_data import COUNTS_AS, HELD_OUT, HELD_OUT_OF_POPULAR, read_shipped_data
 from genre.models.checkpoint import load_checkpoint
 from tests.conftest import shared
 
 
 def test_splits_are_those_of_the_command_in_the_card():
     words = shlex.split(load_checkpoint().metrics["training"]["command"])
-    fractions = [float(words[words.index(f"--{split}-fraction") + 1]) for split in ("validation", "test")]
-    assert [HELD_OUT.validation, HELD_OUT.test] == fractions
+    at = words.index("--test-fraction") + 1
+    fractions = [HELD_OUT.test if name != "popular" else HELD_OUT_OF_POPULAR.test for name in words[2:6]]
+    assert [float(word) for word in words[at : at + 4]] == fractions
+    assert float(words[words.index("--validation-fraction") + 1]) == HELD_OUT.validation
     assert dict([words[words.index("--counts-as") + 1].split("=")]) == COUNTS_AS
 
 

@@ -13,7 +13,7 @@ from genre.training.recipe import RECIPES
 
 TRAINING = {
     *("members", "backbone", "weights", "start_from", "from_scratch", "epochs", "learning_rate", "runs"),
-    *("windows_per_track", "batch_size", "seed", "resume", "probe", "test"),
+    *("windows_per_track", "batch_size", "seed", "resume", "probe", "test", "unlabelled", "teacher", "precision"),
 }
 SPLITTING = {"shares", "validation_fraction", "test_fraction", "augmented_copies"}
 PUBLISHING = {"tag", "space", "public", "replace_card", "dry_run"}
@@ -22,15 +22,16 @@ DEFAULTS = {
     "data": [],
     "counts_as": [],
     "out": Path("checkpoints/mine"),
-    "validation_fraction": 0.1,
-    "test_fraction": 0.1,
+    "validation_fraction": [0.1],
+    "test_fraction": [0.1],
+    "unlabelled": [],
     "augmented_copies": 4,
     "split": "validation",
 }
 # With one of these, a folder of genre folders is not learned by a linear probe.
-HOW_TO_TRAIN = (TRAINING | SPLITTING | {"evaluate"}) - {"seed", "resume", "test", "probe"}
+HOW_TO_TRAIN = (TRAINING | SPLITTING | {"evaluate"}) - {"seed", "resume", "test", "probe", "precision"}
 # What a probe has no use for: it has neither epochs nor a test split, and stores no log-mels.
-NOT_OF_PROBE = (HOW_TO_TRAIN - {"start_from"}) | {"seed", "resume", "test", "archive"}
+NOT_OF_PROBE = (HOW_TO_TRAIN - {"start_from"}) | {"seed", "resume", "test", "archive", "precision"}
 
 
 def parse_arguments(description: str) -> argparse.Namespace:
@@ -50,8 +51,11 @@ def parse_arguments(description: str) -> argparse.Namespace:
         _refuse(parser, given - PUBLISHING - {"push", "out"}, "without --data, train.py")
     if arguments.backbone and arguments.start_from:
         parser.error("--from continues with the network of that checkpoint, so there is no --backbone to choose")
-    if arguments.shares and len(arguments.shares) != len(arguments.data):
-        parser.error("give as many --shares as folders of --data")
+    if arguments.shares and len(arguments.shares) != len(arguments.data) + len(arguments.unlabelled):
+        parser.error("give as many --shares as folders of --data, and of --unlabelled after these")
+    for split in ("validation", "test"):
+        if len(getattr(arguments, f"{split}_fraction")) not in (1, len(arguments.data)):
+            parser.error(f"give one --{split}-fraction, or as many as folders of --data")
     if arguments.evaluate:
         _refuse(parser, given & (TRAINING | {"out", "push"}), "--evaluate neither trains nor publishes: it")
     else:
@@ -104,9 +108,24 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     fraction = number(float, "a number above 0 and below 0.5", lambda value: 0 < value < 0.5)
     for split in ("validation", "test"):
-        add(f"--{split}-fraction", type=fraction, metavar="F", help="of each genre held out, by whole artists (0.1)")
+        held_out = "of each genre held out, by whole artists: of all DIR, or of each (0.1)"
+        add(f"--{split}-fraction", type=fraction, nargs="+", action="extend", metavar="F", help=held_out)
     copies = number(int, "a whole number from 0", lambda value: value >= 0)
-    add("--augmented-copies", type=copies, metavar="N", help="of each training clip of genre folders (4)")
+    add("--augmented-copies", type=copies, metavar="N", help="of each training clip of audio (4)")
+    add(
+        "--unlabelled",
+        type=path,
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        help="songs without a genre, which only a teacher teaches",
+    )
+    add(
+        "--teacher",
+        type=path,
+        metavar="FILE",
+        help="weights of MusiCNN, whose output for audio is learned, too; `python -m genre.data.musicnn` makes them",
+    )
     add("--archive", type=path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
 
 
@@ -117,7 +136,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         "--members",
         nargs="+",
         choices=list(RECIPES),
-        help="networks to train and fuse (dense on audio, the other three where there are prepared arrays)",
+        help="networks to train and fuse (sparse, smooth and whole; with --from those of the checkpoint)",
     )
     backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
     add("--backbone", help=f"any timm image model ({backbones})")
@@ -148,6 +167,11 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a linear probe: fit only new heads, on the features of --from (fma-small), to one folder of genre "
         "folders; the default there if no option says how to train",
+    )
+    add(
+        "--precision",
+        choices=("no", "bf16", "fp16"),
+        help="mixed precision of a step, no for float32 alone (bf16 on a GPU that has it, fp16 on others, no on a CPU)",
     )
     add("--resume", action="store_true", help="continue after the last finished epoch")
 

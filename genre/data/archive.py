@@ -6,6 +6,7 @@ An archive also stores the state of its input:
     <front end>.json            the front end's settings
     <front end>.done.npy        a byte for each clip: 0 missing, 1 stored, 2 not readable
     <front end>_augmented.done.npy  the same of the augmented copies, shape (clips, copies)
+    musicnn.done.npy            the same of the teacher's outputs
 
 It is filled clip by clip, so that an interrupted run can be resumed. Clips whose file is new, has changed or could not
 be read are decoded; the others are left as they are.
@@ -17,19 +18,23 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from genre.audio.decode import decode
-from genre.data.formats import FORMATS, STORED, augmented_done_file, done_file
+from genre.data import musicnn
+from genre.data.formats import FORMATS, MUSICNN_FILE, STORED, augmented_done_file, done_file, taught_file
+from genre.data.musicnn import SIZE, WINDOWS, MusiCNN, load_musicnn
 from genre.data.sources import AudioClip
 from genre.errors import AudioError, DataError
 from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
@@ -45,9 +50,8 @@ PLACES_PER_FLUSH = 200
 
 @dataclass(frozen=True)
 class _Store:
-    """One front end's features and their state; the axes of both begin with clips and, if any, copies."""
+    """An array of features or of a teacher's outputs, and its state; the axes of both begin with clips and copies."""
 
-    front_end: str
     features: np.memmap
     done: np.memmap
 
@@ -73,8 +77,9 @@ def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, p
     for front_end in front_ends:
         _check_settings(folder, front_end)
     _move_unchanged(clips, folder)
-    stores = [_open_store(folder, name, FORMATS[name].file, done_file(name), (len(clips),)) for name in front_ends]
-    _fill(stores, clips, [(row,) for row in range(len(clips))], f"{folder.name}: log-mels", processes)
+    stores = [_feature_store(folder, name, FORMATS[name].file, done_file(name), (len(clips),)) for name in front_ends]
+    tasks = {(row,): partial(clip_features, clip.path, clip.start, front_ends) for row, clip in enumerate(clips)}
+    _fill(stores, clips, tasks, f"{folder.name}: log-mels", processes)
     readable = np.logical_and.reduce([store.done == STORED for store in stores])
     if not readable.any():
         raise DataError(f"None of the {len(clips)} clips could be read.")
@@ -101,10 +106,34 @@ def augment_archive(
     """
     shape = (len(clips), copies)
     stores = [
-        _open_store(folder, name, FORMATS[name].augmented_file, augmented_done_file(name), shape) for name in front_ends
+        _feature_store(folder, name, FORMATS[name].augmented_file, augmented_done_file(name), shape)
+        for name in front_ends
     ]
-    places = [(row, copy) for row in rows.tolist() for copy in range(copies)]
-    _fill(stores, clips, places, f"{folder.name}: augmented copies", processes)
+    tasks = {
+        (row, copy): partial(clip_features, clips[row].path, clips[row].start, front_ends, copy)
+        for row in rows.tolist()
+        for copy in range(copies)
+    }
+    _fill(stores, clips, tasks, f"{folder.name}: augmented copies", processes)
+
+
+def teach_archive(
+    clips: list[AudioClip], rows: np.ndarray, weights: Path, folder: Path, processes: int | None = None
+) -> None:
+    """Add MusiCNN's outputs (`genre.data.musicnn`) for clips to an archive.
+
+    Args:
+        clips, rows, folder, processes: as for `augment_archive`.
+        weights: of MusiCNN.
+
+    Raises:
+        DataError: the file holds no such weights.
+    """
+    load_musicnn(weights)
+    file, size = MUSICNN_FILE, (WINDOWS, SIZE)
+    store = _open_store(folder / file, "float16", size, folder / taught_file(file), (len(clips),))
+    tasks = {(row,): partial(_clip_taught, clips[row].path, clips[row].start, weights) for row in rows.tolist()}
+    _fill([store], clips, tasks, f"{folder.name}: teacher", processes)
 
 
 def clip_features(path: str | Path, start: float, front_ends: list[str], copy: int | None = None) -> list[np.ndarray]:
@@ -134,22 +163,38 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
     return [FORMATS[name].store(LogMel(FRONT_ENDS[name]).clip_features(waveform)) for name in front_ends]
 
 
+def _clip_taught(path: Path, start: float, weights: Path) -> list[np.ndarray]:
+    """MusiCNN's outputs for a clip, shape (WINDOWS, SIZE) float16; raises AudioError as `clip_features`."""
+    waveform = decode(path, musicnn.SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
+    return [_loaded_musicnn(weights).clip(waveform).half().numpy()]
+
+
+@cache
+def _loaded_musicnn(weights: Path) -> MusiCNN:
+    return load_musicnn(weights)
+
+
 def _fill(
-    stores: list[_Store], clips: list[AudioClip], places: Sequence[tuple[int, ...]], title: str, processes: int | None
+    stores: list[_Store],
+    clips: list[AudioClip],
+    tasks: Mapping[Any, Callable[[], list[np.ndarray]]],
+    title: str,
+    processes: int | None,
 ) -> None:
-    """Decode the clips at those of these places that are not stored; one that was unreadable is tried again."""
+    """Run those of these tasks, by their places (row, or row and copy), whose results are not stored.
+
+    Those whose clip was unreadable are tried again.
+    """
     for store in stores:
         store.done[store.done == UNREADABLE] = TO_DO
-    to_do = [place for place in places if any(store.done[place] == TO_DO for store in stores)]
+    to_do = [place for place in tasks if any(store.done[place] == TO_DO for store in stores)]
     if not to_do:
         return
-    front_ends = [store.front_end for store in stores]
-    tasks = [(str(clips[row].path), clips[row].start, front_ends, *copy) for row, *copy in to_do]
     # Spawned processes: a fork of a process with torch's threads can hang.
     context = multiprocessing.get_context("spawn")
-    bar = tqdm(total=len(places), initial=len(places) - len(to_do), desc=title, unit="clip", mininterval=1)
+    bar = tqdm(total=len(tasks), initial=len(tasks) - len(to_do), desc=title, unit="clip", mininterval=1)
     with bar, _decoding_errors(), _cancelled_at_end(ProcessPoolExecutor(processes, context, _start_process)) as pool:
-        results = pool.map(_features_or_reason, tasks, chunksize=4)
+        results = pool.map(_result_or_reason, [tasks[place] for place in to_do], chunksize=4)
         for count, (place, result) in enumerate(zip(to_do, results, strict=True), 1):
             if isinstance(result, str):
                 bar.write(f"{one_line(clips[place[0]].path.name)}: {result}")
@@ -198,9 +243,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _features_or_reason(task: tuple) -> list[np.ndarray] | str:
+def _result_or_reason(task: Callable[[], list[np.ndarray]]) -> list[np.ndarray] | str:
     try:
-        return clip_features(*task)
+        return task()
     except AudioError as error:
         return str(error)
 
@@ -247,18 +292,21 @@ def _key(clip: AudioClip) -> str:
     ]
 
 
-def _open_store(folder: Path, front_end: str, features: str, done: str, shape: tuple[int, ...]) -> _Store:
-    """Open the arrays of a front end; where one is missing or has another shape, both are created with zeros."""
+def _feature_store(folder: Path, front_end: str, features: str, done: str, shape: tuple[int, ...]) -> _Store:
+    """The store of a front end for this many clips and copies."""
     config, form = FRONT_ENDS[front_end], FORMATS[front_end]
-    wanted = {
-        folder / features: (form.dtype, (*shape, config.n_mfcc or config.n_mels, form.columns)),
-        folder / done: ("uint8", shape),
-    }
-    if not all(path.is_file() and np.load(path, mmap_mode="r").shape == size for path, (_, size) in wanted.items()):
-        (folder / done).unlink(missing_ok=True)
-        for path, (dtype, size) in wanted.items():
-            _new_array(path, dtype, size).flush()
-    return _Store(front_end, *(np.load(path, mmap_mode="r+") for path in wanted))
+    size = (config.n_mfcc or config.n_mels, form.columns)
+    return _open_store(folder / features, form.dtype, size, folder / done, shape)
+
+
+def _open_store(features: Path, dtype: str, size: tuple[int, int], done: Path, shape: tuple[int, ...]) -> _Store:
+    """Open two arrays; where one is missing or has another shape, both are created with zeros."""
+    wanted = {features: (dtype, (*shape, *size)), done: ("uint8", shape)}
+    if not all(path.is_file() and np.load(path, mmap_mode="r").shape == full for path, (_, full) in wanted.items()):
+        done.unlink(missing_ok=True)
+        for path, (kind, full) in wanted.items():
+            _new_array(path, kind, full).flush()
+    return _Store(*(np.load(path, mmap_mode="r+") for path in wanted))
 
 
 def _new_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
@@ -279,7 +327,7 @@ def _write_index(clips: list[AudioClip], readable: np.ndarray, folder: Path) -> 
         new.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(["track_id", "genre", "artist", "split", "note"])
+        writer.writerow(["track_id", "genre", "song", "artist", "split", "note"])
         for clip, good in zip(clips, readable, strict=True):
             note = "" if good else UNREADABLE_NOTE
-            writer.writerow([clip.track_id, clip.genre, clip.artist, clip.split, note])
+            writer.writerow([clip.track_id, clip.genre, clip.song, clip.artist, clip.split, note])

@@ -2,22 +2,25 @@
 
 A source is a folder with `index.csv` and an array for each front end, whose rows are in the order of the index:
 
-    index.csv           track_id, genre; optional: artist, split (training, validation or test; where it is missing or
-                        empty, artists are split at random), note; `has_mel` and `has_mfcc`, "False" where the arrays
-                        have no such row
+    index.csv           track_id, genre (empty where it is not known); optional: song, which the rows that are clips
+                        of one song share; artist; split (training, validation or test; where it is missing or empty,
+                        artists are split at random); note; `has_mel` and `has_mfcc`, "False" where the arrays have no
+                        such row
     logmel_30s.npy      *sparse* and *whole*, (tracks, 128, 128) uint8: dB = -80 + (v + 0.5) * 0.625
     mfcc_30s.npy        *smooth*, (tracks, 20, 1290) int16: coefficient = v / 4
     mfcc_first3s.npy    the same of the first window only, (tracks, 20, 130), read where there is no mfcc_30s.npy
     logmel_dense.npy    *dense*, (tracks, 128, 1292) uint8: dB = -80 + (v + 0.5) * 0.625
     *_augmented.npy     optional: copies of training tracks, augmented as waveforms, (tracks, copies, bands, columns)
     vggish.npy          optional, (tracks, 128) float16: VGGish embeddings of all usable tracks, for distillation
+    musicnn.npy         optional, (tracks, 10, 250) float16: output of MusiCNN for ten windows of each track, for
+                        distillation, see `genre.data.musicnn`; musicnn.done.npy, (tracks,) uint8: 1 where there is one
 
 `genre.data.archive` writes the same layout from audio files.
 """
 
 import csv
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,14 +43,21 @@ class Source:
     folder: Path
     ids: list[str]
     rows: np.ndarray  # (tracks,) int, positions in the arrays
-    labels: np.ndarray  # (tracks,) int, positions in the data set's genres
+    labels: np.ndarray  # (tracks,) int, positions in the data set's genres; -1 where the genre is not known
     splits: np.ndarray  # (tracks,) str
+    songs: list[str]  # song of each track: the clips of one song are multiple tracks
     dropped: list[str]  # track ids left out
     augmented_copies: int = 0  # of each training track that are used, of those that are stored
 
     def of(self, split: str) -> np.ndarray:
         """Positions of a split's tracks in this source, shape (tracks,) int."""
         return np.flatnonzero(self.splits == split)
+
+    def songs_of(self, split: str) -> tuple[list[str], np.ndarray]:
+        """The songs of a split in order, and the number of each of its tracks' song among them, shape (tracks,) int."""
+        numbers: dict[str, int] = {}
+        of_track = [numbers.setdefault(self.songs[track], len(numbers)) for track in self.of(split)]
+        return list(numbers), np.array(of_track, dtype=int)
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class DataSet:
 
     def shared_by_power(self, power: float) -> "DataSet":
         """The same sources, with shares proportional to their numbers of training tracks to this power."""
-        sizes = [len(source.of("training")) ** power for source in self.sources]
+        sizes = [len(source.songs_of("training")[0]) ** power for source in self.sources]
         return replace(self, shares=[size / sum(sizes) for size in sizes])
 
 
@@ -81,18 +91,19 @@ def read_data(
     *,
     shares: list[float] | None = None,
     counts_as: dict[str, str] | None = None,
-    held_out: HeldOut = HeldOut(),  # noqa: B008 (frozen)
+    held_out: Sequence[HeldOut] = (HeldOut(),),
 ) -> DataSet:
     """Read sources and assign splits to their tracks; no artist is in two splits over all sources.
 
-    Rows that are unusable by their notes, or are duplicates with different labels, are left out. Genres that differ in
-    case or Unicode form alone are one.
+    Rows that are unusable by their notes, or are duplicates with different labels, are left out, and so are those
+    without a genre whose artist is held out. Genres that differ in case or Unicode form alone are one.
 
     Args:
         folders: of the sources, by name.
         shares: of the sources, in their order; by default by `SHARE_POWER`.
         counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
-        held_out: fractions of the tracks of each genre, for sources without a split of their own.
+        held_out: fractions of the tracks of each genre, for sources without a split of their own: one for all sources,
+            or one for each of the first ones.
 
     Raises:
         DataError: there is no index, it lacks a column, there are fewer than two genres, or a genre has no track for
@@ -104,12 +115,14 @@ def read_data(
     report_spellings(genre_of)
     for row in (row for rows in tables.values() for row in rows):
         row["genre"] = genre_of[row["genre"]]
-    genres = sorted({row["genre"] for rows in tables.values() for row in rows})
+    genres = sorted({row["genre"] for rows in tables.values() for row in rows if row["genre"]})
     if len(genres) < 2:
         raise DataError(f"Training needs at least two genres; here is {', '.join(genres) or 'none'}.")
     split_of: dict[str, str] = {}
-    order = sorted(tables, key=lambda name: not any(row["split"] for row in tables[name]))  # official splits first
-    sources = {name: _source(name, folders[name], tables[name], genres, held_out, split_of) for name in order}
+    # Official splits come first, and songs without a genre, whose artists are not drawn, last.
+    order = sorted(tables, key=lambda n: [not any(row[c] for row in tables[n]) for c in ("split", "genre")])
+    fractions = dict(zip(tables, [*held_out, *[held_out[-1]] * (len(tables) - len(held_out))], strict=True))
+    sources = {name: _source(name, folders[name], tables[name], genres, fractions[name], split_of) for name in order}
     ordered = [sources[name] for name in folders]
     _check_splits(genres, ordered)
     if shares is None:
@@ -144,6 +157,7 @@ def _read_table(folder: Path, counts_as: dict[str, str]) -> list[dict]:
             "genre": renamed(row["genre"], counts_as),
             "artist": row.get("artist") or f"{folder.name}/{row['track_id']}",
             "split": row.get("split") or "",
+            "song": row.get("song") or row["track_id"],
         }
         for row in rows
     ]
@@ -160,14 +174,18 @@ def _is_usable(row: dict, genre_of: dict) -> bool:
 
 def _source(name: str, folder: Path, table: list[dict], genres: list[str], held_out: HeldOut, split_of: dict) -> Source:
     rows = [row for row in table if row["usable"]]
-    labels, artists, official = ([row[column] for row in rows] for column in ("genre", "artist", "split"))
+    named, artists, official = ([row[column] for row in rows] for column in ("genre", "artist", "split"))
+    splits = np.array(assign_splits(named, artists, official, held_out, split_of), dtype=str)
+    labels = np.array([genres.index(genre) if genre else -1 for genre in named], dtype=np.int64)
+    kept = np.flatnonzero((labels >= 0) | (splits == "training"))
     return Source(
         name=name,
         folder=folder,
-        ids=[row["track_id"] for row in rows],
-        rows=np.flatnonzero([row["usable"] for row in table]),
-        labels=np.array([genres.index(label) for label in labels], dtype=np.int64),
-        splits=np.array(assign_splits(labels, artists, official, held_out, split_of), dtype=str),
+        ids=[rows[i]["track_id"] for i in kept],
+        rows=np.flatnonzero([row["usable"] for row in table])[kept],
+        labels=labels[kept],
+        splits=splits[kept],
+        songs=[rows[i]["song"] for i in kept],
         dropped=[row["track_id"] for row in table if not row["usable"]],
     )
 
@@ -175,7 +193,7 @@ def _source(name: str, folder: Path, table: list[dict], genres: list[str], held_
 def _check_splits(genres: list[str], sources: list[Source]) -> None:
     """Every genre needs usable tracks for training and for validation."""
     for split in ("training", "validation"):
-        present = {genres[label] for source in sources for label in source.labels[source.of(split)]}
+        present = {genres[label] for source in sources for label in source.labels[source.of(split)] if label >= 0}
         if missing := [genre for genre in genres if genre not in present]:
             raise DataError(
                 f"{' and '.join(missing)}: no readable song is left for {split}. Every genre needs songs of at least "

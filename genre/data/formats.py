@@ -54,6 +54,8 @@ FORMATS = {
 FORMATS["whole"] = FORMATS["sparse"]
 
 
+MUSICNN_FILE = "musicnn.npy"
+TEACHER_FILES = ("vggish.npy", MUSICNN_FILE)  # outputs of networks that know music, for distillation
 STORED = 1  # of a clip or copy, in the files with the state of an archive, see `genre.data.archive`
 
 
@@ -65,6 +67,11 @@ def done_file(front_end: str) -> str:
 def augmented_done_file(front_end: str) -> str:
     """Name of the file with the state of each augmented copy."""
     return f"{stored_as(front_end)}_augmented.done.npy"
+
+
+def taught_file(teacher: str) -> str:
+    """Name of the file with the state of each clip's teacher output, by the name of the array."""
+    return teacher.replace(".npy", ".done.npy")
 
 
 def front_end_name(config: LogMelConfig) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from genre.audio.folders import is_left_out
-from genre.data.archive import augment_archive, build_archive
+from genre.data.archive import augment_archive, build_archive, teach_archive
 from genre.data.dataset import DataSet, read_data
 from genre.data.download import fetch_fma_small
 from genre.data.formats import stored_as
-from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_audio, is_fma_small
+from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_audio, is_fma_small, unlabelled_songs
 from genre.data.splits import HeldOut
 from genre.errors import DataError
 
@@ -31,7 +31,9 @@ class Preparation:
         archives: folder of the archives of audio.
         front_ends: whose features are computed, names in `FRONT_ENDS`.
         shares, counts_as, held_out: see `read_data`.
-        augmented_copies: of each training clip of genre folders, with augmented waveforms.
+        augmented_copies: of each training clip of audio, with augmented waveforms.
+        unlabelled: folders of songs without a genre, which a teacher alone teaches.
+        teacher: weights of MusiCNN (`genre.data.musicnn`), whose output is added to archives of audio; None for none.
     """
 
     folders: list[Path]
@@ -39,8 +41,10 @@ class Preparation:
     front_ends: list[str]
     shares: list[float] | None = None
     counts_as: dict[str, str] = field(default_factory=dict)
-    held_out: HeldOut = field(default_factory=HeldOut)
+    held_out: list[HeldOut] = field(default_factory=lambda: [HeldOut()])
     augmented_copies: int = 0
+    unlabelled: list[Path] = field(default_factory=list)
+    teacher: Path | None = None
 
 
 def is_prepared(folder: Path) -> bool:
@@ -68,15 +72,19 @@ def prepare(preparation: Preparation) -> DataSet:
     Raises:
         DataError: a folder is missing, or holds no usable track.
     """
-    holds_audio = not all(is_prepared(folder) for folder in preparation.folders)
+    holds_audio = preparation.unlabelled or not all(is_prepared(folder) for folder in preparation.folders)
     with _only_writer(preparation.archives) if holds_audio else nullcontext():
         return _prepare(preparation)
 
 
 def _prepare(preparation: Preparation) -> DataSet:
-    names = _names(preparation.folders)
+    names = _names([*preparation.folders, *preparation.unlabelled])
     front_ends = sorted({stored_as(name) for name in preparation.front_ends})
-    clips = {name: _clips(folder) for name, folder in names.items() if not is_prepared(folder)}
+    clips = {
+        name: unlabelled_songs(folder) if number >= len(preparation.folders) else _clips(folder)
+        for number, (name, folder) in enumerate(names.items())
+        if not is_prepared(folder)
+    }
     folders = {
         name: _archive_folder(preparation, folder) if name in clips else folder for name, folder in names.items()
     }
@@ -86,9 +94,11 @@ def _prepare(preparation: Preparation) -> DataSet:
     data = read_data(folders, shares=shares, counts_as=counts_as, held_out=held_out)
     copies = preparation.augmented_copies
     for source in data.sources:
-        if copies and source.name in clips and not is_fma_small(names[source.name]):
-            rows = source.rows[source.of("training")]
+        rows = source.rows[source.of("training")]
+        if copies and source.name in clips:
             augment_archive(clips[source.name], rows, front_ends, copies, source.folder)
+        if preparation.teacher and source.name in clips:
+            teach_archive(clips[source.name], rows, preparation.teacher, source.folder)
     return replace(data, sources=[replace(source, augmented_copies=copies) for source in data.sources])
 
 

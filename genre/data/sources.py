@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from genre.audio.folders import find_audio, is_left_out, left_out
+from genre.audio.folders import FoundFiles, find_audio, is_left_out, left_out
 from genre.audio.tags import Tags, main_artist, read_tags
 from genre.errors import DataError
 from genre.features.log_mel import CLIP_SECONDS
@@ -37,9 +37,10 @@ class AudioClip:
         path: of the file.
         start: of the clip in the file, in seconds; its length is at most `CLIP_SECONDS`.
         track_id: unique in its source.
-        genre: label.
+        genre: label; empty where it is not known.
         artist: by `genre.audio.tags.main_artist`; the path where there is none.
         split: the official one of the source; empty where it has none.
+        song: which the clips of one file share.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class AudioClip:
     genre: str
     artist: str
     split: str = ""
+    song: str = ""
 
 
 def is_fma_small(folder: Path) -> bool:
@@ -104,7 +106,20 @@ def genre_folders(folder: Path) -> list[AudioClip]:
     Raises:
         DataError: see `find_songs`, or copies of a file are in two genres.
     """
-    songs = without_copies(find_songs(folder), folder)
+    return _clips(folder, without_copies(find_songs(folder), folder))
+
+
+def unlabelled_songs(folder: Path) -> list[AudioClip]:
+    """The clips of all songs of a folder, without a genre; raises DataError where there is none."""
+    found = find_audio(folder)
+    if not found.files:
+        raise DataError(f"{folder} holds no song.")
+    _report_left_out(found)
+    return _clips(folder, without_copies({"": dict.fromkeys(found.files, "")}, folder))
+
+
+def _clips(folder: Path, songs: dict[str, dict[Path, str]]) -> list[AudioClip]:
+    """The clips of songs by genre, which have an official split or an empty one."""
     tags = {path: read_tags(path) for paths in songs.values() for path in paths}
     report_tags(folder, len(songs), tags)
     _report_shared_artists(songs, tags)
@@ -116,6 +131,7 @@ def genre_folders(folder: Path) -> list[AudioClip]:
             genre=genre,
             artist=tags[path].artist or str(path),
             split=split,
+            song=path.relative_to(folder).as_posix(),
         )
         for genre, paths in songs.items()
         for path, split in paths.items()
@@ -133,10 +149,7 @@ def find_songs(folder: Path) -> dict[str, dict[Path, str]]:
         DataError: no sub-folder holds a song, the name of one is too long, or a split has no genres.
     """
     found = find_audio(folder)
-    for line in left_out([found]):
-        print(f"  {line}")
-    for path, reason in found.unreadable.items():
-        print(f"  {one_line(path)}: {reason}")
+    _report_left_out(found)
     folders = [path.relative_to(folder).parts[:-1] for path in found.files]
     places = genres_by_folder(folders)
     names = {place[0]: clean_genre(place[0]) for place in places if place}
@@ -269,6 +282,13 @@ def _report_shared_artists(songs: dict[str, dict[Path, str]], tags: dict[Path, T
             splits[tags[path].artist].add(split)
     if shared := sum(len(found) > 1 for found in splits.values()):
         print(f"  artists with songs in two parts of this split: {shared}; figures are too high")
+
+
+def _report_left_out(found: FoundFiles) -> None:
+    for line in left_out([found]):
+        print(f"  {line}")
+    for path, reason in found.unreadable.items():
+        print(f"  {one_line(path)}: {reason}")
 
 
 def report_tags(folder: Path, genres: int, tags: dict[Path, Tags]) -> None:

@@ -27,7 +27,8 @@ def assign_splits(
     `split_of` are not drawn again.
 
     Args:
-        genres, artists, official: of each track; an empty string in `official` where a track has no official split.
+        genres, artists, official: of each track; an empty string in `genres` where it is not known, whose artists are
+            for training unless they are in `split_of`, and in `official` where a track has no official split.
         split_of: splits of artists; those of this source are added.
 
     Returns:
@@ -38,10 +39,10 @@ def assign_splits(
     for artist, split in zip(artists, official, strict=True):
         if split:
             split_of.setdefault(artist, split)
-    for genre in sorted(set(genres)):
+    for genre in sorted(set(genres) - {""}):
         tracks = Counter(artist for artist, other in zip(artists, genres, strict=True) if other == genre)
         _assign_genre(tracks, split_of, held_out, np.random.default_rng(SEED))
-    return [split or split_of[artist] for split, artist in zip(official, artists, strict=True)]
+    return [split or split_of.get(artist, "training") for split, artist in zip(official, artists, strict=True)]
 
 
 def _with_validation(

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from genre.data.dataset import DataSet, Source
-from genre.data.formats import FORMATS, STORED, ArrayFormat, augmented_done_file
+from genre.data.formats import FORMATS, STORED, TEACHER_FILES, ArrayFormat, augmented_done_file, taught_file
 from genre.errors import DataError
 from genre.features.log_mel import FRONT_ENDS, LogMel, window_starts
+from genre.models.checkpoint import MIN_PROBABILITY
 
-TEACHER_FILE = "vggish.npy"
 STATISTICS_TRACKS = 512  # of a source
 MIN_STEPS = 30  # of an epoch; with few tracks, an epoch is more than one pass over them
 
@@ -21,8 +21,11 @@ class Windows:
     """Windows of the tracks of one split of a source, by one front end.
 
     Attributes:
-        labels: genre of each track, shape (tracks,) int64.
-        teacher: standardised embedding of each track, shape (tracks, size) float32, or None.
+        labels: genre of each track, shape (tracks,) int64; -1 where it is not known.
+        songs: of the split, in order.
+        song_of: number of each track's song, shape (tracks,) int.
+        teachers: for training, the output of each teacher by its file for evenly spaced windows of each track, shape
+            (tracks, windows, size) float32, NaN for tracks without it.
 
     Raises:
         DataError: the source has no array for the front end.
@@ -35,9 +38,10 @@ class Windows:
         chosen = source.of(split)
         self.rows = source.rows[chosen]
         self.labels = torch.from_numpy(source.labels[chosen])
+        self.songs, self.song_of = source.songs_of(split)
         self.array = np.load(_array_file(source.folder, self.format, front_end), mmap_mode="r")
         self.augmented = _augmented(source, front_end) if split == "training" else None
-        self.teacher = _teacher(source, chosen)
+        self.teachers = _teachers(source.folder, self.rows) if split == "training" else {}
         seconds = self.array.shape[2] * self.config.frames_per_column / self.config.frames_per_second
         starts = window_starts(seconds, self.config.window_seconds, self.config.window_seconds)
         columns = np.round(np.array(starts) * self.config.frames_per_second / self.config.frames_per_column)
@@ -50,16 +54,29 @@ class Windows:
     def last_start(self) -> int:
         return self.array.shape[2] - self.config.columns
 
-    def random(self, tracks: np.ndarray, generator: np.random.Generator) -> Tensor:
-        """One window of each track, at a random position of it or of one of its augmented copies.
+    def by_song(self, log_probabilities: Tensor) -> Tensor:
+        """Mean probability over the tracks of each song: logarithms (tracks, labels) to (songs, labels)."""
+        return mean_by_song(log_probabilities.exp(), self.song_of).clamp(min=MIN_PROBABILITY).log()
+
+    @property
+    def song_labels(self) -> Tensor:
+        """Genre of each song, shape (songs,) int64."""
+        return self.labels[first_of_song(self.song_of)]
+
+    def random_starts(self, tracks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Random positions of windows in tracks, in columns, shape (batch,) int."""
+        return generator.integers(0, self.last_start, size=len(tracks), endpoint=True)
+
+    def random(self, tracks: np.ndarray, starts: np.ndarray, generator: np.random.Generator) -> Tensor:
+        """One window of each track, of the track itself or of a random one of its augmented copies.
 
         Args:
             tracks: positions, shape (batch,).
+            starts: of the windows, in columns, shape (batch,).
 
         Returns:
             dB, shape (batch, bands, columns).
         """
-        starts = generator.integers(0, self.last_start, size=len(tracks), endpoint=True)
         if self.augmented is None:
             return self._read(self.rows[tracks], starts)
         copies, stored = self.augmented
@@ -69,6 +86,21 @@ class Windows:
             for row, copy in zip(self.rows[tracks], drawn, strict=True)
         ]
         return self._cut(clips, starts)
+
+    def taught(self, teacher: str, tracks: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """A teacher's output for windows at `starts`, interpolated linearly between its own, shape (batch, size).
+
+        A window as long as the track gets the mean.
+        """
+        output = self.teachers[teacher][tracks]
+        last = output.shape[1] - 1
+        if not self.last_start or not last:
+            return output.mean(axis=1)
+        place = (starts + self.config.columns / 2) / self.array.shape[2] * (last + 1) - 0.5
+        low = np.clip(place, 0, last - 1e-6).astype(int)
+        share = np.clip(place - low, 0, 1)[:, None].astype(np.float32)
+        batch = np.arange(len(tracks))
+        return output[batch, low] * (1 - share) + output[batch, low + 1] * share
 
     def all(self, tracks: np.ndarray) -> Tensor:
         """The windows that cover each track in order, in dB, shape (tracks, windows, bands, columns)."""
@@ -86,12 +118,12 @@ class Windows:
 class Mixture:
     """Training windows of multiple sources, each with its share of every batch.
 
-    Tracks are numbered consecutively, source after source.
+    Tracks are numbered consecutively, source after source. A song counts once, however many clips of it are tracks.
 
     Attributes:
-        labels: genre of each track, shape (tracks,) int64.
-        teacher: standardised embeddings, shape (tracks, size) float32, NaN for the tracks of sources that have none;
-            None where no source has any.
+        labels: genre of each track, shape (tracks,) int64; -1 where it is not known.
+        teachers: sizes of the teachers' outputs, by their files.
+        groups: a number of each track that is the same for tracks with the same teachers, shape (tracks,) int.
     """
 
     def __init__(self, data: DataSet, front_end: str):
@@ -100,24 +132,25 @@ class Mixture:
         self.shares = np.array([share for _, share in used])
         self.first = np.cumsum([0, *(len(windows) for windows in self.sources)])
         self.labels = torch.cat([windows.labels for windows in self.sources])
-        self.teacher = self._teachers()
+        self.teachers = self._standardise_teachers()
+        self.groups = np.concatenate([self._group(windows) for windows in self.sources])
 
     def __len__(self) -> int:
         return int(self.first[-1])
 
     def steps(self, batch_size: int, windows_per_track: int) -> int:
-        """Batches of an epoch, in which the tracks of every source occur about `windows_per_track` times."""
-        lengths = [len(w) * windows_per_track / share for w, share in zip(self.sources, self.shares, strict=True)]
+        """Batches of an epoch, in which the songs of every source occur at least about `windows_per_track` times."""
+        lengths = [len(w.songs) * windows_per_track / share for w, share in zip(self.sources, self.shares, strict=True)]
         return max(MIN_STEPS, int(max(lengths)) // batch_size)
 
     def batches(self, steps: int, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-        """The tracks of each batch, shape (batch_size,); those of a source are drawn without replacement."""
+        """The tracks of each batch, shape (batch_size,): songs without replacement, and a random track of each."""
         wanted = self.shares[:, None] * batch_size * np.arange(steps + 1)
         counts = np.diff(np.floor(wanted).astype(int), axis=1)  # (sources, steps)
         largest = self.shares.argmax()
         counts[largest] += batch_size - counts.sum(axis=0)
         draws = [
-            np.concatenate([generator.permutation(len(w)) for _ in range(-(-int(total) // len(w)) or 1)]) + first
+            _draw(w.song_of, int(total), generator) + first
             for w, total, first in zip(self.sources, counts.sum(axis=1), self.first[:-1], strict=True)
         ]
         position = np.zeros(len(draws), int)
@@ -126,16 +159,29 @@ class Mixture:
             yield np.concatenate([d[p : p + n] for d, p, n in zip(draws, position, number, strict=True)])
             position += number
 
-    def random(self, tracks: np.ndarray, generator: np.random.Generator) -> Tensor:
-        """As `Windows.random`, for tracks of all sources."""
+    def random(self, tracks: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One window of each track at a random position, in dB, and the teachers' standardised outputs for it.
+
+        Args:
+            tracks: of any source, shape (batch,).
+
+        Returns:
+            shapes (batch, bands, columns) and (batch, sum of the teachers' sizes), NaN for a teacher that the track
+            does not have.
+        """
         source_of = np.searchsorted(self.first, tracks, side="right") - 1
         windows: dict[int, Tensor] = {}
+        taught = np.full((len(tracks), sum(self.teachers.values())), np.nan, dtype=np.float32)
+        ends = dict(zip(self.teachers, np.cumsum(list(self.teachers.values())).tolist(), strict=True))
         for number, source in enumerate(self.sources):
             places = np.flatnonzero(source_of == number)
             if len(places):
-                drawn = source.random(tracks[places] - self.first[number], generator)
-                windows |= zip(places.tolist(), drawn, strict=True)
-        return torch.stack([windows[place] for place in range(len(tracks))])
+                own = tracks[places] - self.first[number]
+                starts = source.random_starts(own, generator)
+                windows |= zip(places.tolist(), source.random(own, starts, generator), strict=True)
+                for name in source.teachers:
+                    taught[places, ends[name] - self.teachers[name] : ends[name]] = source.taught(name, own, starts)
+        return torch.stack([windows[place] for place in range(len(tracks))]), torch.from_numpy(taught)
 
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation in dB over evenly spaced tracks of every source, weighted by shares."""
@@ -147,14 +193,48 @@ class Mixture:
             square += share * values.square().mean().item()
         return mean, (square - mean**2) ** 0.5
 
-    def _teachers(self) -> Tensor | None:
-        size = next((w.teacher.shape[1] for w in self.sources if w.teacher is not None), 0)
-        if not size:
-            return None
-        missing = float("nan")
-        return torch.cat(
-            [torch.full((len(w), size), missing) if w.teacher is None else w.teacher for w in self.sources]
-        )
+    def _standardise_teachers(self) -> dict[str, int]:
+        """Standardise every teacher's outputs over all sources; returns their sizes."""
+        sizes = {}
+        for name in TEACHER_FILES:
+            outputs = [windows.teachers[name] for windows in self.sources if name in windows.teachers]
+            if not outputs:
+                continue
+            sizes[name] = outputs[0].shape[2]
+            rows = np.concatenate([output.reshape(-1, sizes[name]) for output in outputs])
+            mean, std = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0) + 1e-6
+            for output in outputs:
+                output -= mean
+                output /= std
+        return sizes
+
+    def _group(self, windows: Windows) -> np.ndarray:
+        groups = np.zeros(len(windows), dtype=int)
+        for number, name in enumerate(self.teachers):
+            if name in windows.teachers:
+                groups += np.isfinite(windows.teachers[name][:, 0, 0]) * 2**number
+        return groups
+
+
+def first_of_song(song_of: np.ndarray) -> np.ndarray:
+    """The first track of each song, shape (songs,) int."""
+    return np.unique(song_of, return_index=True)[1]
+
+
+def mean_by_song(values: Tensor, song_of: np.ndarray) -> Tensor:
+    """Mean over the tracks of each song: shape (tracks, ...) to (songs, ...)."""
+    song = torch.from_numpy(song_of)
+    counts = song.bincount().view(-1, *[1] * (values.dim() - 1))
+    return torch.zeros(len(counts), *values.shape[1:]).index_add_(0, song, values) / counts
+
+
+def _draw(song_of: np.ndarray, total: int, generator: np.random.Generator) -> np.ndarray:
+    """At least `total` tracks: all songs in random order as often as needed, and a random track of each."""
+    by_song, counts = np.argsort(song_of, kind="stable"), np.bincount(song_of)
+    rounds = max(1, -(-total // len(counts)))
+    songs = np.concatenate([generator.permutation(len(counts)) for _ in range(rounds)])
+    first = np.cumsum(counts) - counts
+    return by_song[first[songs] + generator.integers(0, counts[songs])]
 
 
 def _array_file(folder: Path, form: ArrayFormat, front_end: str) -> Path:
@@ -174,12 +254,14 @@ def _augmented(source: Source, front_end: str) -> tuple[np.ndarray, np.ndarray] 
     return np.load(array, mmap_mode="r")[:, used], np.load(done)[:, used] == STORED
 
 
-def _teacher(source: Source, chosen: np.ndarray) -> Tensor | None:
-    """Embeddings of the chosen tracks, standardised over the training split; None where the folder has none."""
-    path = source.folder / TEACHER_FILE
-    if not path.is_file():
-        return None
-    embeddings = np.load(path, mmap_mode="r")[source.rows].astype(np.float32)
-    training = embeddings[source.of("training")]
-    standard = (embeddings[chosen] - training.mean(axis=0)) / (training.std(axis=0) + 1e-6)
-    return torch.from_numpy(standard)
+def _teachers(folder: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs of the teachers that a folder has, see `Windows`."""
+    teachers = {}
+    for name in TEACHER_FILES:
+        path, done = folder / name, folder / taught_file(name)
+        if path.is_file():
+            output = np.load(path, mmap_mode="r")[rows].astype(np.float32)
+            teachers[name] = output if output.ndim == 3 else output[:, None]
+            if done.is_file():
+                teachers[name][np.load(done)[rows] != STORED] = np.nan
+    return teachers

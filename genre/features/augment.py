@@ -139,12 +139,13 @@ class Augmentation:
             images = mask_along_axis_iid(images, int(self.column_mask * columns), fill, axis=3)
         return images[:, 0]
 
-    def mix(self, windows: Tensor, *targets: Tensor) -> tuple[Tensor, ...]:
+    def mix(self, windows: Tensor, *targets: Tensor, others: Tensor | None = None) -> tuple[Tensor, ...]:
         """Mixup (Zhang et al., 2018): blend every window, and its targets, with another one of the batch.
 
         Args:
             windows: in dB, shape (batch, bands, columns).
             targets: shape (batch, size) each.
+            others: position of the other window, shape (batch,); random by default.
 
         Returns:
             the blended windows and targets, shapes as given.
@@ -154,7 +155,7 @@ class Augmentation:
         batch = len(windows)
         weight = torch.distributions.Beta(self.mixup, self.mixup).sample((batch,)).to(windows.device)
         weight = torch.maximum(weight, 1 - weight)  # the first window dominates its blend
-        other = torch.randperm(batch, device=windows.device)
+        other = torch.randperm(batch, device=windows.device) if others is None else others
         return tuple(
             tensor * (w := weight.view(-1, *[1] * (tensor.dim() - 1))) + tensor[other] * (1 - w)
             for tensor in (windows, *targets)

@@ -5,6 +5,7 @@ process a clip takes three times as long and more, and without spinning a quiet 
 thread runs whole networks on its part of the windows, and waits once.
 """
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from threading import Barrier
@@ -90,3 +91,13 @@ def member_threads() -> tuple[ThreadPoolExecutor, int]:
         started.result()
     torch.set_num_threads(number)  # that default again
     return threads, number
+
+
+def _after_fork() -> None:
+    """Use one thread in a forked process, where neither OpenMP's threads nor these exist: waiting would never end."""
+    member_threads.cache_clear()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)

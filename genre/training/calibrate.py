@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genre.data.dataset import DataSet, Source
 from genre.data.formats import front_end_name
-from genre.data.windows import Windows
+from genre.data.windows import Windows, first_of_song, mean_by_song
 from genre.features.augment import NO_CHANGE
 from genre.models.checkpoint import ConfidenceLimits, Fusion, average_windows, window_members
 from genre.models.member import Member
@@ -29,7 +29,7 @@ BY_PHONE = replace(NO_CHANGE, phone=1.0)  # simulated phone recordings of all tr
 
 @dataclass(frozen=True)
 class Samples:
-    """Tracks of all sources with weights: those of a source sum to its share, all to 1.
+    """Tracks of all sources with weights: songs of a source have the same, which sum to its share, all to 1.
 
     Attributes:
         log_probabilities: of each member, shape (members, tracks, labels).
@@ -85,15 +85,20 @@ def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion
         DataError: a source has no array for the front end of a member.
     """
     used = data.with_split("validation")
+    songs = [source.songs_of("validation")[1] for source, _ in used]
     plain = [member_log_probabilities(members, source, "validation") for source, _ in used]
     phone = [member_log_probabilities(members, source, "validation", BY_PHONE) for source, _ in used]
     shares = [share for _, share in used]
     first = window_members(members)
-    window = fit_on_both(*(_samples(one, shares, first, first_window=True) for one in (plain, phone)))
-    tracks = _samples(plain, shares, list(members))
-    track = fit_on_both(tracks, _samples(phone, shares, list(members)))
-    lengths = [len(labels) for _, labels in plain]
-    return window, track, fit_limits(track(tracks.log_probabilities), tracks.labels, tracks.weights, lengths)
+    window = fit_on_both(*(_samples(one, shares, songs, first, first_window=True) for one in (plain, phone)))
+    tracks = _samples(plain, shares, songs, list(members))
+    track = fit_on_both(tracks, _samples(phone, shares, songs, list(members)))
+    by_source = track(tracks.log_probabilities).split([len(one) for one in songs])
+    probabilities = [mean_by_song(one, of) for one, of in zip(by_source, songs, strict=True)]
+    labels = [truth[first_of_song(of)] for (_, truth), of in zip(plain, songs, strict=True)]
+    lengths = [len(one) for one in labels]
+    weights = [torch.full((n,), share / sum(shares) / n) for n, share in zip(lengths, shares, strict=True)]
+    return window, track, fit_limits(torch.cat(probabilities), torch.cat(labels), torch.cat(weights), lengths)
 
 
 def fit_fusion(samples: Samples) -> Fusion:
@@ -156,7 +161,11 @@ def wilson_interval(correct: int, total: int, z: float = 1.96) -> list[float]:
 
 
 def _samples(
-    sources: list[tuple[dict[str, Tensor], Tensor]], shares: list[float], names: list[str], first_window: bool = False
+    sources: list[tuple[dict[str, Tensor], Tensor]],
+    shares: list[float],
+    songs: list[np.ndarray],
+    names: list[str],
+    first_window: bool = False,
 ) -> Samples:
     """Log-probabilities of these members, of each track's first window or averaged over its windows."""
     members = [
@@ -164,8 +173,10 @@ def _samples(
         for one, _ in sources
     ]
     labels = [truth for _, truth in sources]
-    weights = [torch.full((len(t),), share / sum(shares) / len(t)) for t, share in zip(labels, shares, strict=True)]
-    return Samples(torch.cat(members, dim=1), torch.cat(labels), torch.cat(weights))
+    weights = [
+        share / sum(shares) / (of.max() + 1) / np.bincount(of)[of] for of, share in zip(songs, shares, strict=True)
+    ]
+    return Samples(torch.cat(members, dim=1), torch.cat(labels), torch.from_numpy(np.concatenate(weights)).float())
 
 
 def fit_on_both(plain: Samples, phone: Samples) -> Fusion:

@@ -126,10 +126,14 @@ def embed_training(member: Member, windows: Windows) -> Tensor:
     """Features of random windows of evenly spaced tracks and of a low-passed one each, shape (windows, features)."""
     generator = np.random.default_rng(0)
     tracks = np.linspace(0, len(windows) - 1, min(TRACKS, len(windows))).astype(int)
-    drawn = torch.cat([windows.random(tracks, generator) for _ in range(WINDOWS_PER_TRACK)])
+
+    def draw() -> Tensor:
+        return windows.random(tracks, windows.random_starts(tracks, generator), generator)
+
+    drawn = torch.cat([draw() for _ in range(WINDOWS_PER_TRACK)])
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        low_passed = LOW_PASSED(windows.random(tracks, generator))
+        low_passed = LOW_PASSED(draw())
     return pooled_features(member, torch.cat([drawn, low_passed]))
 
 

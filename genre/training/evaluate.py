@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genre.data.dataset import Source
+from genre.data.windows import first_of_song, mean_by_song
 from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
 from genre.replace import replaced
 from genre.training.calibrate import member_log_probabilities, wilson_interval
@@ -15,25 +16,30 @@ CALIBRATION_BINS = 15
 
 
 def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, Tensor]:
-    """Figures of a checkpoint on one split of a source, and each track's probabilities, shape (tracks, labels).
+    """Figures of a checkpoint on one split of a source, and each song's probabilities, shape (songs, labels).
 
-    `first_window` fuses the members on each track's first window. `track` is the prediction for the whole track, every
-    member over the windows in its array. `members` has the figures of each member by its mean probabilities.
+    `first_window` fuses the members on the first window of each song. `track` is the prediction for the whole song:
+    every member over the windows in its array, and the mean over clips where a song has several. `members` has the
+    figures of each member by its mean probabilities.
 
     Raises:
         DataError: the source has no array for the front end of a member.
     """
-    log_probabilities, labels = member_log_probabilities(checkpoint.members, source, split)
-    first = checkpoint.window_probabilities({name: one[:, 0] for name, one in log_probabilities.items()})
-    track = checkpoint.track_probabilities(log_probabilities)
+    log_probabilities, of_clips = member_log_probabilities(checkpoint.members, source, split)
+    song_of = source.songs_of(split)[1]
+    starts = first_of_song(song_of)
+    first = checkpoint.window_probabilities({name: one[starts, 0] for name, one in log_probabilities.items()})
+    track = mean_by_song(checkpoint.track_probabilities(log_probabilities), song_of)
+    labels = of_clips[starts]
+    songs = {name: mean_by_song(average_windows(one).exp(), song_of).log() for name, one in log_probabilities.items()}
     figures = summary(first, track, labels, checkpoint.labels, checkpoint.limits) | {
         "members": {
             name: {
                 "windows_per_track": one.shape[1],
-                "first_window_top1": _top(one[:, 0], labels, 1),
-                "all_windows_top1": _top(one.flatten(0, 1), labels.repeat_interleave(one.shape[1]), 1),
-                "track_top1": _top(average_windows(one), labels, 1),
-                "track_negative_log_likelihood": _loss(average_windows(one), labels),
+                "first_window_top1": _top(one[starts, 0], labels, 1),
+                "all_windows_top1": _top(one.flatten(0, 1), of_clips.repeat_interleave(one.shape[1]), 1),
+                "track_top1": _top(songs[name], labels, 1),
+                "track_negative_log_likelihood": _loss(songs[name], labels),
             }
             for name, one in log_probabilities.items()
         },
@@ -53,14 +59,15 @@ def summary(first: Tensor, track: Tensor, labels: Tensor, genres: list[str], lim
 
 
 def write_predictions(file: Path, source: Source, genres: list[str], split: str, probabilities: Tensor) -> None:
-    """Write each track's id, true genre and probabilities, shape (tracks, labels), as CSV for `read_predictions`."""
+    """Write each song's name, genre and probabilities, shape (songs, labels), as CSV for `read_predictions`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    tracks = source.of(split)
+    songs, song_of = source.songs_of(split)
+    labels = source.labels[source.of(split)][first_of_song(song_of)]
     with replaced(file) as new, new.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
         writer = csv.writer(out)
         writer.writerow(["track_id", "genre", *genres])
-        for track, row in zip(tracks, probabilities.tolist(), strict=True):
-            writer.writerow([source.ids[track], genres[source.labels[track]], *(f"{p:.4f}" for p in row)])
+        for song, label, row in zip(songs, labels.tolist(), probabilities.tolist(), strict=True):
+            writer.writerow([song, genres[label], *(f"{p:.4f}" for p in row)])
 
 
 def read_predictions(file: Path) -> tuple[list[str], Tensor, Tensor]:

@@ -34,7 +34,7 @@ BATCH_TRACKS = 32  # that are validated at once
 
 @dataclass(frozen=True)
 class ValidationFigures:
-    """Loss and accuracy of tracks by source, and the weighted loss by which epochs are chosen."""
+    """Loss and accuracy of songs by source, and the weighted loss by which epochs are chosen."""
 
     loss: float
     losses: dict[str, float]
@@ -56,8 +56,8 @@ class ValidationFigures:
 class Validation:
     """The validation tracks of all sources.
 
-    The loss is the negative log-likelihood of tracks (mean probability over their windows), the mean over the tracks of
-    a source, and over sources by their shares of a training batch.
+    The loss is the negative log-likelihood of songs (mean probability over their windows), the mean over the songs of a
+    source, and over sources by their shares of a training batch.
     """
 
     def __init__(self, data: DataSet, front_end: str):
@@ -68,9 +68,9 @@ class Validation:
     def __call__(self, member: Member) -> ValidationFigures:
         losses, accuracies = {}, {}
         for name, windows in self.windows.items():
-            track = average_windows(track_log_probabilities(member, windows))
-            losses[name] = functional.nll_loss(track, windows.labels).item()
-            accuracies[name] = (track.argmax(-1) == windows.labels).float().mean().item()
+            songs = windows.by_song(average_windows(track_log_probabilities(member, windows)))
+            losses[name] = functional.nll_loss(songs, windows.song_labels).item()
+            accuracies[name] = (songs.argmax(-1) == windows.song_labels).float().mean().item()
         total = sum(share * loss for share, loss in zip(self.shares, losses.values(), strict=True))
         return ValidationFigures(total, losses, accuracies)
 
@@ -133,7 +133,7 @@ def train_stage(
 
 
 class _Student(nn.Module):
-    """A member and, for distillation, a linear layer that predicts the teacher's embedding from its features."""
+    """A member and, for distillation, a linear layer that predicts the teachers' outputs from its features."""
 
     def __init__(self, member: Member, teacher_size: int, dropout: float):
         super().__init__()
@@ -143,7 +143,7 @@ class _Student(nn.Module):
         )
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Windows in dB (batch, bands, columns) to logits (batch, labels) and embeddings (batch, teacher size)."""
+        """Windows in dB (batch, bands, columns) to logits (batch, labels) and predictions (batch, teacher size)."""
         features = self.member.embed(windows)
         logits = self.member.head(functional.dropout(features, self.dropout))
         return logits.float(), self.teacher_head(features).float() if self.teacher_head else None
@@ -164,8 +164,8 @@ class _Run:
         torch.manual_seed(recipe.seed)
         self.accelerator, self.training, self.recipe, self.stage = accelerator, training, recipe, stage
         self.origin = origin
-        self.targets = functional.one_hot(training.labels, member.backbone.num_classes).float()
-        teacher_size = 0 if training.teacher is None or not recipe.distillation_weight else training.teacher.shape[1]
+        self.targets = smooth_targets(training.labels, member.backbone.num_classes, recipe.label_smoothing)
+        teacher_size = sum(training.teachers.values()) if recipe.distillation_weight else 0
         student = _Student(member, teacher_size, recipe.dropout)
         optimizer = torch.optim.AdamW(student.parameters(), lr=stage.learning_rate, weight_decay=recipe.weight_decay)
         self.steps_per_epoch = training.steps(recipe.batch_size, recipe.windows_per_track)
@@ -197,24 +197,24 @@ class _Run:
             mininterval=1,
             disable=not self.accelerator.is_main_process,
         )
-        for tracks, windows in bar:
-            losses.append(self.train_step(windows, tracks))
+        for tracks, windows, taught in bar:
+            losses.append(self.train_step(tracks, windows, taught))
             best = f"{self.best_loss:.3f}" if self.best_loss < math.inf else "-"
             bar.set_postfix(loss=f"{losses[-1]:.3f}", validation=best, refresh=False)
         return float(np.mean(losses))
 
-    def _batches(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Tracks and windows of every step; a thread reads the next ones meanwhile.
+    def _batches(self, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+        """Tracks, windows and teachers' outputs of every step; a thread reads the next ones meanwhile.
 
         All processes draw the same batches and take their share of each batch.
         """
         accelerator, steps = self.accelerator, self.steps_per_epoch
         batches = self.training.batches(steps, self.recipe.batch_size, generator)
 
-        def read() -> tuple[np.ndarray, Tensor]:
+        def read() -> tuple[np.ndarray, Tensor, Tensor]:
             tracks = next(batches)[accelerator.process_index :: accelerator.num_processes]
-            windows = self.training.random(tracks, generator)
-            return tracks, windows.pin_memory() if accelerator.device.type == "cuda" else windows
+            windows, taught = self.training.random(tracks, generator)
+            return tracks, windows.pin_memory() if accelerator.device.type == "cuda" else windows, taught
 
         with ThreadPoolExecutor(1) as reader:  # one thread, so that random numbers are drawn in order
             pending = reader.submit(read)
@@ -224,18 +224,20 @@ class _Run:
                     pending = reader.submit(read)
                 yield ready
 
-    def train_step(self, windows: Tensor, tracks: np.ndarray) -> float:
+    def train_step(self, tracks: np.ndarray, windows: Tensor, taught: Tensor) -> float:
         """One optimiser step on windows (batch, bands, columns) of these tracks (batch,); returns the loss."""
         recipe, device = self.recipe, self.accelerator.device
+        others = torch.from_numpy(shuffle_within(self.training.groups[tracks]))
         labels = self.targets[tracks]
-        teacher = labels if self.training.teacher is None else self.training.teacher[tracks]
-        windows, labels, teacher = (tensor.to(device, non_blocking=True) for tensor in (windows, labels, teacher))
-        windows, labels, teacher = recipe.augmentation.mix(recipe.augmentation(windows), labels, teacher)
+        windows, labels, taught, others = (
+            tensor.to(device, non_blocking=True) for tensor in (windows, labels, taught, others)
+        )
+        windows, labels, taught = recipe.augmentation.mix(recipe.augmentation(windows), labels, taught, others=others)
         with self.accelerator.autocast():
-            logits, embeddings = self.student(windows)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        if embeddings is not None:
-            loss = loss + recipe.distillation_weight * _distillation_loss(embeddings, teacher)
+            logits, predicted = self.student(windows)
+        loss = functional.cross_entropy(logits, labels)
+        if predicted is not None:
+            loss = loss + recipe.distillation_weight * distillation_loss(predicted, taught)
         if not np.isfinite(value := loss.item()):
             raise GenreError("The loss is no longer a number; try a lower --learning-rate.")
         self.optimizer.zero_grad()
@@ -312,12 +314,26 @@ def _read_state(path: Path) -> dict:
         raise GenreError(f"{path} is damaged; remove it, and --resume starts that stage anew.") from error
 
 
-def _distillation_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared error over the tracks with a teacher embedding; that of the others is NaN."""
-    known = teacher.isfinite().all(-1)
-    if not known.any():
-        return embeddings.sum() * 0.0
-    return functional.mse_loss(embeddings[known], teacher[known])
+def smooth_targets(labels: Tensor, genres: int, smoothing: float) -> Tensor:
+    """Label smoothing: genres (tracks,) to distributions (tracks, genres); zeros for -1, which gives no loss."""
+    known = labels[:, None] >= 0
+    return (functional.one_hot(labels.clamp(min=0), genres) * (1 - smoothing) + smoothing / genres) * known
+
+
+def shuffle_within(groups: np.ndarray) -> np.ndarray:
+    """A random partner for each member of a batch, shape (batch,), of its own group, to mix it with."""
+    order = np.argsort(groups, kind="stable")
+    shuffled = np.lexsort((torch.randperm(len(groups)).numpy(), groups))
+    others = np.empty_like(order)
+    others[order] = shuffled
+    return others
+
+
+def distillation_loss(predicted: Tensor, taught: Tensor) -> Tensor:
+    """Mean squared error over the outputs, shape (batch, size), that a teacher gave; the others are NaN."""
+    known = taught.isfinite()
+    error = torch.where(known, predicted - taught.nan_to_num(), 0.0)
+    return error.square().sum() / known.sum().clamp(min=1)
 
 
 def _songs(settings: dict) -> str | None:

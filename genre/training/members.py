@@ -68,6 +68,7 @@ def train_member(
         _set_aside(name, runs_folder)
     data = with_shares(data, recipe)
     training, validation = Mixture(data, recipe.front_end), Validation(data, recipe.front_end)
+    teachers = " and ".join(Path(file).stem for file in training.teachers) or "no teacher"
     torch.manual_seed(recipe.seed)
     member = start_member(recipe, name, training, data.genres, start)
     origin = {"start": start.digest, "data": data.digest}
@@ -78,8 +79,8 @@ def train_member(
         ends = []
         for run in range(stage.runs):
             accelerator.print(
-                f"{name}, {stage_name} {run + 1} of {stage.runs}: {recipe.backbone} on {len(training)} tracks, "
-                f"{stage.epochs} epochs from learning rate {stage.learning_rate:g}"
+                f"{name}, {stage_name} {run + 1} of {stage.runs}: {recipe.backbone} on {len(training)} tracks, taught "
+                f"by {teachers}, {stage.epochs} epochs from learning rate {stage.learning_rate:g}"
             )
             key = f"{name}-{stage_name}-{run}"
             seeded = replace(recipe, seed=recipe.seed + RUN_SEEDS * run, augmentation=augmentation)

@@ -9,6 +9,7 @@ from genre.data.formats import FORMATS
 from genre.data.splits import HeldOut
 from genre.data.windows import MIN_STEPS, Mixture, Windows
 from genre.errors import DataError
+from genre.training.loop import smooth_targets
 
 
 def write_index(folder, rows):
@@ -80,7 +81,7 @@ def test_windows_of_a_split_have_their_labels(folder):
     assert every.shape == (2, 10, 128, 13)
     assert every[0].unique().item() == pytest.approx(-80 + (5 + 0.5) * 0.625)
     assert every[1].unique().item() == pytest.approx(-80 + 0.5 * 0.625)
-    assert windows.teacher is None
+    assert windows.teachers == {}
 
 
 def test_random_windows_reach_the_whole_track(folder):
@@ -88,17 +89,33 @@ def test_random_windows_reach_the_whole_track(folder):
     array[:] = np.arange(128)[None, None]
     np.save(folder / "logmel_30s.npy", array)
     windows = Windows(read(folder)[0], "training", "sparse")
-    drawn = windows.random(np.zeros(2000, int), np.random.default_rng(0))
+    tracks, generator = np.zeros(2000, int), np.random.default_rng(0)
+    drawn = windows.random(tracks, windows.random_starts(tracks, generator), generator)
     columns = ((drawn[:, 0] + 80) / 0.625 - 0.5).round().int()
     assert columns.min() == 0 and columns.max() == 127
     assert (columns.diff(dim=1) == 1).all()
 
 
-def test_the_teacher_is_standardised_over_training(folder):
+def test_a_window_is_taught_what_the_teacher_says_of_its_place_in_the_track(folder):
+    output = np.zeros((7, 10, 250), np.float16)
+    output[:, :, 0] = np.arange(10)  # 0 for the first 3 s to 9 for the last ones
+    np.save(folder / "musicnn.npy", output)
+    np.save(folder / "musicnn.done.npy", np.array([1, 1, 1, 1, 1, 1, 0], np.uint8))
+    for front_end, starts, expected in (("sparse", [0, 64, 115], [0, 5, 9]), ("whole", [0], [4.5])):
+        windows = Windows(read(folder)[0], "training", front_end)
+        taught = windows.taught("musicnn.npy", np.zeros(len(starts), int), np.array(starts))
+        assert taught[:, 0] == pytest.approx(expected, abs=0.1)
+
+
+def test_teachers_are_standardised_over_all_sources_and_missing_where_there_is_none(folder, second):
     np.save(folder / "vggish.npy", np.arange(7, dtype=np.float16)[:, None].repeat(128, 1))
-    teacher = Windows(read(folder)[0], "training", "sparse").teacher
-    assert teacher.mean().item() == pytest.approx(0, abs=1e-5)
-    assert teacher[:, 0].std(correction=0).item() == pytest.approx(1, abs=1e-3)
+    mixture = Mixture(read_data({"one": folder, "two": second}, counts_as={"Classical": "Folk"}), "sparse")
+    _, taught = mixture.random(np.arange(len(mixture)), np.random.default_rng(0))
+    assert taught.shape == (len(mixture), 128)
+    assert taught[:4].mean().item() == pytest.approx(0, abs=1e-5)
+    assert taught[:4, 0].std(correction=0).item() == pytest.approx(1, abs=1e-3)
+    assert taught[4:].isnan().all()
+    assert (mixture.groups == [1] * 4 + [0] * (len(mixture) - 4)).all()
 
 
 def test_stored_features_are_restored():
@@ -157,7 +174,7 @@ def test_sources_share_one_list_of_genres_and_every_batch(folder, second):
     drawn = np.concatenate(batches)
     assert set(drawn) == set(range(len(mixture)))
     assert np.ptp(np.bincount(drawn)[:first]) <= 1  # equally often
-    windows = mixture.random(batches[0], generator)
+    windows, _ = mixture.random(batches[0], generator)
     assert windows.shape == (8, 128, 13)
     from_second = torch.from_numpy(batches[0] >= first)
     assert (windows[:, 0, 0] == -80 + 100.5 * 0.625).equal(from_second)
@@ -183,17 +200,41 @@ def test_small_sources_get_a_larger_share_than_by_their_size(folder, second):
     assert data.shared_by_power(1).shares == pytest.approx([size / sum(sizes) for size in sizes])
 
 
-def test_only_tracks_with_an_embedding_have_a_teacher(folder, second):
-    np.save(folder / "vggish.npy", np.arange(7, dtype=np.float16)[:, None].repeat(128, 1))
-    mixture = Mixture(read_data({"one": folder, "two": second}, counts_as={"Classical": "Folk"}), "sparse")
-    assert mixture.teacher[:4].isfinite().all()
-    assert mixture.teacher[4:].isnan().all() and len(mixture.teacher) == len(mixture)
-
-
 def test_held_out_fractions_are_settings(second):
     for fraction in (0.12, 0.4):
-        data = read_data({"two": second}, held_out=HeldOut(0.12, fraction))
+        data = read_data({"two": second}, held_out=[HeldOut(0.12, fraction)])
         assert len(data.sources[0].of("test")) == pytest.approx(18 * fraction, abs=2)
+
+
+def test_a_song_counts_once_however_many_clips_it_has(folder, second):
+    with (second / "index.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "genre", "song", "split"])
+        long = [[f"{i}", "Rock", "long", "training"] for i in range(8)]
+        short = [[f"{i}", "Folk", f"short {i}", "training"] for i in range(8, 16)]
+        writer.writerows([*long, *short, [16, "Rock", "a", "validation"], [17, "Folk", "b", "validation"]])
+    mixture = Mixture(read_data({"two": second}), "sparse")
+    drawn = np.concatenate(list(mixture.batches(90, 8, np.random.default_rng(0))))
+    assert (drawn < 8).sum() == 80  # of nine songs, the long one
+    assert (np.bincount(drawn[drawn < 8]) > 0).all()
+    windows = mixture.sources[0]
+    probabilities = torch.full((16, 2), 0.5)
+    probabilities[0] = torch.tensor([0.9, 0.1])
+    assert windows.by_song(probabilities.log()).exp()[0].tolist() == pytest.approx([0.55, 0.45])
+    assert windows.song_labels.tolist() == [1] + [0] * 8
+
+
+def test_songs_without_a_genre_are_for_training_unless_their_artist_is_held_out(folder, second, tmp_path):
+    with (tmp_path / "index.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "genre", "artist"])
+        writer.writerows([[f"{i}", "", f"artist {i}"] for i in range(12)])
+    data = read_data({"one": folder, "two": second, "three": tmp_path}, counts_as={"Classical": "Folk"})
+    _, two, three = data.sources
+    held_out = {f"artist {int(two.ids[i]) % 9}" for split in ("validation", "test") for i in two.of(split)}
+    assert [f"artist {i}" for i in three.ids] == [f"artist {i}" for i in range(12) if f"artist {i}" not in held_out]
+    assert set(three.splits) == {"training"} and set(three.labels) == {-1}
+    assert smooth_targets(torch.tensor([1, -1]), 2, 0.1).flatten().tolist() == pytest.approx([0.05, 0.95, 0, 0])
 
 
 def test_the_digest_changes_with_tracks_genres_and_splits(tmp_path, folder):

@@ -1,3 +1,7 @@
+import os
+import time
+
+import pytest
 import torch
 
 from genre.features.clips import cut_clips
@@ -24,3 +28,19 @@ def test_pytorch_is_left_with_its_number_of_threads(classifier, example):
     before = torch.get_num_threads()
     classifier.classify(example)
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # on forks of processes with threads
+def test_a_process_that_is_forked_after_a_classification_classifies(classifier, example):
+    expected = classifier.classify(example).probabilities
+    child = os.fork()
+    if not child:
+        os._exit(classifier.classify(example).probabilities != pytest.approx(expected, abs=1e-5))
+    deadline = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if not ended[0]:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)

@@ -168,7 +168,7 @@ def test_training_on_a_folder_of_songs(genre_folder, tmp_path):
     assert "16 training, 2 validation, 2 test" in done.stdout
     classifier = genre.load(out)
     assert classifier.labels == ["Experimental", "Hip-Hop"]
-    assert list(classifier.checkpoint.members) == ["dense"]
+    assert list(classifier.checkpoint.members) == ["sparse", "smooth", "whole"]
     assert classifier.classify(genre_folder / "Hip-Hop" / "2_0.flac").windows
 
 

@@ -182,7 +182,8 @@ def test_a_run_on_other_songs_is_not_resumed_and_says_that_they_changed(folder, 
     data, recipe = read_data({"one": folder}), replace(TINY, pretrained=Stage(1), fine_tuning=Stage(0))
     train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
     (source,) = data.sources
-    fewer = replace(source, **{name: getattr(source, name)[1:] for name in ("ids", "rows", "labels", "splits")})
+    columns = ("ids", "rows", "labels", "splits", "songs")
+    fewer = replace(source, **{name: getattr(source, name)[1:] for name in columns})
     with pytest.raises(GenreError, match="The songs have changed since"):
         train_member(
             ONE_PROCESS, "sparse", recipe, replace(data, sources=[fewer]), Start(random=True), tmp_path, resume=True
