@@ -48,10 +48,13 @@ class Preparation:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder holds prepared arrays: an index.csv with the columns of theirs, and .npy files beside it."""
+    """Whether a folder holds prepared arrays: an index.csv with their columns, and .npy files beside it.
+
+    Nothing else can be meant by an index.csv without a sub-folder; reading it says what is missing.
+    """
     path = folder / "index.csv"
     if not path.is_file() or not any(folder.glob("*.npy")):
-        return False
+        return path.is_file() and not _sub_folders(folder)
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             return {"track_id", "genre"} <= set(next(csv.reader(file), []))
@@ -132,8 +135,11 @@ def _is_to_be_fetched(folder: Path) -> bool:
     """Whether FMA-small is wanted in a folder, by its name, and not there yet; nor are other sub-folders than its."""
     if folder.name != "fma_small" or is_fma_small(folder):
         return False
-    inside = [child for child in folder.glob("*") if child.is_dir()]
-    return all(child.name.startswith(("fma_metadata", "fma_small")) or is_left_out(child.name) for child in inside)
+    return all(name.startswith(("fma_metadata", "fma_small")) for name in _sub_folders(folder))
+
+
+def _sub_folders(folder: Path) -> list[str]:
+    return [child.name for child in folder.glob("*") if child.is_dir() and not is_left_out(child.name)]
 
 
 def _archive_folder(preparation: Preparation, folder: Path) -> Path:

@@ -154,9 +154,7 @@ def find_songs(folder: Path) -> dict[str, dict[Path, str]]:
     places = genres_by_folder(folders)
     names = {place[0]: clean_genre(place[0]) for place in places if place}
     if not names:
-        arrays = ", or, as prepared arrays, an index.csv with track_id and genre beside .npy files"
-        has_index = (folder / "index.csv").is_file()
-        raise DataError(f"{folder} needs sub-folders with songs, one for each genre{arrays if has_index else ''}.")
+        raise DataError(f"{folder} needs sub-folders with songs, one for each genre.")
     spelling = one_spelling(names.values())
     genre_of = {name: spelling[genre] for name, genre in names.items()}
     report_spellings(genre_of)

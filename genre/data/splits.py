@@ -48,12 +48,13 @@ def assign_splits(
 def _with_validation(
     genres: list[str], artists: list[str], official: list[str], held_out: HeldOut, split_of: dict[str, str]
 ) -> list[str]:
-    """An official split of training and test, with artists of training drawn for validation."""
+    """An official split of training and test, with artists of training drawn for validation if a genre has several."""
     tracks = list(zip(genres, artists, official, strict=True))
     drawn = split_of | {artist: split for _, artist, split in tracks if split == "test"}
     for genre in sorted(set(genres)):
         counts = Counter(artist for own, artist, split in tracks if own == genre and split == "training")
-        _assign_genre(counts, drawn, held_out, np.random.default_rng(SEED), ("validation",))
+        if len(counts) > 1:
+            _assign_genre(counts, drawn, held_out, np.random.default_rng(SEED), ("validation",))
     moved = {artist for artist, split in drawn.items() if split == "validation"}
     return ["validation" if split == "training" and artist in moved else split for _, artist, split in tracks]
 

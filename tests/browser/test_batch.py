@@ -147,7 +147,7 @@ def test_a_folder_is_classified_without_its_other_files(batch_page, album):
     expect(row(page, "Album/<b>x.mp3")).to_have_count(1)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.locator(".folder [role=status]")).to_have_text(
-        "3 other files left out: cover.jpg, list.m3u, notes.txt."
+        "3 other files left out: cover.jpg, list.m3u, notes.txt. 2 hidden files left out: ._Song 03.wav, .DS_Store."
     )
     expect(page.locator(".progress p")).to_contain_text(
         re.compile(r"Stopped: \d+ songs not classified"), timeout=SECONDS
@@ -209,7 +209,7 @@ def test_dropped_folders_are_opened(batch_page, album):
     songs = [".A/...3/4.mp3", ".A/1.mp3", ".A/CD 2/9.mp3", ".A/CD 2/10.mp3"]
     assert page.locator(".songs .name").all_inner_texts() == songs
     expect(page.locator(".folder [role=status]")).to_have_text(
-        "1 other file left out: cover.jpg. 2 hidden files left out: 2.mp3, .DS_Store. "
+        "1 other file left out: cover.jpg. 2 hidden files left out: .DS_Store, 2.mp3. "
         "1 file in folders of the system left out: 5.mp3. 1 song is not downloaded from iCloud: .6.mp3.icloud."
     )
 

@@ -119,7 +119,9 @@ def write_fma(folder, tracks):
         writer.writerow(["", "artist", "set", "set", "track"])
         writer.writerow(["", "name", "split", "subset", "genre_top"])
         writer.writerow(["track_id", "", "", "", ""])
-        writer.writerows([track, "Name, of Artist", split, subset, genre] for track, genre, split, subset in tracks)
+        writer.writerows(
+            [track, "10,000 Names & Guest", split, subset, genre] for track, genre, split, subset in tracks
+        )
 
 
 def test_fma_small_has_its_official_split(tmp_path, capsys):
@@ -135,7 +137,7 @@ def test_fma_small_has_its_official_split(tmp_path, capsys):
     )
     assert is_fma_small(tmp_path)
     clips = fma_small(tmp_path)
-    assert {clip.artist for clip in clips} == {"name, of artist"}
+    assert {clip.artist for clip in clips} == {"10,000 names"}
     assert [(clip.track_id, clip.genre, clip.split) for clip in clips] == [
         ("2", "Hip-Hop", "training"),
         ("1040", "Rock", "validation"),
