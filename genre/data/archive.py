@@ -68,12 +68,13 @@ def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, p
         processes: number of decoding processes; one for each core by default.
 
     Raises:
-        DataError: the archive was made with other settings of a front end, or nothing could be read.
+        DataError: the archive was made with other settings of a front end or is damaged, or nothing could be read.
     """
-    for front_end in front_ends:
-        _check_settings(folder, front_end)
-    _move_unchanged(clips, folder)
-    stores = [_open_store(folder, name, FORMATS[name].file, done_file(name), (len(clips),)) for name in front_ends]
+    with _intact(folder):
+        for front_end in front_ends:
+            _check_settings(folder, front_end)
+        _move_unchanged(clips, folder)
+        stores = [_open_store(folder, name, FORMATS[name].file, done_file(name), (len(clips),)) for name in front_ends]
     _fill(stores, clips, [(row,) for row in range(len(clips))], f"{folder.name}: log-mels", processes)
     readable = np.logical_and.reduce([store.done == STORED for store in stores])
     if not readable.any():
@@ -100,9 +101,9 @@ def augment_archive(
         copies: number of copies of each of them.
     """
     shape = (len(clips), copies)
-    stores = [
-        _open_store(folder, name, FORMATS[name].augmented_file, augmented_done_file(name), shape) for name in front_ends
-    ]
+    files = {name: (FORMATS[name].augmented_file, augmented_done_file(name)) for name in front_ends}
+    with _intact(folder):
+        stores = [_open_store(folder, name, *files[name], shape) for name in front_ends]
     places = [(row, copy) for row in rows.tolist() for copy in range(copies)]
     _fill(stores, clips, places, f"{folder.name}: augmented copies", processes)
 
@@ -203,6 +204,17 @@ def _features_or_reason(task: tuple) -> list[np.ndarray] | str:
         return clip_features(*task)
     except AudioError as error:
         return str(error)
+
+
+@contextmanager
+def _intact(folder: Path) -> Iterator[None]:
+    """Raise DataError where a file of the archive is cut off, or full of zeros, as after a power cut."""
+    try:
+        yield
+    except (ValueError, EOFError, LookupError, TypeError) as error:
+        raise DataError(
+            f"The archive {folder} is damaged; remove it, and the next training decodes its songs anew."
+        ) from error
 
 
 def _check_settings(folder: Path, front_end: str) -> None:
