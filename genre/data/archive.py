@@ -72,12 +72,15 @@ def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, p
         processes: number of decoding processes; one for each core by default.
 
     Raises:
-        DataError: the archive was made with other settings of a front end, or nothing could be read.
+        DataError: the archive was made with other settings of a front end or is damaged, or nothing could be read.
     """
-    for front_end in front_ends:
-        _check_settings(folder, front_end)
-    _move_unchanged(clips, folder)
-    stores = [_feature_store(folder, name, FORMATS[name].file, done_file(name), (len(clips),)) for name in front_ends]
+    with _intact(folder):
+        for front_end in front_ends:
+            _check_settings(folder, front_end)
+        _move_unchanged(clips, folder)
+        stores = [
+            _feature_store(folder, name, FORMATS[name].file, done_file(name), (len(clips),)) for name in front_ends
+        ]
     tasks = {(row,): partial(clip_features, clip.path, clip.start, front_ends) for row, clip in enumerate(clips)}
     _fill(stores, clips, tasks, f"{folder.name}: log-mels", processes)
     readable = np.logical_and.reduce([store.done == STORED for store in stores])
@@ -105,10 +108,9 @@ def augment_archive(
         copies: number of copies of each of them.
     """
     shape = (len(clips), copies)
-    stores = [
-        _feature_store(folder, name, FORMATS[name].augmented_file, augmented_done_file(name), shape)
-        for name in front_ends
-    ]
+    files = {name: (FORMATS[name].augmented_file, augmented_done_file(name)) for name in front_ends}
+    with _intact(folder):
+        stores = [_feature_store(folder, name, *files[name], shape) for name in front_ends]
     tasks = {
         (row, copy): partial(clip_features, clips[row].path, clips[row].start, front_ends, copy)
         for row in rows.tolist()
@@ -131,7 +133,8 @@ def teach_archive(
     """
     load_musicnn(weights)
     file, size = MUSICNN_FILE, (WINDOWS, SIZE)
-    store = _open_store(folder / file, "float16", size, folder / taught_file(file), (len(clips),))
+    with _intact(folder):
+        store = _open_store(folder / file, "float16", size, folder / taught_file(file), (len(clips),))
     tasks = {(row,): partial(_clip_taught, clips[row].path, clips[row].start, weights) for row in rows.tolist()}
     _fill([store], clips, tasks, f"{folder.name}: teacher", processes)
 
@@ -248,6 +251,17 @@ def _result_or_reason(task: Callable[[], list[np.ndarray]]) -> list[np.ndarray] 
         return task()
     except AudioError as error:
         return str(error)
+
+
+@contextmanager
+def _intact(folder: Path) -> Iterator[None]:
+    """Raise DataError where a file of the archive is cut off, or full of zeros, as after a power cut."""
+    try:
+        yield
+    except (ValueError, EOFError, LookupError, TypeError) as error:
+        raise DataError(
+            f"The archive {folder} is damaged; remove it, and the next training decodes its songs anew."
+        ) from error
 
 
 def _check_settings(folder: Path, front_end: str) -> None:

@@ -72,8 +72,10 @@ class JsonLines:
         self._file.seek(0)
         complete = 0
         for number, line in enumerate(self._file, 1):
-            if not line.endswith(b"\n") and line[: len(START)] == START[: len(line)]:
-                break
+            if not line.endswith(b"\n") and (
+                line[: len(START)] == START[: len(line)] or (complete and not line.strip(b"\0"))
+            ):
+                break  # cut off, or full of zeros after a power cut
             try:
                 row = json.loads(line)
                 self._count(row)

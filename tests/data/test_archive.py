@@ -63,6 +63,14 @@ def test_audio_becomes_arrays_that_training_reads(tmp_path, clips, front_end, ca
             assert peak == pytest.approx(440, abs=config.sample_rate / config.n_fft + 1)
 
 
+@pytest.mark.parametrize("file", ["sparse.json", "clips.json", "any.npy"])
+@pytest.mark.parametrize("content", [b"", bytes(4096), b'{"keys": ["a'])
+def test_a_damaged_archive_is_named_with_the_way_on(tmp_path, file, content):
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(DataError, match=f"^The archive {tmp_path} is damaged; remove it, "):
+        build_archive([AudioClip(tmp_path / "song.mp3", 0.0, "1", "Rock", "artist")], ["sparse"], tmp_path)
+
+
 def test_only_unreadable_clips_of_a_finished_archive_are_decoded_again(tmp_path, clips, monkeypatch):
     build_archive(clips, ["sparse"], tmp_path / "archive", processes=1)
     write_audio(clips[1].path.with_suffix(".wav"), [tone(5)], "pcm_s16le").replace(clips[1].path)

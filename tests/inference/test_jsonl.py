@@ -59,8 +59,12 @@ def test_a_truncated_last_row_is_removed(path):
     write(path, SONG, BROKEN)
     complete = path.read_bytes()
     first = complete.index(b"\n") + 1
-    for length in range(first, len(complete)):
-        path.write_bytes(complete[:length])
+    for last in (
+        *(complete[first:length] for length in range(first, len(complete))),
+        bytes(9),
+        complete[first:-5] + bytes(9),
+    ):
+        path.write_bytes(complete[:first] + last)
         with JsonLines(path, RUN) as out:
             assert set(out.files) == {"song.mp3"}
             out.write(BROKEN)
