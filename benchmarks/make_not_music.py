@@ -1,9 +1,11 @@
-"""Makes recordings that are not music, with espeak-ng and sox: speech, noise, tones, clicks, hum of quiet rooms.
+"""Makes recordings that are not music, with espeak-ng and sox: speech, noise, tones, clicks, quiet rooms, crowds.
 
 `python -m benchmarks.not_music make FOLDER` writes two halves into FOLDER, each with a folder for each kind: `choose/`
 to fit a detector on and `held_back/` to measure it with. The halves differ in
 
     languages and voices of speech (seven languages and sixteen voices each), and its rooms, bands and background noise;
+    claps (moments at random, noise that decays; people who clap at a rate of their own, noise that swells and decays),
+        their number a second, and what a crowd calls;
     spectra of noise (white and brown; pink and triangular) and filter settings;
     waveforms of tones (sines, triangles, linear sweeps; squares, saw-teeth, trapeziums, exponential sweeps), except for
     pairs of sines, whose frequencies differ (dialling; ringing), and rhythms of beeps and clicks;
@@ -17,8 +19,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import wave
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from genre.json_files import read_json
 
@@ -26,7 +32,37 @@ RATE = 44100  # Hz
 SPEECH_FILES = 54  # in each half
 SECONDS = (6, 30)  # shortest and longest recording
 SENTENCES = read_json(Path(__file__).with_name("sentences.json"))  # by espeak-ng language
+CLAP_SAMPLES = RATE // 25
+PEOPLE = (6, 20)  # fewest and most voices of a crowd
 FORMATS = ("flac", "flac", "mp3 64", "mp3 128")  # suffix and bit rate in kb/s, drawn for each file
+
+
+def claps_at_random(generator: np.random.Generator, per_second: float) -> tuple[np.ndarray, np.ndarray]:
+    """Moments of claps, which come at random, and an envelope for each that decays within 2 to 12 ms.
+
+    Returns:
+        moments in s, shape (claps,), and envelopes, shape (claps, samples).
+    """
+    count = generator.poisson(per_second * SECONDS[1])
+    decay = generator.uniform(0.002, 0.012, (count, 1)) * RATE
+    return generator.uniform(0, SECONDS[1], count), np.exp(-np.arange(CLAP_SAMPLES) / decay)
+
+
+def claps_of_people(generator: np.random.Generator, per_second: float) -> tuple[np.ndarray, np.ndarray]:
+    """As `claps_at_random`, but of people who clap 2.5 to 5 times a second, with envelopes that swell, too."""
+    moments: list[np.ndarray] = []
+    while sum(map(len, moments)) < per_second * SECONDS[1]:
+        rate = generator.uniform(2.5, 5)
+        steps = generator.normal(1, 0.06, round(rate * SECONDS[1])).clip(0.5) / rate
+        moments.append(generator.uniform(0, 1) + steps.cumsum() - steps[0])
+    together = np.concatenate(moments)
+    together = together[together < SECONDS[1]]
+    peak, length = (
+        generator.uniform(0.001, 0.004, (len(together), 1)),
+        generator.uniform(0.008, 0.03, (len(together), 1)),
+    )
+    time = np.arange(CLAP_SAMPLES) / RATE
+    return together, np.clip(np.minimum(time / peak, 1 - (time - peak) / length), 0, None) ** 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +74,11 @@ class Half:
         languages: of espeak-ng.
         voices: variants of espeak-ng.
         rooms, bands: effects on speech.
+        claps: moments and envelopes of a number of claps a second.
+        applause: claps a second.
+        clap_bands: lowest and highest frequency of the resonance of a clap in Hz, and its width in octaves.
+        halls: effects on a crowd.
+        calls: what a crowd calls.
         noise, tones, clicks: effects that synthesise them.
         mains: frequency of the hum in Hz.
     """
@@ -47,6 +88,11 @@ class Half:
     voices: list[str]
     rooms: list[str]
     bands: list[str]
+    claps: Callable[[np.random.Generator, float], tuple[np.ndarray, np.ndarray]]
+    applause: tuple[float, ...]
+    clap_bands: tuple[float, float, float]
+    halls: list[str]
+    calls: str
     noise: list[str]
     tones: list[str]
     clicks: list[str]
@@ -60,6 +106,11 @@ HALVES = [
         voices="f1 f3 f5 m1 m3 m5 m7 Andy Annie Denis Marco Mario klatt klatt3 linda pablo".split(),
         rooms=["reverb 30 50 40", "reverb 60 30 90"],
         bands=["sinc 300-3400", "sinc 100-5000"],
+        claps=claps_at_random,
+        applause=(45, 60, 80, 110, 150, 210),
+        clap_bands=(500, 4000, 1.5),
+        halls=["", "reverb 40 40 60", "reverb 70 20 100 lowpass 6000", "reverb 90 60 80 treble -6"],
+        calls="bravo ole uuu jaa hee bis",
         noise=[
             f"synth {{d}} {colour}noise {effect}"
             for colour in ("white", "brown")
@@ -106,6 +157,11 @@ HALVES = [
         voices="f2 f4 m2 m4 m6 m8 Alicia Andrea Gene Hugo Jacky Lee Michael grandma klatt2 steph".split(),
         rooms=["reverb 45 70 60", "reverb 80 20 100"],
         bands=["sinc 200-3600", "sinc 400-2800"],
+        claps=claps_of_people,
+        applause=(50, 70, 95, 130, 200),
+        clap_bands=(800, 2500, 1.0),
+        halls=["", "reverb 55 50 80", "reverb 85 30 50 treble -4", "highpass 200 lowpass 8000"],
+        calls="yeah whoo hurray encore hey",
         noise=[
             f"synth {{d}} {colour}noise {effect}"
             for colour in ("pink", "tpdf")
@@ -172,6 +228,10 @@ class Maker:
                 self.synthesise(kind, number, effects)
         for number, level in enumerate((-35, -40, -45, -50, -55, -60)):
             self.silence(number, level)
+        for number, per_second in enumerate(self.half.applause):
+            for treatment in (self.applause, self.applause_with_calls, self.applause_with_murmur):
+                treatment(number, per_second)
+            self.save(self.crowd(self.murmur), "crowds", f"{number:02d}_murmur", self.random.choice(self.half.halls))
         return len(list(self.folder.glob("*/*")))
 
     def plain(self, number: int) -> None:
@@ -218,6 +278,71 @@ class Maker:
         run("espeak-ng", "-v", f"{language}+{voice}", "-s", speed, "-p", pitch, "-g", gap, "-w", raw, spoken)
         sox(raw, "-r", RATE, path, "gain -n -3 pad 0 0.5")
         return path
+
+    def applause(self, number: int, per_second: float) -> None:
+        self.save_crowd([self.clap(per_second)], f"{number:02d}_applause")
+
+    def applause_with_calls(self, number: int, per_second: float) -> None:
+        self.save_crowd([self.clap(per_second), self.crowd(self.call)], f"{number:02d}_calls")
+
+    def applause_with_murmur(self, number: int, per_second: float) -> None:
+        self.save_crowd([self.clap(per_second), self.crowd(self.murmur)], f"{number:02d}_murmur_applause")
+
+    def save_crowd(self, parts: list[Path], name: str) -> None:
+        """Mix applause with voices that are up to 15 dB softer, or louder by up to 5, in a hall."""
+        levels = [1.0, *(10 ** (self.random.uniform(-15, 5) / 20) for _ in parts[1:])]
+        mixed, hall = self.scratch / "crowd.wav", self.random.choice(self.half.halls)
+        inputs = [word for level, part in zip(levels, parts, strict=True) for word in ("-v", level, part)]
+        sox(*(["-m"] if len(parts) > 1 else []), *inputs, mixed, "gain -n -3")
+        length = self.random.uniform(*SECONDS)
+        swell = self.random.choice(("", f"fade t {length / 2} {length} {length / 3}"))
+        self.save(mixed, "crowds", name, f"{hall} trim 0 {length} {swell} gain -n {self.random.uniform(-20, -1)}")
+
+    def clap(self, per_second: float) -> Path:
+        """Claps of different loudness, each a piece of noise of one of some resonances."""
+        generator = np.random.default_rng(self.random.randrange(2**32))
+        moments, envelopes = self.half.claps(generator, per_second)
+        lowest, highest, width = self.half.clap_bands
+        octaves = np.log2(np.maximum(np.fft.rfftfreq(RATE, 1 / RATE), 1))
+        centres = np.log2(np.geomspace(lowest, highest, 12))
+        bands = np.exp(-(((octaves - centres[:, None]) / width) ** 2)) + 0.03
+        noise = np.fft.irfft(np.fft.rfft(generator.standard_normal((12, RATE))) * bands)
+        sound = np.zeros(RATE * (SECONDS[1] + 1))
+        for moment, envelope in zip((moments * RATE).astype(int), envelopes, strict=True):
+            at = generator.integers(RATE - CLAP_SAMPLES)
+            piece = noise[generator.integers(12), at : at + CLAP_SAMPLES]
+            sound[moment : moment + CLAP_SAMPLES] += generator.lognormal(0, 0.7) * envelope * piece
+        path = self.scratch / "claps.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE)
+            file.writeframes((sound / np.abs(sound).max() * 0.7 * 2**15).astype("<i2").tobytes())
+        return path
+
+    def crowd(self, voice: Callable[[Path], None]) -> Path:
+        """Many voices at once, each from a moment of its own on."""
+        voices = []
+        for number in range(self.random.randint(*PEOPLE)):
+            one, path = self.scratch / "one.wav", self.scratch / f"voice{number}.wav"
+            voice(one)
+            late, level = self.random.uniform(0, 3), self.random.uniform(-12, 0)
+            sox(one, path, f"gain -n {level} pad {late} {self.random.uniform(0, 1.5)} repeat 20 trim 0 {SECONDS[1]}")
+            voices.append(path)
+        together = self.scratch / "voices.wav"
+        sox("-m", *voices, together, "gain -n -3")
+        return together
+
+    def murmur(self, path: Path) -> None:
+        self.speak(path.name, sentences=4)
+
+    def call(self, path: Path) -> None:
+        """A word, drawn out, with a pitch that glides."""
+        raw, word = self.scratch / "raw.wav", self.random.choice(self.half.calls.split())
+        language, voice = self.random.choice(self.half.languages), self.random.choice(self.half.voices)
+        run("espeak-ng", "-v", f"{language}+{voice}", "-p", self.random.randint(30, 99), "-w", raw, word)
+        glide = f"bend 0.05,{self.random.randint(-500, 500)},0.3"
+        sox(raw, "-r", RATE, path, f"tempo -s {self.random.uniform(0.3, 0.8)} pad 0 0.6 {glide} gain -n -3")
 
     def synthesise(self, kind: str, number: int, effects: str) -> None:
         path = self.scratch / "synthetic.wav"

@@ -66,7 +66,7 @@ def measure(folder: Path, material: Path, songs: Path) -> None:
         notes.append(f"of {title} {rejected} (AUROC {area:.3f})")
     for kind, scores in [*kinds.items(), ("all that is not music", others)]:
         print(f"| {kind} | {count(scores < detector.threshold)} | |")
-    notes.append(f"of held-back speech, noise, tones and rooms {count(others < detector.threshold)}")
+    notes.append(f"of held-back speech, noise, tones, rooms and crowds {count(others < detector.threshold)}")
     command = "python -m benchmarks.not_music measure CHECKPOINT MATERIAL SONGS"
     add_note(folder, command, f"Classified as not music: {'; '.join(notes)}.")
 

@@ -3,10 +3,16 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+from torch.nn import functional
+
 from genre.errors import DataError
 from genre.inference.embed import Embedding
 
 FOLDS = 10
+COMPARED, FEWEST = 16, 4  # windows of a song by which copies are found: at most, and at least
+COPY = 0.8  # similarity of two patterns from which they are of one recording, see `_pattern`
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,16 @@ class Song:
 def check_songs(songs: list[Song]) -> tuple[list[Song], list[str]]:
     """The songs without copies of a recording in the same genre, and a sentence for each copy.
 
+    Copies have equal samples, or nearly equal features, as the same song in two formats does.
+
     Raises:
         DataError: a recording is in two genres, there are fewer than two genres, or a genre has one song.
     """
-    first: dict[str, Song] = {}
+    first: list[Song] = []
     copies, conflicts = [], []
-    for song in songs:
-        other = first.setdefault(song.embedding.digest, song)
+    for song, other in zip(songs, _originals(songs), strict=True):
         if song is other:
+            first.append(song)
             continue
         if song.genre != other.genre:
             conflicts.append(f"{other.name} in {other.genre} and {song.name} in {song.genre} are the same recording")
@@ -44,13 +52,38 @@ def check_songs(songs: list[Song]) -> tuple[list[Song], list[str]]:
             copies.append(f"{song.name} is the same recording as {other.name} and was left out.")
     if conflicts:
         raise DataError(f"{'; '.join(conflicts)}. Leave each in one genre.")
-    counts = Counter(song.genre for song in first.values())
+    counts = Counter(song.genre for song in first)
     if len(counts) < 2:
         has = f"all songs are {next(iter(counts))}" if counts else "there is no song"
         raise DataError(f"At least two genres are needed, and {has}. Add songs of another genre.")
     if single := sorted(genre for genre, count in counts.items() if count == 1):
         raise DataError(f"One song is not enough: add songs to {' and '.join(single)}, or leave out what has only one.")
-    return list(first.values()), copies
+    return first, copies
+
+
+def _originals(songs: list[Song]) -> list[Song]:
+    """For each song the first one of the same recording, which is the song itself where it is no copy."""
+    by_digest: dict[str, Song] = {}
+    patterns = torch.stack([_pattern(song) for song in songs]) if songs else torch.empty(0)
+    originals: list[Song] = []
+    for i, song in enumerate(songs):
+        original = by_digest.setdefault(song.embedding.digest, song)
+        if original is song and i:
+            similarity, nearest = (patterns[:i] @ patterns[i]).max(0)
+            original = originals[int(nearest)] if similarity >= COPY else song
+        originals.append(original)
+    return originals
+
+
+def _pattern(song: Song) -> Tensor:
+    """How a song's features change from window to window, of unit length, shape (COMPARED * features,).
+
+    The scalar product of two is near 1 for a recording in two formats and near 0 for two songs, however much these
+    sound alike. It is zero for a song of fewer windows than `FEWEST`.
+    """
+    windows = max(song.embedding.features.values(), key=len)[:COMPARED]
+    changes = functional.pad(windows - windows.mean(0), (0, 0, 0, COMPARED - len(windows)))
+    return functional.normalize(changes.flatten(), dim=0) * (len(windows) >= FEWEST)
 
 
 def group_songs(songs: list[Song]) -> tuple[list[str], list[str]]:

@@ -56,7 +56,7 @@ def run_train(*arguments, cwd, env=None):
 
 
 def song(name, genre="Rock", artist="", digest=None, features=None):
-    return Song(name, genre, artist, Embedding(features or {}, digest or name))
+    return Song(name, genre, artist, Embedding(features or {"smooth": torch.zeros(1, 4)}, digest or name))
 
 
 def clusters(genres=3, songs=8, seed=0, spread=1.0):
@@ -145,6 +145,21 @@ def test_a_copy_in_the_same_genre_is_left_out():
     kept, left_out = check_songs(songs)
     assert [one.name for one in kept] == ["a", "b", "c", "d"]
     assert left_out == ["copy is the same recording as a and was left out."]
+
+
+def test_a_copy_in_another_format_is_found_by_its_features():
+    """Songs of one sound, whose windows differ by chance, are no copies of each other."""
+    sound = torch.randn(64)
+    windows = {name: sound + torch.randn(10, 64) for name in "abcd"}
+    copy = windows["a"] + 0.3 * torch.randn(10, 64)
+    songs = [
+        *(song(name, "Rock" if name < "c" else "Folk", features={"smooth": windows[name]}) for name in "abcd"),
+        song("a.opus", features={"smooth": copy[:9]}),
+    ]
+    assert check_songs(songs) == (songs[:4], ["a.opus is the same recording as a and was left out."])
+    songs[4] = song("a.opus", "Folk", features={"smooth": copy})
+    with pytest.raises(DataError, match=r"a in Rock and a\.opus in Folk are the same recording"):
+        check_songs(songs)
 
 
 def test_groups_are_artists_files_without_one_and_files_of_a_genre_by_one_artist():
