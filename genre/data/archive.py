@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from genre.audio.decode import decode
+from genre.audio import worker
 from genre.data.formats import FORMATS, STORED, augmented_done_file, done_file
 from genre.data.sources import AudioClip
 from genre.errors import AudioError, DataError
@@ -121,7 +121,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
     Raises:
         AudioError: the file cannot be decoded, or is silent where the clip is.
     """
-    waveform = decode(path, SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
+    waveform = worker.decode(path, SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
     if not waveform.any():
         raise AudioError("This clip is silent.")
     if copy is not None:

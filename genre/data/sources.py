@@ -9,9 +9,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from genre.audio import worker
 from genre.audio.decode import SUFFIXES
 from genre.audio.folders import FoundFiles, find_audio, is_left_out
-from genre.audio.tags import Tags, read_tags
+from genre.audio.tags import Tags
 from genre.errors import DataError
 from genre.features.log_mel import CLIP_SECONDS
 from genre.names import clean_genre, one_line, printable
@@ -92,7 +93,7 @@ def genre_folders(folder: Path) -> list[AudioClip]:
         DataError: no sub-folder holds a song, or copies of a file are in two genres.
     """
     songs = _without_copies(find_songs(folder), folder)
-    tags = {path: read_tags(path) for paths in songs.values() for path in paths}
+    tags = {path: worker.tags(path) for paths in songs.values() for path in paths}
     report_tags(folder, len(songs), tags)
     return [
         AudioClip(
