@@ -1,5 +1,5 @@
-"""Faults around the server and the commands: the server is killed, the disk is full, a checkpoint is damaged, the Hub is
-not reachable, a file ends the decoder."""
+"""Faults around server and commands: it is killed, the disk is full, a checkpoint is damaged, the Hub is not reachable,
+a file ends the decoder."""
 
 import hashlib
 import json
