@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from genre.inference.prediction import Prediction, Window
     from genre.models.locations import available
 
+__version__ = "0.1.0"
 __all__ = [
     "AudioError",
     "CheckpointError",

@@ -1,4 +1,4 @@
-"""`python -m genre FILE ...`: classify files and folders from the shell."""
+"""`genre FILE ...`, or `python -m genre FILE ...`: classify files and folders from the shell."""
 
 import argparse
 import errno
@@ -9,7 +9,9 @@ import sys
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from genre import __version__
 from genre.audio.pipes import STDIN
+from genre.cli import command_name
 from genre.cli.stop import SIGNALS, Stop
 from genre.cli.values import audio, in_home, number, path
 from genre.errors import GenreError
@@ -68,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m genre",
+        prog=command_name(),
         description=DESCRIPTION,
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -80,6 +82,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="audio or video files, folders of them, or pipes; - is standard input",
     )
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
         "--checkpoint", type=in_home, help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision"
     )
@@ -128,8 +131,13 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """The program: the command line, then the end of the process with its status."""
     status = main()
     for each in SIGNALS:  # `timeout` sends its signal twice, and the second one may come while Python exits
         signal.signal(each, signal.SIG_IGN)
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    command()

@@ -1,4 +1,5 @@
-"""Faults around the server: it is killed, the disk is full, a checkpoint is damaged, the Hub is not reachable."""
+"""Faults around server and commands: it is killed, the disk is full, a checkpoint is damaged, the Hub is not reachable,
+a file ends the decoder."""
 
 import hashlib
 import json
@@ -20,13 +21,14 @@ from gradio.route_utils import delete_files_created_by_app
 from safetensors.torch import save_file
 
 import app
+from genre.data.archive import UNREADABLE_NOTE
 from genre.errors import CheckpointError
 from genre.models.checkpoint import add_music_detector, load_checkpoint
 from genre.models.locations import SHIPPED
 from genre.models.music import MusicDetector
 from genre.web import texts, uploads
 from genre.web.models import Models
-from tests.conftest import ROOT, music, running_app, write_audio
+from tests.conftest import ROOT, music, running_app, tone, write_audio
 from tests.hub.test_publish import REPO, use_hub
 from tests.visitor import Visitor, file
 
@@ -267,3 +269,66 @@ def test_an_unreachable_hub_is_reported(monkeypatch, tmp_path, offline):
     assert re.fullmatch(f"app\\.py: {message}", refusal(monkeypatch, f"hf-hub:{REPO}"))
     with pytest.raises(CheckpointError, match="the Hub" if offline else message):
         Models().get(REPO)
+
+
+# A decoder that ends its process at files of a certain name; Python imports this module at its start, in every process.
+ENDED_BY_A_FILE = f"""
+import os, sys
+sys.path.append({str(ROOT)!r})
+from genre.audio import decode
+
+def open_file(path, usual=decode.open_file):
+    return os._exit(139) if os.path.basename(path) == "bad.wav" else usual(path)
+
+decode.open_file = open_file
+"""
+BUILD_ARCHIVE = """
+import csv, sys
+from pathlib import Path
+from genre.data.archive import build_archive
+from genre.data.sources import genre_folders
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    build_archive(genre_folders(Path("mine")), ["sparse"], folder, processes=2)
+    with (folder / "index.csv").open() as file:
+        print(*(f"{row['track_id']} {row['note']}" for row in csv.DictReader(file)), sep="\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (["-m", "genre", "mine"], 1),
+        (["-m", "genre", "mine", "--cluster", "local", "--out", "genres.jsonl"], 1),
+        ([str(ROOT / "train.py"), "--data", "mine", "--out", "probe"], 0),
+        (["build.py", "archive"], 0),
+    ],
+    ids=["command", "cluster", "probe", "archive"],
+)
+def test_a_file_that_ends_the_decoder_is_left_out_alone(tmp_path, command, status):
+    for genre, hertz in (("A", 220), ("B", 880)):
+        for number in range(2):
+            path = tmp_path / "mine" / genre / f"{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_audio(path, [music(4) + tone(4, hertz + number, level=0.1)], "pcm_s16le")
+    shutil.copy(path, tmp_path / "mine" / "A" / "bad.wav")
+    (tmp_path / "build.py").write_text(BUILD_ARCHIVE)
+    (tmp_path / "sitecustomize.py").write_text(ENDED_BY_A_FILE)
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == status, output
+    assert output.count("bad.wav: This file is damaged in a way that the decoder cannot cope with.") == 1
+    if command[0] == "build.py":
+        rows = ["A/0.wav@0 ", "A/1.wav@0 ", f"A/bad.wav@0 {UNREADABLE_NOTE}", "B/0.wav@0 ", "B/1.wav@0 "]
+        assert done.stdout.splitlines()[-5:] == rows
+    elif "probe" in command:
+        songs = json.loads((tmp_path / "probe" / "metrics.json").read_text())["training"]["probe"]["songs"]
+        assert songs == {"A": 2, "B": 2}
+    elif "--out" in command:
+        rows = list(map(json.loads, (tmp_path / "genres.jsonl").read_text().splitlines()))
+        assert len(rows) == 5 and [row["file"] for row in rows if "error" in row] == ["mine/A/bad.wav"]
+    else:
+        assert done.stdout.count("\n") == 4

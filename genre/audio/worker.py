@@ -1,4 +1,4 @@
-"""Decoding in separate processes, so that a file that crashes or hangs FFmpeg does not stop the server.
+"""Decoding in separate processes, so that a file that crashes or hangs FFmpeg stops nothing but itself.
 
 A worker is started when it is first needed (a second or two), decodes one file at a time and is reused for the next
 one. It reads tasks as JSON lines from its standard input and writes messages to its standard output: a header with kind
@@ -17,13 +17,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
-from genre.audio import decode, playback
+from genre.audio import decode as decoder
+from genre.audio import playback
 from genre.audio.tags import Tags, read_tags
 from genre.errors import AudioError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TIMEOUT_SECONDS = 30  # for a piece, which takes a fraction of a second in an ordinary file
 MAX_MEMORY = 2**30  # bytes of a worker, where the system can limit them
@@ -32,6 +36,8 @@ HEADER = struct.Struct("<cQ")  # of a message: its kind, and the number of bytes
 SAMPLES, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 numbers; a note in UTF-8; empty; an error in UTF-8
 
 _idle: list["_Worker"] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)  # two processes must not talk to the same worker
 
 
 def stream(
@@ -50,14 +56,21 @@ def stream(
     """
     task = {"rate": rate, "start": start, "seconds": seconds, "piece_seconds": piece_seconds}
     with _worker() as worker:
-        yield from worker.pieces({"path": os.fspath(path)} | task, [] if notes is None else notes)
+        yield from worker.pieces({"path": str(Path(path).absolute())} | task, [] if notes is None else notes)
+
+
+def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None) -> "Tensor":
+    """As `genre.audio.decode.decode`, in another process; raises AudioError as `stream`."""
+    import torch  # imported here, since the worker itself does without
+
+    return torch.from_numpy(np.concatenate(list(stream(path, rate, start=start, seconds=seconds))))
 
 
 def tags(path: str | os.PathLike) -> Tags:
     """As `genre.audio.tags.read_tags`, in another process; no tags where the file crashes or hangs the worker."""
     answer: list[str] = []
     with _worker() as worker, suppress(AudioError):
-        deque(worker.pieces({"path": os.fspath(path), "tags": True}, answer), maxlen=0)
+        deque(worker.pieces({"path": str(Path(path).absolute()), "tags": True}, answer), maxlen=0)
     return Tags(*json.loads(answer[0])) if answer else Tags()
 
 
@@ -113,6 +126,9 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
+            # Ctrl-C and the like reach the program alone, which decides what becomes of a file that is being decoded.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         # Not None, since both are pipes.
         self._input = cast(io.BufferedWriter, self.process.stdin)
@@ -140,14 +156,18 @@ class _Worker:
 
     def _next(self) -> tuple[bytes, np.ndarray]:
         """Kind and bytes of the next message; after `TIMEOUT_SECONDS` the worker is killed, which ends its output."""
-        watchdog = threading.Timer(TIMEOUT_SECONDS, self.process.kill)
-        watchdog.daemon = True
-        watchdog.start()
+        arrived = threading.Event()
+        threading.Thread(target=self._kill_unless, args=(arrived,), daemon=True).start()
         try:
             kind, size = HEADER.unpack(self._read(HEADER.size).data)
             return kind, self._read(size)
         finally:
-            watchdog.cancel()
+            arrived.set()
+
+    def _kill_unless(self, arrived: threading.Event) -> None:
+        """Kill the worker unless its message arrives; seconds in which this program is suspended do not count."""
+        if not any(arrived.wait(1) for _ in range(TIMEOUT_SECONDS)):
+            self.process.kill()
 
     def _read(self, size: int) -> np.ndarray:
         content = np.empty(size, np.uint8)
@@ -161,7 +181,7 @@ class _Worker:
 
 
 def main() -> None:
-    """Main loop of a worker: decode the tasks from standard input until the server closes it."""
+    """Main loop of a worker: decode the tasks from standard input until the program that started it closes it."""
     _limit()
     with suppress(BrokenPipeError, KeyboardInterrupt), os.fdopen(os.dup(1), "wb") as server:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not be read as a message
@@ -188,7 +208,7 @@ def _serve(server: BinaryIO, task: dict) -> None:
             _send(server, NOTE, json.dumps(astuple(read_tags(task["path"]))).encode())
             _send(server, END)
             return
-        work = playback.write if "target" in task else decode.stream
+        work = playback.write if "target" in task else decoder.stream
         for piece in work(task.pop("path"), notes=notes, **task):
             sent = _send_notes(server, notes, sent)
             _send(server, SAMPLES, piece.data.cast("B"))

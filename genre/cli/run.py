@@ -50,7 +50,7 @@ def _run_on_cluster(arguments: Namespace) -> int:
     try:
         from genre.inference import cluster  # here, since only this option needs Dask
     except ModuleNotFoundError as error:
-        raise GenreError("--cluster needs Dask: pip install -r requirements-cluster.txt") from error
+        raise GenreError("--cluster needs Dask: install requirements-cluster.txt, or the extra cluster.") from error
     files, failed = _expand(arguments.files)
     return failed + cluster.label(files, arguments.out, arguments.cluster, arguments.checkpoint, arguments.overlap)
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from genre.cli import command_name
+
 
 def number(kind: type, wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
     """An argparse type: numbers of this kind that fit; others are refused as not what is wanted."""
@@ -41,6 +43,6 @@ def audio(text: str) -> Path:
     """As `path`, for what is read; an address is refused with the way to read it."""
     if text.lower().startswith(("http://", "https://")):
         raise argparse.ArgumentTypeError(
-            f"{text} is an address, and files alone are read: curl -s {text} | python -m genre -"
+            f"{text} is an address, and files alone are read: curl -s {text} | {command_name()} -"
         )
     return path(text)

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from genre.audio.decode import decode
+from genre.audio import worker
 from genre.data import musicnn
 from genre.data.formats import FORMATS, MUSICNN_FILE, STORED, augmented_done_file, done_file, taught_file
 from genre.data.musicnn import SIZE, WINDOWS, MusiCNN, load_musicnn
@@ -154,7 +154,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
     Raises:
         AudioError: the file cannot be decoded, or is silent where the clip is.
     """
-    waveform = decode(path, SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
+    waveform = worker.decode(path, SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
     if not waveform.any():
         raise AudioError("This clip is silent.")
     if copy is not None:
@@ -168,7 +168,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
 
 def _clip_taught(path: Path, start: float, weights: Path) -> list[np.ndarray]:
     """MusiCNN's outputs for a clip, shape (WINDOWS, SIZE) float16; raises AudioError as `clip_features`."""
-    waveform = decode(path, musicnn.SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
+    waveform = worker.decode(path, musicnn.SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
     return [_loaded_musicnn(weights).clip(waveform).half().numpy()]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genre.audio.decode import stream
+from genre.audio import worker
 from genre.audio.silence import SILENCE, level, silent
 from genre.errors import AudioError
 from genre.features.clips import Clip, cut_clips
@@ -44,10 +44,11 @@ class Classifier:
 
     Args:
         checkpoint: trained members, see `genre.models.checkpoint`; the attribute has them with fused batch norms.
-        read: decodes files; same arguments and results as `genre.audio.decode.stream`.
+        read: decodes files; same arguments and results as `genre.audio.decode.stream`, which does it in this process.
+            By default another process does, so that a file that crashes the decoder raises AudioError.
     """
 
-    def __init__(self, checkpoint: Checkpoint, read: Callable[..., Iterator[np.ndarray]] = stream):
+    def __init__(self, checkpoint: Checkpoint, read: Callable[..., Iterator[np.ndarray]] = worker.stream):
         self.checkpoint = replace(
             checkpoint, members={name: fuse_batch_norm(m) for name, m in checkpoint.members.items()}
         )

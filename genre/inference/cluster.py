@@ -20,7 +20,6 @@ import torch
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from tqdm import tqdm
 
-from genre.audio import worker
 from genre.errors import AudioError, CheckpointError, GenreError
 from genre.inference import report
 from genre.inference.classify import Classifier
@@ -277,4 +276,4 @@ def _classifier(checkpoint: str | None, digest: str) -> Classifier:
         raise CheckpointError(f"A worker has another checkpoint {loaded.name} than the machine of the command.")
     torch.set_num_threads(1)
     keep_freed_memory()
-    return Classifier(loaded, worker.stream)
+    return Classifier(loaded)

@@ -22,7 +22,11 @@ from huggingface_hub.utils import filter_repo_objects
 
 from genre.errors import CheckpointError
 
-SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints"
+PACKAGE = Path(__file__).resolve().parents[1]
+SHIPPED = next(  # within the package where it is installed, beside it in the repository
+    (folder for folder in (PACKAGE / "checkpoints", PACKAGE.parent / "checkpoints") if folder.is_dir()),
+    PACKAGE.parent / "checkpoints",
+)
 DEFAULT = "fma-small"
 HUB_PREFIX = "hf-hub:"
 HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # downloaded from the Hub: no executable code

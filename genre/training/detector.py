@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from genre.audio.decode import decode
+from genre.audio import worker
 from genre.data.dataset import DataSet
 from genre.data.formats import front_end_name
 from genre.data.windows import Windows
@@ -146,7 +146,7 @@ def embed_validation(member: Member, windows: Windows) -> list[Tensor]:
 def embed_file(member: Member, path: Path) -> Tensor:
     """Features of the windows of a recording's first 30 s, half a window apart, shape (windows, features)."""
     config = member.log_mel.config
-    clip = decode(path, config.sample_rate, seconds=CLIP_SECONDS)
+    clip = worker.decode(path, config.sample_rate, seconds=CLIP_SECONDS)
     starts = window_starts(len(clip) / config.sample_rate, config.window_seconds, config.window_seconds / 2)
     return pooled_features(member, member.log_mel(clip, torch.tensor(starts, dtype=torch.float64)))
 

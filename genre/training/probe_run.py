@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from genre.audio.tags import read_tags
+from genre.audio import worker
 from genre.data.dataset import report_unused
 from genre.data.sources import find_songs, report_tags, without_copies
 from genre.errors import AudioError, CheckpointError, DataError
@@ -48,7 +48,7 @@ def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str]
     for name, known in found.items():
         if learned := [path for path, split in known.items() if split != "test"]:
             genres[spelling[renamed(name, counts_as)]] += learned
-    tags = {path: read_tags(path) for paths in genres.values() for path in paths}
+    tags = {path: worker.tags(path) for paths in genres.values() for path in paths}
     report_tags(folder, len(genres), tags)
     songs = []
     with tqdm(total=len(tags), desc=f"{folder.name}: features", unit="song", mininterval=1) as bar:

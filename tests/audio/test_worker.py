@@ -125,6 +125,21 @@ def test_a_worker_is_stopped_when_its_stream_is_closed(long_file, short_file):
     assert process.returncode is not None
 
 
+@pytest.mark.skipif(not hasattr(os, "getpgid"), reason="this system has no groups of processes")
+def test_ctrl_c_does_not_reach_a_worker(short_file):
+    """A terminal sends it to the group of the program; a file that is being decoded would count as damaged."""
+    assert os.getpgid(_decode(short_file).pid) != os.getpgid(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_has_workers_of_its_own(short_file):
+    _decode(short_file)
+    child = os.fork()
+    if not child:
+        os._exit(bool(worker._idle))
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def _decode(path):
     """Decode one second and return the process that did."""
     assert sum(map(len, worker.stream(path, RATE))) == RATE

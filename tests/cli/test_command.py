@@ -207,7 +207,7 @@ def test_a_cluster_without_dask_is_an_error_of_one_line(example, tmp_path, monke
     monkeypatch.delitem(sys.modules, "genre.inference.cluster", raising=False)
     monkeypatch.delattr(genre.inference, "cluster", raising=False)
     assert main([str(example), "--cluster", "local", "--out", str(tmp_path / "genres.jsonl")]) == 2
-    assert capsys.readouterr().err == "--cluster needs Dask: pip install -r requirements-cluster.txt\n"
+    assert capsys.readouterr().err.startswith("--cluster needs Dask: install requirements-cluster.txt, ")
     assert main([str(example)]) == 0
 
 
@@ -332,4 +332,4 @@ def test_an_address_is_refused_with_the_way_to_read_it(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["https://example.org/song.mp3"])
     assert stopped.value.code == 2
-    assert "curl -s https://example.org/song.mp3 | python -m genre -" in capsys.readouterr().err
+    assert "curl -s https://example.org/song.mp3 | genre -" in capsys.readouterr().err
