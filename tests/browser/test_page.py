@@ -7,6 +7,7 @@ from genre.inference.sections import clock
 from genre.web import texts
 from genre.web.teach import texts as teach_texts
 from tests.browser.conftest import ON_DESKTOP
+from tests.browser.test_batch import fits
 
 UPLOAD = "#song input[type=file]"
 SECONDS = 30_000  # Playwright counts in milliseconds
@@ -14,10 +15,6 @@ SECONDS = 30_000  # Playwright counts in milliseconds
 
 def wait_for_prediction(page):
     expect(page.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"), timeout=SECONDS)
-
-
-def fits(page):
-    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_song_gets_prediction_spectrogram_and_windows(page, example):
@@ -76,7 +73,9 @@ def test_overlapping_windows_are_shown_and_explained(page, classifier, example):
     expect(page.locator("#timeline .why h3")).to_have_text(f"Why {found.genre}, {span}", timeout=SECONDS)
 
 
-def test_no_tab_is_wider_than_the_screen(page):
+def test_no_tab_is_wider_than_the_screen(page, example):
+    page.set_input_files(UPLOAD, example)
+    wait_for_prediction(page)
     for tab in (texts.LIVE_TAB, texts.BATCH_TAB, teach_texts.TAB):
         page.get_by_role("tab", name=tab).click()
         assert fits(page)

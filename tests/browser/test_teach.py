@@ -90,10 +90,6 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     page.set_input_files("#songs-drop input[type=file]", new_song)
     expect(page.locator("#batch .songs td.genre")).to_have_text(re.compile("Buzz|Hiss"), timeout=SECONDS)
 
-    page.get_by_role("tab", name=page_texts.LIVE_TAB).click()
-    page.get_by_role("button", name=page_texts.LIVE["start"]).click()
-    expect(page.locator("#live-prediction .bars li")).to_have_count(2, timeout=SECONDS)
-
     open_tab(page)
     archive = downloaded(page, texts.DOWNLOAD, tmp_path)
     with zipfile.ZipFile(archive) as file:
@@ -103,6 +99,10 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     assert prediction.genre == NAMES[1]
     assert shown == {name: f"{p:.0%}" for name, p in prediction.probabilities.items()}
     assert "A linear probe" in classifier.checkpoint.card
+
+    page.get_by_role("tab", name=page_texts.LIVE_TAB).click()
+    page.get_by_role("button", name=page_texts.LIVE["start"]).click()
+    expect(page.locator("#live-prediction .bars li")).to_have_count(2, timeout=SECONDS)
 
 
 @ON_DESKTOP
