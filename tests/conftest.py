@@ -32,9 +32,10 @@ RATE = 44100
 
 
 # Files of tests that drive a browser, start servers, train or kill processes. `pytest -m "not slow"` leaves them out,
-# and single tests that are marked where they stand; CI runs all.
+# other tests of the fixture `server`, and single ones that are marked where they stand; CI runs all.
 SLOW = (
-    *("browser", "fuzz", "hub", "web"),
+    *("browser", "hub", "audio/test_damage.py"),
+    *("web/test_limits.py", "web/test_safety.py", "web/test_teach.py"),
     *("training/test_command.py", "training/test_loop.py", "training/test_probe.py"),
     *("data/test_archive.py", "data/test_download.py", "cli/test_command.py"),
     *("inference/test_cluster.py", "inference/test_explain.py"),
@@ -45,7 +46,7 @@ SLOW = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = item.path.relative_to(Path(__file__).parent).as_posix()
-        if path.startswith(SLOW):
+        if path.startswith(SLOW) or "server" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 
 

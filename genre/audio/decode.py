@@ -39,7 +39,7 @@ PROBE_SECONDS, PROBE_RATE = 300.0, 8_000  # s and Hz: decoded of a track to find
 MAX_PROBED = 8  # tracks of a file
 MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; one sample at 1 Hz would be resampled to tens of thousands
 MAX_CHANNELS = 64  # limit of FFmpeg's resampler
-MAX_ALLOCATION = 2**28  # bytes a call; a short header can declare an index, or unpack to a header, of gigabytes
+MAX_ALLOCATION = 2**28  # bytes that FFmpeg may allocate in one call
 
 Mix = Callable[[Iterable[np.ndarray], list[str]], Iterator[np.ndarray]]  # as `mixed`
 
@@ -291,7 +291,7 @@ def _rest(fifo: av.AudioFifo | None, resampler: av.AudioResampler | None) -> Ite
 
 
 def _packed(frame: av.AudioFrame) -> np.ndarray:
-    """Shape (samples, channels). Not planar: PyAV reads past the end of planar frames of eight channels or more."""
+    """Shape (samples, channels). Not planar: PyAV has crashed on planar frames."""
     return frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
 
 

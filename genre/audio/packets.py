@@ -8,7 +8,7 @@ import av
 
 from genre.errors import AudioError
 
-SPARE_PACKETS, MIN_PACKET_SECONDS = 20_000, 0.001  # files of one sample, or none, a packet take hours to decode
+SPARE_PACKETS, MIN_PACKET_SECONDS = 20_000, 0.001  # more packets than recordings have would take hours
 PROTECTED_TAGS = {"drms", "enca", "aavd"}  # sample entries of FairPlay, Common Encryption (ISO/IEC 23001-7), Audible
 PROTECTED_DATA: Final = "encryption_info"  # side data of encrypted packets
 ESTIMATED = {"mp3", "aac"}  # formats without an index: FFmpeg estimates their duration from size and bit rate

@@ -83,14 +83,6 @@ def test_multiplexed_streams_are_one_part():
     assert len(ogg.parts(io.BytesIO(page + b"OggS\0\0" + bytes(21) + page))) == 2
 
 
-def test_a_part_is_a_file_object():
-    part = ogg.Part(io.BytesIO(b"0123456789"), 2, 7)
-    assert part.read(3) == b"234"
-    assert (part.seek(-2, 2), part.read()) == (3, b"56")
-    assert (part.seek(1), part.seek(1, 1), part.read(1), part.tell()) == (1, 2, b"4", 3)
-    assert (part.seek(100), part.read(1)) == (100, b"")
-
-
 def test_pages_across_the_boundaries_of_chunks_are_found(monkeypatch):
     page = b"OggS\0\x02" + bytes(20) + b"\x01\x03abc" + b"OggS\0\0" + bytes(21)
     for chunk in range(6, 70):

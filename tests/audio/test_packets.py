@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from genre.audio import decode, packets, worker
-from genre.audio.packets import MIN_FRACTION, Tally, completeness
+from genre.audio.packets import Tally, completeness
 from genre.errors import AudioError
 from tests.conftest import RATE, music, write_audio
 
@@ -114,13 +114,3 @@ def test_an_estimated_duration_gives_no_note(tmp_path):
 )
 def test_the_note_on_completeness(decoded, expected, lost, note):
     assert completeness(decoded, expected, Tally(decoded=100, lost=lost)) == note
-
-
-def test_the_minimum_fraction_is_of_bytes():
-    for fraction, refused in ((MIN_FRACTION - 0.01, True), (MIN_FRACTION + 0.01, False)):
-        tally = Tally(decoded=round(1000 * fraction), lost=round(1000 * (1 - fraction)))
-        if refused:
-            with pytest.raises(AudioError, match="is damaged"):
-                completeness(1.0, 10.0, tally)
-        else:
-            assert completeness(1.0, 10.0, tally)

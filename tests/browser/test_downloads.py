@@ -30,8 +30,6 @@ def song(tmp_path):
 
 
 def test_a_song_is_downloaded_in_each_format(page, song, tmp_path, capsys):
-    for name in texts.SONG_DOWNLOADS:
-        expect(page.get_by_role("button", name=name)).to_be_disabled()
     page.set_input_files(UPLOAD, song)
     wait_for_prediction(page)
     expect(page.get_by_role("button", name=PICTURE)).to_be_enabled(timeout=SECONDS)
@@ -58,18 +56,6 @@ def test_a_song_is_downloaded_in_each_format(page, song, tmp_path, capsys):
 
     page.get_by_role("button", name="Clear").click()
     expect(page.get_by_role("button", name=PICTURE)).to_be_disabled()
-
-
-def test_a_file_without_a_result_has_no_downloads(page, example, tmp_path):
-    page.set_input_files(UPLOAD, example)
-    wait_for_prediction(page)
-    expect(page.get_by_role("button", name=JSON)).to_be_enabled(timeout=SECONDS)
-    page.get_by_role("button", name="Clear").click()
-    (tmp_path / "list.mp3").write_text("milk, bread")
-    page.set_input_files(UPLOAD, tmp_path / "list.mp3")
-    expect(page.locator("#prediction [role=alert]")).to_be_visible(timeout=SECONDS)
-    for name in texts.SONG_DOWNLOADS:
-        expect(page.get_by_role("button", name=name)).to_be_disabled()
 
 
 def test_downloads_work_by_keyboard(page, example):
@@ -101,13 +87,3 @@ def test_labels_and_pictures_of_a_batch_are_one_zip(page, example, song, tmp_pat
                 assert picture.size == (1200, 630)
     ends = [max(end for _, end, _ in of_kind(track, "Section")) for track in labels]
     assert ends == pytest.approx([40, 15], abs=0.01)
-
-
-def test_a_batch_without_results_has_no_empty_zip(page, tmp_path):
-    page.get_by_role("tab", name=texts.BATCH_TAB).click()
-    (tmp_path / "broken.mp3").write_text("milk, bread")
-    drop(page, tmp_path / "broken.mp3")
-    wait_until_done(page)
-    for name in texts.BATCH_DOWNLOADS[:-1]:
-        expect(page.get_by_role("button", name=name)).to_be_enabled()
-    expect(page.get_by_role("button", name=texts.BATCH_DOWNLOADS[-1])).to_be_disabled()

@@ -81,17 +81,7 @@ def test_the_address_chooses_the_model_and_follows_the_choice(page, example):
     expect(page.locator("#intro [role=alert]")).to_contain_text("“hf-hub:user/repo@v1.0&x=<b>#?”", timeout=SECONDS)
 
 
-HOSTILE = [
-    "../../etc/passwd",
-    "/etc",
-    "<img src=x onerror=alert(1)>",
-    "a" * 3000,
-    "user/repo/..",
-    "no-such-model",
-]
-
-
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", ["../../etc/passwd", "<img src=x onerror=alert(1)>", "a" * 3000])
 def test_an_unknown_model_in_the_address_is_one_sentence_and_the_first_one_stays(page, example, name):
     page.goto(f"{page.url}?model={quote(name, safe='')}")
     shown_name = name[: texts.NAME_SHOWN]
@@ -107,11 +97,9 @@ def test_an_unknown_model_is_one_sentence(page, example):
     page.get_by_role("button", name=texts.CARD).click()
     name = page.locator("#model input")
     name.fill("../../etc/passwd")
-    place = name.bounding_box()
     name.press("Enter")
     expect(page.locator("#about [role=alert]")).to_have_text(texts.NO_SUCH_MODEL, timeout=SECONDS)
     expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.NO_SUCH_MODEL, timeout=SECONDS)
-    assert name.bounding_box() == place  # the field does not move
     expect(page.locator("#card")).to_have_text("")
 
     name.fill(DEFAULT)

@@ -100,17 +100,9 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     assert shown == {name: f"{p:.0%}" for name, p in prediction.probabilities.items()}
     assert "A linear probe" in classifier.checkpoint.card
 
-
-@ON_DESKTOP
-def test_a_folder_that_is_chosen_before_the_upload_field_is_there_is_not_lost(teach_page, collection):
-    remove_for_a_while = """selector => {
-        const field = document.querySelector(selector), parent = field.parentNode;
-        field.remove();
-        setTimeout(() => parent.append(field), 500);
-    }"""
-    teach_page.evaluate(remove_for_a_while, FILES)
-    teach_page.set_input_files(FOLDER, collection)
-    expect(teach_page.locator(ROWS)).to_have_count(8)
+    page.get_by_role("tab", name=page_texts.LIVE_TAB).click()
+    page.get_by_role("button", name=page_texts.LIVE["start"]).click()
+    expect(page.locator("#live-prediction .bars li")).to_have_count(2, timeout=SECONDS)
 
 
 @ON_DESKTOP
@@ -147,12 +139,6 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
     songs = sorted((collection / "Hiss").glob("*.flac"))
     drop(page, *songs)
     expect(alert(page)).to_have_text(texts.NO_GENRE)
-    page.get_by_label(texts.GENRE).fill("")
-    page.set_input_files(FOLDER, collection / "Hiss")
-    expect(alert(page)).to_have_text(texts.NO_SUB_FOLDERS)
-    drop(page, songs[0], genre_name="x" * 60)
-    expect(alert(page)).to_contain_text("has too long a name")
-
     drop(page, *songs, genre_name="<img src=x onerror=alert(1)>")
     expect(page.locator(ROWS)).to_have_count(4)
     expect(page.get_by_label("Genre of 0.flac")).to_have_value("<img src=x onerror=alert(1)>")
@@ -169,13 +155,6 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
     expect(alert(page)).to_contain_text("1.flac in <img", timeout=SECONDS)
     expect(alert(page)).to_contain_text("are the same recording. Leave each in one genre.")
     expect(page.locator("tr.failed")).to_contain_text("This is not an audio file that can be read")
-    page.get_by_role("button", name="Remove copy.flac").click()
-    train(page)
-    expect(alert(page)).to_contain_text("At least two genres are needed", timeout=SECONDS)
-    drop(page, collection / "Buzz" / "0.flac", genre_name="Other")
-    expect(page.locator(ROWS)).to_have_count(6)
-    train(page)
-    expect(alert(page)).to_contain_text("One song is not enough: add songs to Other", timeout=SECONDS)
     assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
     assert fits(page)
 
@@ -215,32 +194,6 @@ def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server
     expect(other.locator("#intro")).to_contain_text("8 genres")
     for context in contexts:
         context.close()
-
-
-@ON_DESKTOP
-def test_real_songs_of_three_genres_are_learned_and_classified_everywhere(teach_page, outside, tmp_path):
-    page, folder = teach_page, tmp_path / "mine"
-    for name in ("Classical", "Electronic", "Rock"):
-        songs = sorted((outside / name).glob("*.opus"))
-        (folder / name).mkdir(parents=True)
-        for path in songs[:10]:
-            shutil.copy(path, folder / name)
-    page.set_input_files(FOLDER, folder)
-    expect(page.locator(ROWS)).to_have_count(30)
-    train(page)
-    expect(page.locator(".learned h2")).to_have_text(
-        re.compile(r"^(1[3-9]|2\d|30) of 30 songs right$"), timeout=3 * SECONDS
-    )
-    expect(page.locator(".learned")).not_to_contain_text("name no artist")
-    new = outside / "Classical" / sorted(path.name for path in (outside / "Classical").glob("*.opus"))[10]
-    page.get_by_role("tab", name=page_texts.BATCH_TAB).click()
-    page.set_input_files("#songs-drop input[type=file]", new)
-    expect(page.locator("#batch .songs td.genre")).to_contain_text("Classical", timeout=SECONDS)
-    page.get_by_role("tab", name=page_texts.LIVE_TAB).click()
-    page.get_by_role("button", name=page_texts.LIVE["start"]).click()
-    expect(page.locator("#live-prediction .bars li")).to_have_count(3, timeout=SECONDS)
-    bars = page.locator("#live-prediction .bars li span").all_inner_texts()
-    assert sorted(bars) == ["Classical", "Electronic", "Rock"]
 
 
 @THEMES

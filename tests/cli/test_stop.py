@@ -11,16 +11,6 @@ def send(number=signal.SIGINT):
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize("number", stop.SIGNALS)
-def test_a_signal_raises_keyboard_interrupt(number):
-    before = signal.getsignal(number)
-    with Stop() as stopping:
-        with pytest.raises(KeyboardInterrupt):
-            send(number)
-        assert stopping.received == number
-    assert signal.getsignal(number) == before
-
-
 def test_a_row_is_written_completely_before_the_interrupt():
     written = []
 

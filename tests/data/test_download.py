@@ -1,17 +1,12 @@
 """Downloads from a local server with a reduced FMA-small, also with errors."""
 
 import csv
-import errno
 import hashlib
 import io
-import json
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import threading
-import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +20,6 @@ from genre.data.archive import build_archive
 from genre.data.download import ATTEMPTS, PARTS, Part, fetch_fma_small
 from genre.data.sources import fma_small, is_fma_small
 from genre.errors import DataError
-from tests.conftest import ROOT
 from tests.data.test_sources import write_fma
 
 METADATA, AUDIO = (part.name for part in PARTS)
@@ -42,8 +36,7 @@ CUT = 100_000  # bytes of a clip, some seconds
 class Server(ThreadingHTTPServer):
     """Serves `files` by name; `requests` are its methods and names, `sent` the bytes of all bodies.
 
-    Each download of the audio breaks off at the next of `breaks`, places in the file, while there are any, and hangs
-    at the next of `pauses`, which `paused` tells.
+    Each download of the audio breaks off at the next of `breaks`, places in the file, while there are any.
     """
 
     daemon_threads = True
@@ -54,8 +47,6 @@ class Server(ThreadingHTTPServer):
         self.files = dict(files)
         self.takes_ranges = True
         self.breaks: list[int] = []
-        self.pauses: list[int] = []
-        self.paused = threading.Event()
         self.requests: list[str] = []
         self.sent = 0
 
@@ -88,13 +79,6 @@ class Handler(BaseHTTPRequestHandler):
         if name == AUDIO and self.server.breaks:
             end = self.server.breaks.pop(0)
             self.close_connection = True
-        elif name == AUDIO and self.server.pauses:
-            self.wfile.write(content[start : self.server.pauses.pop(0)])
-            self.wfile.flush()
-            self.server.paused.set()
-            self.close_connection = True
-            time.sleep(5)
-            return
         self.wfile.write(content[start:end])
         self.server.sent += max(0, end - start)
 
@@ -191,47 +175,6 @@ def test_a_later_call_downloads_only_the_rest(server, zips, audio, tmp_path):
     assert server.sent == len(zips[AUDIO]) - 100_000
 
 
-def test_a_complete_partial_file_is_only_checked(server, zips, audio, tmp_path):
-    for name, content in zips.items():
-        (tmp_path / f"{name}.part").write_bytes(content)
-    fetch_fma_small(tmp_path, server.url)
-    check_whole(tmp_path, audio)
-    assert server.sent == 0
-
-
-FETCH = """
-import json, sys
-from pathlib import Path
-from genre.data import download
-folder, url, parts = sys.argv[1:]
-download.PARTS = tuple(download.Part(*part) for part in json.loads(parts))
-download.fetch_fma_small(Path(folder), url)
-"""
-
-
-def test_a_killed_download_is_resumed(server, zips, audio, tmp_path):
-    """SIGKILL in the middle of the audio, then the same command again."""
-    parts = json.dumps([[part.name, part.sha1, part.result] for part in download.PARTS])
-    folder = tmp_path / "fma"
-    command = [sys.executable, "-c", FETCH, str(folder), server.url, parts]
-    server.pauses = [150_000]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    assert server.paused.wait(120)
-    partial = folder / f"{AUDIO}.part"
-    for _ in range(100):
-        if partial.is_file() and partial.stat().st_size > 0:
-            break
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    there = partial.stat().st_size
-    assert 0 < there <= 150_000
-    server.sent = 0
-    subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
-    check_whole(folder, audio)
-    assert server.sent == len(zips[AUDIO]) - there
-
-
 def test_without_ranges_the_download_starts_over(server, zips, audio, tmp_path):
     server.takes_ranges = False
     server.breaks = [100_000]
@@ -261,18 +204,6 @@ def test_free_space_is_checked_before_the_download(server, zips, audio, tmp_path
     check_whole(tmp_path, audio)
 
 
-def test_free_space_for_an_existing_zip_is_the_size_of_its_content(server, zips, audio, tmp_path, monkeypatch):
-    for name, content in zips.items():
-        (tmp_path / name).write_bytes(content)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(SMALL) * CUT))
-    with pytest.raises(DataError, match="GiB more"):  # a few bytes short: the table and the texts
-        fetch_fma_small(tmp_path, server.url)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(SMALL) * CUT + 2000))
-    fetch_fma_small(tmp_path, server.url)
-    check_whole(tmp_path, audio)
-    assert server.requests == []
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_disk_that_fills_up_while_downloading(server, audio, tmp_path):
     full = tmp_path / f"{AUDIO}.part"
@@ -280,20 +211,6 @@ def test_a_disk_that_fills_up_while_downloading(server, audio, tmp_path):
     with pytest.raises(DataError, match="No space left on device.*start again: it goes on"):
         fetch_fma_small(tmp_path, server.url)
     full.unlink()
-    fetch_fma_small(tmp_path, server.url)
-    check_whole(tmp_path, audio)
-
-
-def test_a_disk_that_fills_up_while_unpacking(server, audio, tmp_path, monkeypatch):
-    def write_half(source, file):
-        file.write(source.read(CUT // 2))
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as filling:
-        filling.setattr(shutil, "copyfileobj", write_half)
-        with pytest.raises(DataError, match="No space left on device.*start again: it goes on"):
-            fetch_fma_small(tmp_path, server.url)
-    assert not is_fma_small(tmp_path)
     fetch_fma_small(tmp_path, server.url)
     check_whole(tmp_path, audio)
 

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-import torch
 
 from genre.audio.decode import decode
 from genre.errors import AudioError
 from genre.features.clips import cut_clips
 from genre.features.log_mel import TAIL_SECONDS
-from genre.inference.ensemble import run_members
 from tests.conftest import RATE, music, write_audio
 
 
@@ -120,16 +118,6 @@ def test_silence_around_a_song_does_not_change_its_prediction(classifier, tmp_pa
     assert prediction.seconds == 165
 
 
-def test_members_are_not_run_on_a_silent_clip(classifier, tmp_path, monkeypatch):
-    starts = []
-    monkeypatch.setattr(
-        "genre.inference.classify.run_members",
-        lambda checkpoint, clip: starts.append(clip.start) or run_members(checkpoint, clip),
-    )
-    classifier.classify(concatenated(tmp_path, music(30), np.zeros(90 * RATE)))
-    assert starts == [0.0]
-
-
 def test_a_quiet_song_is_not_silent(classifier, tmp_path):
     sound = music(31)
     quiet = write_audio(tmp_path / "quiet.wav", [10 ** (-50 / 20) * sound], "pcm_f32le")
@@ -171,15 +159,6 @@ def test_stream_yields_nothing_while_a_recording_is_silent(classifier, tmp_path)
     sound = np.concatenate([np.zeros(35 * RATE, np.float32), music(10)])
     path = write_audio(tmp_path / "late.flac", [sound], "flac")
     assert [prediction.seconds for prediction in classifier.stream(path)] == [45]
-
-
-def test_the_whole_member_is_invariant_to_volume(classifier):
-    """Its levels are relative to the clip; those of the smooth member are absolute, so the fusion is not invariant."""
-    whole = classifier.checkpoint.members["whole"]
-    clip = torch.from_numpy(music(6))
-    with torch.inference_mode():
-        loud, quiet = (whole(whole.log_mel(c, torch.zeros(1))) for c in (clip, 0.1 * clip))
-    torch.testing.assert_close(loud, quiet, atol=1e-2, rtol=1e-2)
 
 
 @pytest.mark.slow

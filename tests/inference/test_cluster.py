@@ -11,7 +11,6 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import WorkerPlugin
-from distributed.protocol.pickle import dumps
 
 from genre.__main__ import main
 from genre.errors import AudioError
@@ -226,16 +225,6 @@ def test_a_pipe_gets_an_error(workers, example, tmp_path):
     rows = rows_of(out)
     assert rows[str(tmp_path / "pipe.mp3")]["error"] == "This is a pipe, which a cluster cannot read."
     assert rows[str(example)]["genre"] == "Electronic"
-
-
-def test_the_scheduler_does_not_need_the_project(tmp_path):
-    """The task can be unpickled without the project, and raises ModuleNotFoundError when called."""
-    (tmp_path / "task").write_bytes(dumps(cluster._task("/", None, "", 0.0)))
-    program = "import pickle; task = pickle.load(open('task', 'rb')); print('unpacked'); task('song.mp3')"
-    command = [sys.executable, "-I", "-c", program]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout == "unpacked\n"
-    assert "No module named 'genre'" in done.stderr
 
 
 def options(file, workers, out, *files):

@@ -11,8 +11,6 @@ from genre.features.image import HIGHEST_HZ, mel_position
 from genre.features.log_mel import FRONT_ENDS
 from genre.inference.explain import (
     PATCHES,
-    SIZE,
-    attribution_image,
     explain,
     fused_probabilities,
     member_inputs,
@@ -138,19 +136,6 @@ def test_attributions_sum_to_the_change_in_log_odds(classifier, example):
     probability = probability_without(checkpoint, inputs, label, masks)
     complete, baseline = np.log(probability / (1 - probability))
     assert patch_attributions(checkpoint, inputs, label).sum().item() == pytest.approx(complete - baseline, rel=0.15)
-
-
-def test_the_image_is_coloured_at_positive_attributions_and_grey_elsewhere(classifier, example):
-    explanation = explain(classifier, example, 3.0, "Electronic")
-    attributions = np.zeros(PATCHES)
-    attributions[2, 5], attributions[8, 1] = 1, -1  # positive at a low frequency, negative at an earlier, higher one
-    image = np.asarray(attribution_image(replace(explanation, attributions=attributions))).astype(int)
-    assert image.shape == (SIZE[1], SIZE[0], 3)
-    tall, wide = SIZE[1] / PATCHES[0], SIZE[0] / PATCHES[1]
-    colour = np.ptp(image, axis=2)
-    assert colour[int(SIZE[1] - 2.5 * tall), int(5.5 * wide)] > 60
-    assert colour[: int(SIZE[1] - 4 * tall)].max() == 0
-    assert colour[:, : int(4 * wide)].max() == 0
 
 
 def test_an_unknown_genre_or_start_raises(classifier, example):

@@ -99,13 +99,6 @@ def test_a_second_writer_is_refused(path):
     write(path, SONG)
 
 
-def test_the_lock_file_is_removed(path):
-    write(path, SONG)
-    with pytest.raises(JsonLinesError, match="not mine"):
-        JsonLines(path, RUN | {"checkpoint": "mine"})
-    assert list(path.parent.iterdir()) == [path]
-
-
 def test_a_killed_run_does_not_keep_the_lock(path):
     hold = "import os, sys; from pathlib import Path; from genre.inference.jsonl import JsonLines"
     hold += "; held = JsonLines(Path(sys.argv[1]), {}); os.kill(os.getpid(), 9)"

@@ -8,7 +8,7 @@ import torch
 import genre
 from genre.errors import AudioError
 from genre.features.log_mel import FRONT_ENDS
-from genre.inference.live import BUFFER_SECONDS, FLOOR, TOO_QUIET, LiveClassifier, LiveResult, level
+from genre.inference.live import BUFFER_SECONDS, FLOOR, LiveClassifier
 from genre.models.checkpoint import ConfidenceLimits, Fusion, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
 from genre.web import texts
@@ -90,14 +90,6 @@ def test_a_pause_after_music_is_too_quiet_and_the_buffer_is_still_classified(cla
     assert result.prediction
 
 
-def test_levels_are_in_dbfs():
-    square = np.repeat(np.array([1, -1], np.float32), 50)
-    assert level(square) == pytest.approx(0)
-    assert level(0.01 * square + 0.3) == pytest.approx(-40, abs=0.01)  # a constant offset of the microphone
-    assert level(tone(1, level=0.1)) == pytest.approx(-23.01, abs=0.01)
-    assert level(np.zeros(100, np.float32)) == level(np.zeros(0, np.float32)) == FLOOR
-
-
 @pytest.mark.parametrize("rate", [0, -1, 10**9])
 def test_an_implausible_sample_rate_raises(classifier, rate):
     with pytest.raises(AudioError):
@@ -120,13 +112,3 @@ def test_only_files_in_the_upload_folder_are_accepted(tmp_path, monkeypatch):
     for path in (tmp_path / "private.wav", folder / ".." / "private.wav", "/etc/passwd"):
         with pytest.raises(gr.Error):
             live.uploaded(str(path))
-
-
-def test_the_card_explains_a_missing_prediction():
-    assert texts.LIVE_SOON in live.card(LiveResult(1.0, -20.0, None), [])
-    assert texts.LIVE_QUIET in live.card(LiveResult(9.0, TOO_QUIET - 1, None), [])
-    probabilities = {"Folk": 0.8, "Rock": 0.2}
-    prediction = genre.Prediction(probabilities, [genre.Window(0.0, 3.0, probabilities)], 3.0, "x")
-    card = live.card(LiveResult(3.0, -20.0, prediction), ["Folk", "Rock"])
-    assert "Folk" in card
-    assert 'role="status"' not in card

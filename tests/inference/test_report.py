@@ -6,8 +6,7 @@ import pytest
 
 from genre.errors import AudioError
 from genre.inference.prediction import Prediction, Window
-from genre.inference.report import format_sections, rows, write_csv, write_json, write_windows_csv
-from genre.inference.sections import Section
+from genre.inference.report import rows, write_csv, write_json, write_windows_csv
 
 LABELS = ["Folk", "Rock"]
 FOLK, ROCK = {"Folk": 0.9, "Rock": 0.1}, {"Rock": 0.8, "Folk": 0.2}
@@ -96,13 +95,6 @@ def test_genres_are_not_evaluated_as_formulas():
     assert row["genre"] == "'=1+1" and row["'=1+1"] == "1.0000"
 
 
-def test_a_file_name_that_is_not_utf8_is_written_with_a_replacement_character(tmp_path):
-    name = b"caf\xe9.mp3".decode("utf-8", "surrogateescape")
-    with (tmp_path / "genres.csv").open("w", encoding="utf-8", newline="") as file:
-        write_csv([(name, SONG)], LABELS, file)
-    assert "caf\ufffd.mp3" in (tmp_path / "genres.csv").read_text(encoding="utf-8")
-
-
 def test_csv_rows_are_written_as_results_arrive():
     file, written_rows = io.StringIO(newline=""), []
 
@@ -128,10 +120,3 @@ def test_json_is_written_as_results_arrive_and_closed_when_interrupted(count):
     with pytest.raises(KeyboardInterrupt):
         write_json(results(), file)
     assert json.loads(file.getvalue()) == list(rows(RESULTS[:count]))
-
-
-def test_sections_are_formatted():
-    assert (
-        format_sections([Section(0, 47.6, "Folk"), Section(47.6, 159.2, "Rock")])
-        == "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"
-    )

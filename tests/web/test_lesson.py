@@ -3,7 +3,6 @@
 import gc
 import re
 import shutil
-import sys
 import threading
 import unicodedata
 
@@ -22,7 +21,6 @@ from genre.web.teach import lesson as lessons_module
 from genre.web.teach import texts, views
 from genre.web.teach.learn import learn
 from genre.web.teach.lesson import Lesson, Lessons, sort_files
-from tests.web.test_limits import started
 
 
 def files(*names):
@@ -243,11 +241,3 @@ def test_names_and_genres_are_escaped():
     page = views.table(lesson) + views.status(lesson) + page_views.alert_box("<u>")
     assert not re.search(r"<(b>x|i>|u>)", page)
     assert "&lt;b&gt;x&lt;/b&gt;</option>" in page and 'title="&quot;&gt;&lt;i&gt;.mp3"' in page
-
-
-@pytest.mark.parametrize(
-    "name", ["TEACH", "MAX_TAUGHT_SONGS", "MAX_TAUGHT_GENRES", "MAX_TAUGHT_SECONDS", "MAX_TEACHERS"]
-)
-def test_an_invalid_setting_is_one_line(name):
-    message = started([sys.executable, "-c", "import genre.web.limits"], {f"GENRE_{name}": "maybe"})
-    assert re.fullmatch(f"GENRE_{name} must be .*, such as .*, not 'maybe'\\.\n", message)

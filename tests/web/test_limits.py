@@ -89,17 +89,15 @@ def test_a_job_that_takes_too_long_returns_the_prediction_so_far(monkeypatch, tm
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("MAX_SECONDS", "abc"),
         ("MAX_SECONDS", "0"),
-        ("PARALLEL_JOBS", "-1"),
         ("MAX_WAITING", ""),
         ("MAX_FILE_SIZE", "50"),
-        ("MAX_MODEL_SIZE", "many mb"),
+        ("TEACH", "maybe"),
     ],
 )
 def test_an_invalid_setting_is_one_line(setting, value):
     message = started([sys.executable, "-c", "import genre.web.limits"], {f"GENRE_{setting}": value})
-    assert re.fullmatch(f"GENRE_{setting} must be a .*, such as .*, not {value!r}\\.\n", message)
+    assert re.fullmatch(f"GENRE_{setting} must be .*, such as .*, not {value!r}\\.\n", message)
 
 
 def test_the_app_does_not_start_with_an_invalid_setting():

@@ -4,7 +4,7 @@ import pytest
 
 from genre.errors import AudioError
 from genre.inference.prediction import Prediction, Window
-from genre.web import texts, views
+from genre.web import views
 from genre.web.limits import MAX_SONGS
 from genre.web.tabs import table
 from genre.web.tabs.queue import Batch
@@ -100,19 +100,3 @@ def test_rows_show_their_state_and_escape_everything():
     assert 'a"onclick' not in page
     assert "&lt;i&gt;Rock&lt;/i&gt;" in page and "&lt;u&gt;broken&lt;/u&gt;" in page
     assert re.findall('<tr class="([a-z]+)">', page) == ["classified", "failed", "current", "waiting"]
-    assert ">2 of 4</b>" in page and "Classifying &lt;i&gt;c.mp3 …" in page
-    assert "Classifying &lt;i&gt;c.mp3, 1:05 so far" in table.status(batch, 65)
-
-
-@pytest.mark.parametrize(
-    ("result", "named"),
-    [
-        (prediction(), "<span>Folk</span>"),
-        (prediction(0.55, confident=False, prediction_set=["Folk", "<i>Rock</i>"]), "Folk or &lt;i&gt;Rock&lt;/i&gt;"),
-        (prediction(is_music=False), texts.NOT_MUSIC_SHORT),
-    ],
-)
-def test_a_row_names_the_same_genres_as_the_prediction_card(result, named):
-    batch = batch_of("a.mp3")
-    batch.labels, batch.songs[0].result = LABELS, result
-    assert named in table.rows(batch)
