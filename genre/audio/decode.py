@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import av
 import numpy as np
 
-from genre.audio import ogg
+from genre.audio import ogg, wav
 from genre.audio.mixdown import mixed
-from genre.audio.packets import COMPLETE_FRACTION, Tally, completeness, declared_seconds, frames
+from genre.audio.packets import GAP_SECONDS, Tally, completeness, declared_end, frames, gaps, origin
 from genre.audio.silence import SILENCE
 from genre.errors import AudioError
 from genre.names import printable
@@ -35,6 +35,10 @@ SUFFIXES = set(
 ARCHIVES = (b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf")  # first bytes of zip, RAR and 7z
 BLOCK_SECONDS = 0.5  # resampled in one call
 PRE_ROLL_SECONDS = 0.5  # decoded and discarded before a wanted start
+# Containers whose packets carry times. In the others FFmpeg counts samples, or estimates times by size and bit rate.
+TIMED = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
+JOINED_SECONDS = 10.0  # backwards, from which a time is one of another file that was joined to this one
+MAX_SILENCE = 3 * 3600.0  # s that are put into gaps of a file, since a few bytes can declare years
 PROBE_SECONDS, PROBE_RATE = 300.0, 8_000  # s and Hz: decoded of a track to find out whether it is silent
 MAX_PROBED = 8  # tracks of a file
 MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; one sample at 1 Hz would be resampled to tens of thousands
@@ -79,7 +83,7 @@ def stream(
 
     Args:
         notes: takes a sentence, during decoding, for each deviation that the user should know of: which of multiple
-            tracks was decoded, how channels or levels were changed, how much could not be decoded.
+            tracks was decoded, how channels or levels were changed, which gaps it has, how much could not be decoded.
 
     Yields:
         mono pieces, float32, shape (samples,).
@@ -109,8 +113,9 @@ def stream(
                 if start == 0
                 else f"This file ends before {start:g} s."
             )
-        if note := completeness((sent + waiting_samples) / rate, source.expected(start, seconds), source.tally):
-            notes.append(note)
+        covered = source.tally.covered(start, (sent + waiting_samples) / rate)
+        found = gaps(source.tally), completeness(covered, source.expected(start, seconds), source.tally)
+        notes += filter(None, found)
         if waiting_samples:
             yield np.concatenate(waiting)
 
@@ -146,11 +151,12 @@ class _Source:
 
     Attributes:
         tally: counts of its packets.
-        declared: duration by the file's headers, in seconds, once it has been decoded; None where there is none.
+        declared: end by the file's headers, in seconds, once it has been decoded; None where there is none.
     """
 
     def __init__(self, file: BinaryIO, notes: list[str]):
-        self.parts, self.notes = ogg.parts(file), notes
+        whole = wav.patched(file)
+        self.parts, self.notes = [whole] if whole else ogg.parts(file), notes
         self.tally = Tally()
         self.declared: float | None = None
 
@@ -178,7 +184,7 @@ class _Source:
                 yield from _blocks(container, track, rate, start, self.tally)
                 start = 0.0
                 if not others:
-                    self.declared = declared_seconds(container, track, self.tally.decoded_fraction < COMPLETE_FRACTION)
+                    self.declared = declared_end(container, track, self.tally.damaged)
 
     def expected(self, start: float, seconds: float | None) -> float | None:
         """Seconds to be decoded from `start` on, at most `seconds`; None where no duration is declared."""
@@ -224,12 +230,11 @@ def _choose_track(file: ogg.Part, notes: list[str]) -> int:
 def _has_signal(file: ogg.Part, number: int) -> bool:
     """Whether the track with this index exceeds `SILENCE` in its first `PROBE_SECONDS`."""
     with open_container(file) as container:
-        seconds = 0.0
+        tally = Tally()
         try:
-            for block in _blocks(container, container.streams.audio[number], PROBE_RATE, 0.0, Tally()):
-                seconds += len(block) / PROBE_RATE
-                if np.abs(block).max() >= SILENCE or seconds > PROBE_SECONDS:
-                    return seconds <= PROBE_SECONDS
+            for block in _blocks(container, container.streams.audio[number], PROBE_RATE, 0.0, tally):
+                if np.abs(block).max() >= SILENCE or tally.seconds > PROBE_SECONDS:
+                    return tally.seconds <= PROBE_SECONDS
         except AudioError:  # decoding raises it again, if no other track is chosen
             return False
     return False
@@ -238,23 +243,80 @@ def _has_signal(file: ogg.Part, number: int) -> bool:
 def _blocks(
     container: av.container.InputContainer, track: av.AudioStream, rate: int, start: float, tally: Tally
 ) -> Iterator[np.ndarray]:
-    """Audio of a track from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
-    origin = float(track.start_time * track.time_base) if track.start_time and track.time_base else 0.0
-    if start > 0:
-        # A little earlier, since the first frames after a seek depend on frames before them (mp3, aac, opus).
-        # Where seeking fails, or the time stamps overflow, everything before the start is decoded and discarded.
-        with suppress(av.FFmpegError, OSError, OverflowError):
-            container.seek(int((origin + max(0.0, start - PRE_ROLL_SECONDS)) * av.time_base), backward=True)
-    decoded = frames(container, track, tally)
-    first = next(decoded, None)
-    if first is None:
-        return
-    began = start if first.time is None else first.time - origin  # seeking may land elsewhere
-    skip = max(0, round((start - began) * rate))
-    for block in _resampled(itertools.chain([first], decoded), rate):
-        if len(block) > skip:
-            yield block[skip:]
-        skip = max(0, skip - len(block))
+    """Audio of a track from `start` seconds on, by `_Axis`, float32 at `rate`, shape (samples, channels) each."""
+    axis = _Axis(container, track, start, tally)
+    # First a little earlier, since the first frames after a seek depend on frames before them (mp3, aac, opus). Where
+    # that lands behind the start, seeking was inexact or the start lies in a gap, and all before it is decoded.
+    for at in (max(0.0, start - PRE_ROLL_SECONDS), 0.0):
+        if start > 0:
+            # Where seeking fails, or the time stamps overflow, everything before the start is decoded and discarded.
+            with suppress(av.FFmpegError, OSError, OverflowError):
+                container.seek(int((axis.origin + at) * av.time_base), backward=True)
+        decoded = frames(container, track, tally)
+        first = next(decoded, None)
+        if first is None:
+            return
+        if start == 0 or first.time is None or first.time - axis.origin <= start + GAP_SECONDS:
+            break
+    sent: int | None = None  # samples since the start; negative before it
+    for begin, run in itertools.groupby(itertools.chain([first], decoded), axis.begin):
+        target = round((begin - start) * rate)
+        sent = min(target, 0) if sent is None else sent
+        for block in _resampled(run, rate):
+            for piece in itertools.chain(_silence(target - sent, block.shape[1], rate), [block]):
+                if sent + len(piece) > 0:
+                    yield piece[max(0, -sent) :]
+                sent += len(piece)
+
+
+class _Axis:
+    """What a time is: seconds after the start of the file, as in players, which is when its first track starts.
+
+    A late start of the track and gaps between its packets are silence, so that windows, sections and reports name the
+    times of the file. A time that goes back by `JOINED_SECONDS`, or that would take more than `MAX_SILENCE`, is that of
+    another file that was joined to this one, which follows without a gap.
+
+    Args:
+        start: where the wanted excerpt begins, in seconds.
+        tally: takes the seconds of the gaps.
+
+    Attributes:
+        origin: time stamp of the start of the file, in seconds.
+    """
+
+    def __init__(self, container: av.container.InputContainer, track: av.AudioStream, start: float, tally: Tally):
+        self.origin = origin(container, track)
+        self._timed = not TIMED.isdisjoint(container.format.name.split(","))
+        self._start, self._tally = start, tally
+        self._begin: float | None = None
+        self._end = self._joined = 0.0  # where the sound so far ends, and what is added to times, in seconds
+
+    def begin(self, frame: av.AudioFrame) -> float:
+        """Where the sound began that the next frame continues without a gap, in seconds.
+
+        For the first frame it is the start of the excerpt, or earlier, where seeking has landed there.
+        """
+        time, is_first = None if frame.time is None else frame.time - self.origin, self._begin is None
+        if self._begin is None:
+            self._begin = self._end = self._start if time is None else min(time, self._start)
+        if time is not None and (self._timed or is_first):
+            gap = time + self._joined - self._end
+            if gap < -JOINED_SECONDS or self._tally.silence + gap > MAX_SILENCE:
+                self._joined -= gap
+                self._tally.left_out += max(0.0, gap)
+            elif gap > GAP_SECONDS:
+                self._tally.silence += gap
+                self._tally.gaps += 0.0 if is_first else gap
+                self._begin = self._end = self._end + gap
+        self._end += frame.samples / frame.sample_rate
+        return self._begin
+
+
+def _silence(samples: int, channels: int, rate: int) -> Iterator[np.ndarray]:
+    """Blocks of zeros, shape (samples, channels) each; none where `samples` is not above 0."""
+    while samples > 0:
+        yield np.zeros((min(samples, round(BLOCK_SECONDS * rate)), channels), np.float32)
+        samples -= round(BLOCK_SECONDS * rate)
 
 
 def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
@@ -270,7 +332,7 @@ def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarr
             yield from _rest(fifo, resampler)
             fifo, resampler = av.AudioFifo(), av.AudioResampler(format="flt", rate=rate)
             made_for, block_samples = shape, round(BLOCK_SECONDS * frame.sample_rate)
-        frame.pts = None  # gaps in the time stamps are not filled
+        frame.pts = None  # so that the resampler does not fill gaps a second time
         fifo.write(frame)
         while fifo.samples >= block_samples:
             yield from map(_packed, resampler.resample(fifo.read(block_samples)))
