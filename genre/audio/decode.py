@@ -5,13 +5,14 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import av
 import numpy as np
 
-from genre.audio import ogg, wav
+from genre.audio import bitstream, ogg, wav
 from genre.audio.mixdown import mixed
 from genre.audio.packets import GAP_SECONDS, Tally, completeness, declared_end, frames, gaps, origin
 from genre.audio.silence import SILENCE
@@ -41,6 +42,8 @@ JOINED_SECONDS = 10.0  # backwards, from which a time is one of another file tha
 MAX_SILENCE = 3 * 3600.0  # s that are put into gaps of a file, since a few bytes can declare years
 PROBE_SECONDS, PROBE_RATE = 300.0, 8_000  # s and Hz: decoded of a track to find out whether it is silent
 MAX_PROBED = 8  # tracks of a file
+MAX_SURVEYED, SURVEY_SAMPLES = 500_000, 64  # packets of a file, an hour and a half of floats; samples of a packet
+FLOATS = {"flt", "fltp", "dbl", "dblp"}  # sample formats
 MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; one sample at 1 Hz would be resampled to tens of thousands
 MAX_CHANNELS = 64  # limit of FFmpeg's resampler
 MAX_ALLOCATION = 2**28  # bytes a call; a short header can declare an index, or unpack to a header, of gigabytes
@@ -96,7 +99,7 @@ def stream(
     notes = [] if notes is None else notes
     with open_file(path) as file:
         source = _Source(file, notes)
-        for block in mixed(source.blocks(rate, start), notes):
+        for block in mixed(source.blocks(rate, start), notes, source.survey, lambda: source.lossless_floats):
             if wanted is not None:
                 block = block[: wanted - sent - waiting_samples]
             waiting.append(block)
@@ -152,6 +155,7 @@ class _Source:
     Attributes:
         tally: counts of its packets.
         declared: end by the file's headers, in seconds, once it has been decoded; None where there is none.
+        lossless_floats: whether the samples can be of any level, as in WAV of floats.
     """
 
     def __init__(self, file: BinaryIO, notes: list[str]):
@@ -159,6 +163,7 @@ class _Source:
         self.parts, self.notes = [whole] if whole else ogg.parts(file), notes
         self.tally = Tally()
         self.declared: float | None = None
+        self.lossless_floats, self._number = False, 0  # index of the track that is decoded
 
     def blocks(self, rate: int, start: float) -> Iterator[np.ndarray]:
         """Audio from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
@@ -176,7 +181,8 @@ class _Source:
                 number = _choose_track(first, self.notes)
                 container = open_container(first)
             with container:
-                track = container.streams.audio[number]
+                track, self._number = container.streams.audio[number], number
+                self.lossless_floats = _lossless(track) and getattr(track.codec_context.format, "name", "") in FLOATS
                 length = container.duration / av.time_base if container.duration else 0.0
                 if part is not self.parts[-1] and length <= start and length > 0:
                     start -= length
@@ -185,6 +191,17 @@ class _Source:
                 start = 0.0
                 if not others:
                     self.declared = declared_end(container, track, self.tally.damaged)
+
+    def survey(self) -> list[np.ndarray]:
+        """Short blocks from all over the file, float32 as they are stored, shape (samples, channels) each."""
+        found: list[np.ndarray] = []
+        for part in self.parts:
+            # A copy, since the decoder keeps its place in the part.
+            with suppress(AudioError), open_container(copy(part)) as container:
+                found += _survey(
+                    container, container.streams.audio[min(self._number, len(container.streams.audio) - 1)]
+                )
+        return found
 
     def expected(self, start: float, seconds: float | None) -> float | None:
         """Seconds to be decoded from `start` on, at most `seconds`; None where no duration is declared."""
@@ -253,6 +270,7 @@ def _blocks(
             with suppress(av.FFmpegError, OSError, OverflowError):
                 container.seek(int((axis.origin + at) * av.time_base), backward=True)
         decoded = frames(container, track, tally)
+        decoded = bitstream.checked(decoded) if _lossless(track) else decoded
         first = next(decoded, None)
         if first is None:
             return
@@ -317,6 +335,30 @@ def _silence(samples: int, channels: int, rate: int) -> Iterator[np.ndarray]:
     while samples > 0:
         yield np.zeros((min(samples, round(BLOCK_SECONDS * rate)), channels), np.float32)
         samples -= round(BLOCK_SECONDS * rate)
+
+
+def _lossless(track: av.AudioStream) -> bool:
+    return track.codec_context is not None and track.codec_context.codec.lossless
+
+
+def _survey(container: av.container.InputContainer, track: av.AudioStream) -> Iterator[np.ndarray]:
+    """Short blocks from all over a track, see `_Source.survey`: of lossless coding single packets, else a few in a row,
+    of which the first ones, that depend on packets before them, are left out."""
+    every, wanted, left_out = (8, 1, 0) if _lossless(track) else (64, 12, 8)
+    if track.codec_context is None:
+        return
+    packets = itertools.islice(container.demux(track), MAX_SURVEYED)
+    with suppress(av.FFmpegError, OSError):
+        for number, packet in enumerate(packets):
+            if number % every >= wanted:
+                continue
+            with suppress(av.FFmpegError, OSError):
+                for frame in packet.decode() if packet.size else ():
+                    if number % every >= left_out:
+                        frame.pts = None
+                        for converted in av.AudioResampler(format="flt").resample(frame):
+                            block = _packed(converted)
+                            yield block[:: max(1, len(block) // SURVEY_SAMPLES)]
 
 
 def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
