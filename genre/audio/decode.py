@@ -5,15 +5,16 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import av
 import numpy as np
 
-from genre.audio import ogg
+from genre.audio import bitstream, ogg, wav
 from genre.audio.mixdown import mixed
-from genre.audio.packets import COMPLETE_FRACTION, Tally, completeness, declared_seconds, frames
+from genre.audio.packets import GAP_SECONDS, Tally, completeness, declared_end, frames, gaps, origin
 from genre.audio.silence import SILENCE
 from genre.errors import AudioError
 from genre.names import printable
@@ -35,13 +36,19 @@ SUFFIXES = set(
 ARCHIVES = (b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf")  # first bytes of zip, RAR and 7z
 BLOCK_SECONDS = 0.5  # resampled in one call
 PRE_ROLL_SECONDS = 0.5  # decoded and discarded before a wanted start
+# Containers whose packets carry times. In the others FFmpeg counts samples, or estimates times by size and bit rate.
+TIMED = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
+JOINED_SECONDS = 10.0  # backwards, from which a time is one of another file that was joined to this one
+MAX_SILENCE = 3 * 3600.0  # s that are put into gaps of a file, since a few bytes can declare years
 PROBE_SECONDS, PROBE_RATE = 300.0, 8_000  # s and Hz: decoded of a track to find out whether it is silent
 MAX_PROBED = 8  # tracks of a file
+MAX_SURVEYED, SURVEY_SAMPLES = 500_000, 64  # packets of a file, an hour and a half of floats; samples of a packet
+FLOATS = {"flt", "fltp", "dbl", "dblp"}  # sample formats
 MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; one sample at 1 Hz would be resampled to tens of thousands
 MAX_CHANNELS = 64  # limit of FFmpeg's resampler
 MAX_ALLOCATION = 2**28  # bytes that FFmpeg may allocate in one call
 
-Mix = Callable[[Iterable[np.ndarray], list[str]], Iterator[np.ndarray]]  # as `mixed`
+Mix = Callable[[Iterable[np.ndarray], list[str], Callable, Callable], Iterator[np.ndarray]]  # as `mixed`
 
 with suppress(AttributeError):  # PyAV has no call for this limit; on Windows the symbol is not exported
     ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
@@ -82,8 +89,9 @@ def stream(
 
     Args:
         notes: takes a sentence, during decoding, for each deviation that the user should know of: which of multiple
-            tracks was decoded, how channels or levels were changed, how much could not be decoded.
-        mix: turns the blocks of the decoder, shape (samples, channels), into those that are joined to pieces.
+            tracks was decoded, how channels or levels were changed, which gaps it has, how much could not be decoded.
+        mix: turns the blocks of the decoder, shape (samples, channels), into those that are joined to pieces; called as
+            `genre.audio.mixdown.mixed`.
 
     Yields:
         mono pieces, float32, shape (samples,), unless `mix` returns others.
@@ -96,7 +104,7 @@ def stream(
     notes = [] if notes is None else notes
     with open_file(path) as file:
         source = _Source(file, notes)
-        for block in mix(source.blocks(rate, start), notes):
+        for block in mix(source.blocks(rate, start), notes, source.survey, lambda: source.lossless_floats):
             if wanted is not None:
                 block = block[: wanted - sent - waiting_samples]
             waiting.append(block)
@@ -113,8 +121,9 @@ def stream(
                 if start == 0
                 else f"This file ends before {start:g} s."
             )
-        if note := completeness((sent + waiting_samples) / rate, source.expected(start, seconds), source.tally):
-            notes.append(note)
+        covered = source.tally.covered(start, (sent + waiting_samples) / rate)
+        found = gaps(source.tally), completeness(covered, source.expected(start, seconds), source.tally)
+        notes += filter(None, found)
         if waiting_samples:
             yield np.concatenate(waiting)
 
@@ -150,13 +159,16 @@ class _Source:
 
     Attributes:
         tally: counts of its packets.
-        declared: duration by the file's headers, in seconds, once it has been decoded; None where there is none.
+        declared: end by the file's headers, in seconds, once it has been decoded; None where there is none.
+        lossless_floats: whether the samples can be of any level, as in WAV of floats.
     """
 
     def __init__(self, file: BinaryIO, notes: list[str]):
-        self.parts, self.notes = ogg.parts(file), notes
+        whole = wav.patched(file)
+        self.parts, self.notes = [whole] if whole else ogg.parts(file), notes
         self.tally = Tally()
         self.declared: float | None = None
+        self.lossless_floats, self._number = False, 0  # index of the track that is decoded
 
     def blocks(self, rate: int, start: float) -> Iterator[np.ndarray]:
         """Audio from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
@@ -174,7 +186,8 @@ class _Source:
                 number = _choose_track(first, self.notes)
                 container = open_container(first)
             with container:
-                track = container.streams.audio[number]
+                track, self._number = container.streams.audio[number], number
+                self.lossless_floats = _lossless(track) and getattr(track.codec_context.format, "name", "") in FLOATS
                 length = container.duration / av.time_base if container.duration else 0.0
                 if part is not self.parts[-1] and length <= start and length > 0:
                     start -= length
@@ -182,7 +195,18 @@ class _Source:
                 yield from _blocks(container, track, rate, start, self.tally)
                 start = 0.0
                 if not others:
-                    self.declared = declared_seconds(container, track, self.tally.decoded_fraction < COMPLETE_FRACTION)
+                    self.declared = declared_end(container, track, self.tally.damaged)
+
+    def survey(self) -> list[np.ndarray]:
+        """Short blocks from all over the file, float32 as they are stored, shape (samples, channels) each."""
+        found: list[np.ndarray] = []
+        for part in self.parts:
+            # A copy, since the decoder keeps its place in the part.
+            with suppress(AudioError), open_container(copy(part)) as container:
+                found += _survey(
+                    container, container.streams.audio[min(self._number, len(container.streams.audio) - 1)]
+                )
+        return found
 
     def expected(self, start: float, seconds: float | None) -> float | None:
         """Seconds to be decoded from `start` on, at most `seconds`; None where no duration is declared."""
@@ -228,12 +252,11 @@ def _choose_track(file: ogg.Part, notes: list[str]) -> int:
 def _has_signal(file: ogg.Part, number: int) -> bool:
     """Whether the track with this index exceeds `SILENCE` in its first `PROBE_SECONDS`."""
     with open_container(file) as container:
-        seconds = 0.0
+        tally = Tally()
         try:
-            for block in _blocks(container, container.streams.audio[number], PROBE_RATE, 0.0, Tally()):
-                seconds += len(block) / PROBE_RATE
-                if np.abs(block).max() >= SILENCE or seconds > PROBE_SECONDS:
-                    return seconds <= PROBE_SECONDS
+            for block in _blocks(container, container.streams.audio[number], PROBE_RATE, 0.0, tally):
+                if np.abs(block).max() >= SILENCE or tally.seconds > PROBE_SECONDS:
+                    return tally.seconds <= PROBE_SECONDS
         except AudioError:  # decoding raises it again, if no other track is chosen
             return False
     return False
@@ -242,23 +265,105 @@ def _has_signal(file: ogg.Part, number: int) -> bool:
 def _blocks(
     container: av.container.InputContainer, track: av.AudioStream, rate: int, start: float, tally: Tally
 ) -> Iterator[np.ndarray]:
-    """Audio of a track from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
-    origin = float(track.start_time * track.time_base) if track.start_time and track.time_base else 0.0
-    if start > 0:
-        # A little earlier, since the first frames after a seek depend on frames before them (mp3, aac, opus).
-        # Where seeking fails, or the time stamps overflow, everything before the start is decoded and discarded.
-        with suppress(av.FFmpegError, OSError, OverflowError):
-            container.seek(int((origin + max(0.0, start - PRE_ROLL_SECONDS)) * av.time_base), backward=True)
-    decoded = frames(container, track, tally)
-    first = next(decoded, None)
-    if first is None:
+    """Audio of a track from `start` seconds on, by `_Axis`, float32 at `rate`, shape (samples, channels) each."""
+    axis = _Axis(container, track, start, tally)
+    # First a little earlier, since the first frames after a seek depend on frames before them (mp3, aac, opus). Where
+    # that lands behind the start, seeking was inexact or the start lies in a gap, and all before it is decoded.
+    for at in (max(0.0, start - PRE_ROLL_SECONDS), 0.0):
+        if start > 0:
+            # Where seeking fails, or the time stamps overflow, everything before the start is decoded and discarded.
+            with suppress(av.FFmpegError, OSError, OverflowError):
+                container.seek(int((axis.origin + at) * av.time_base), backward=True)
+        decoded = frames(container, track, tally)
+        decoded = bitstream.checked(decoded) if _lossless(track) else decoded
+        first = next(decoded, None)
+        if first is None:
+            return
+        if start == 0 or first.time is None or first.time - axis.origin <= start + GAP_SECONDS:
+            break
+    sent: int | None = None  # samples since the start; negative before it
+    for begin, run in itertools.groupby(itertools.chain([first], decoded), axis.begin):
+        target = round((begin - start) * rate)
+        sent = min(target, 0) if sent is None else sent
+        for block in _resampled(run, rate):
+            for piece in itertools.chain(_silence(target - sent, block.shape[1], rate), [block]):
+                if sent + len(piece) > 0:
+                    yield piece[max(0, -sent) :]
+                sent += len(piece)
+
+
+class _Axis:
+    """What a time is: seconds after the start of the file, as in players, which is when its first track starts.
+
+    A late start of the track and gaps between its packets are silence, so that windows, sections and reports name the
+    times of the file. A time that goes back by `JOINED_SECONDS`, or that would take more than `MAX_SILENCE`, is that of
+    another file that was joined to this one, which follows without a gap.
+
+    Args:
+        start: where the wanted excerpt begins, in seconds.
+        tally: takes the seconds of the gaps.
+
+    Attributes:
+        origin: time stamp of the start of the file, in seconds.
+    """
+
+    def __init__(self, container: av.container.InputContainer, track: av.AudioStream, start: float, tally: Tally):
+        self.origin = origin(container, track)
+        self._timed = not TIMED.isdisjoint(container.format.name.split(","))
+        self._start, self._tally = start, tally
+        self._begin: float | None = None
+        self._end = self._joined = 0.0  # where the sound so far ends, and what is added to times, in seconds
+
+    def begin(self, frame: av.AudioFrame) -> float:
+        """Where the sound began that the next frame continues without a gap, in seconds.
+
+        For the first frame it is the start of the excerpt, or earlier, where seeking has landed there.
+        """
+        time, is_first = None if frame.time is None else frame.time - self.origin, self._begin is None
+        if self._begin is None:
+            self._begin = self._end = self._start if time is None else min(time, self._start)
+        if time is not None and (self._timed or is_first):
+            gap = time + self._joined - self._end
+            if gap < -JOINED_SECONDS or self._tally.silence + gap > MAX_SILENCE:
+                self._joined -= gap
+                self._tally.left_out += max(0.0, gap)
+            elif gap > GAP_SECONDS:
+                self._tally.silence += gap
+                self._tally.gaps += 0.0 if is_first else gap
+                self._begin = self._end = self._end + gap
+        self._end += frame.samples / frame.sample_rate
+        return self._begin
+
+
+def _silence(samples: int, channels: int, rate: int) -> Iterator[np.ndarray]:
+    """Blocks of zeros, shape (samples, channels) each; none where `samples` is not above 0."""
+    while samples > 0:
+        yield np.zeros((min(samples, round(BLOCK_SECONDS * rate)), channels), np.float32)
+        samples -= round(BLOCK_SECONDS * rate)
+
+
+def _lossless(track: av.AudioStream) -> bool:
+    return track.codec_context is not None and track.codec_context.codec.lossless
+
+
+def _survey(container: av.container.InputContainer, track: av.AudioStream) -> Iterator[np.ndarray]:
+    """Short blocks from all over a track, see `_Source.survey`: of lossless coding single packets, else a few in a row,
+    of which the first ones, that depend on packets before them, are left out."""
+    every, wanted, left_out = (8, 1, 0) if _lossless(track) else (64, 12, 8)
+    if track.codec_context is None:
         return
-    began = start if first.time is None else first.time - origin  # seeking may land elsewhere
-    skip = max(0, round((start - began) * rate))
-    for block in _resampled(itertools.chain([first], decoded), rate):
-        if len(block) > skip:
-            yield block[skip:]
-        skip = max(0, skip - len(block))
+    packets = itertools.islice(container.demux(track), MAX_SURVEYED)
+    with suppress(av.FFmpegError, OSError):
+        for number, packet in enumerate(packets):
+            if number % every >= wanted:
+                continue
+            with suppress(av.FFmpegError, OSError):
+                for frame in packet.decode() if packet.size else ():
+                    if number % every >= left_out:
+                        frame.pts = None
+                        for converted in av.AudioResampler(format="flt").resample(frame):
+                            block = _packed(converted)
+                            yield block[:: max(1, len(block) // SURVEY_SAMPLES)]
 
 
 def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
@@ -274,7 +379,7 @@ def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarr
             yield from _rest(fifo, resampler)
             fifo, resampler = av.AudioFifo(), av.AudioResampler(format="flt", rate=rate)
             made_for, block_samples = shape, round(BLOCK_SECONDS * frame.sample_rate)
-        frame.pts = None  # gaps in the time stamps are not filled
+        frame.pts = None  # so that the resampler does not fill gaps a second time
         fifo.write(frame)
         while fifo.samples >= block_samples:
             yield from map(_packed, resampler.resample(fifo.read(block_samples)))

@@ -144,7 +144,7 @@ def _encode(path: str | os.PathLike, target: str | os.PathLike, seconds: float) 
     return "mp4"
 
 
-def _stereo(blocks: Iterable[np.ndarray], _: list[str]) -> Iterator[np.ndarray]:
+def _stereo(blocks: Iterable[np.ndarray], *_: object) -> Iterator[np.ndarray]:
     """Two channels as they are, others mixed to two equal ones; blocks far beyond full scale are scaled to it."""
     for block in blocks:
         pair = block if block.shape[1] == 2 else block.mean(axis=1, keepdims=True).repeat(2, axis=1)

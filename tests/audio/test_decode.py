@@ -1,7 +1,10 @@
 import ctypes
+import re
 import socket
+import struct
 import wave
 import zipfile
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -268,6 +271,112 @@ def test_a_single_track_gives_no_note(tmp_path):
 
 def test_a_file_with_only_silent_tracks_is_silent(tmp_path):
     assert decode.decode(tracks_file(tmp_path / "film.mkv", [0, 0]), RATE).abs().max() < 1e-4
+
+
+def timed_file(path, spans, seconds=60):
+    """A film (sound alone in Ogg) of these seconds with a tone in the spans, from begin to end in seconds."""
+    with av.open(str(path), "w") as container:
+        film = None
+        if path.suffix != ".ogg":
+            film = container.add_stream("mpeg4", rate=1)
+            film.width, film.height, film.pix_fmt = 32, 32, "yuv420p"
+        codec = "libopus" if path.suffix == ".ogg" else "aac"
+        sound = container.add_stream(codec, rate=48000, layout="mono")
+        for second in range(seconds):
+            if film:
+                picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+                picture.pts, picture.time_base = second, Fraction(1)
+                container.mux(film.encode(picture))
+            if any(begin <= second < end for begin, end in spans):
+                frame = av.AudioFrame.from_ndarray(tone(1, 440, 48000)[None], format="fltp", layout="mono")
+                frame.sample_rate, frame.pts, frame.time_base = 48000, second * 48000, Fraction(1, 48000)
+                container.mux(sound.encode(frame))
+        container.mux([*(film.encode(None) if film else ()), *sound.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts", "gap.mp4", "gap.mkv", "gap.ts", "gap.ogg"])
+def test_times_are_those_of_the_file(tmp_path, name):
+    """As in players: a late start and gaps are silence, and a track that ends before the film is complete."""
+    late = name.startswith("late")
+    spans = [(20, 40)] if late else [(0, 20), (40, 60)]
+    path, notes = timed_file(tmp_path / name, spans), []
+    sound = np.concatenate(list(decode.stream(path, RATE, notes=notes)))
+    heard = np.abs(sound[: len(sound) // RATE * RATE].reshape(-1, RATE)).max(axis=1) > 0.3
+    expected = [any(begin <= second < end for begin, end in spans) for second in range(len(heard))]
+    edges = {0, *np.flatnonzero(np.diff(expected)), *np.flatnonzero(np.diff(expected)) + 1}
+    assert [h for at, h in enumerate(heard) if at not in edges] == [
+        e for at, e in enumerate(expected) if at not in edges
+    ]
+    assert len(sound) / RATE == pytest.approx(spans[-1][1], abs=0.2)
+    assert notes == ([] if late else ["The sound has gaps of 20 s in all, which are taken for silence."])
+    for start in (10.0, 30.0):
+        excerpt = decode.decode(path, RATE, start=start, seconds=2).numpy()
+        assert np.abs(excerpt).max() == pytest.approx(np.abs(sound[round(start * RATE) :][: 2 * RATE]).max(), abs=0.05)
+
+
+def test_a_cut_film_is_said_to_be_incomplete(tmp_path):
+    path, notes = timed_file(tmp_path / "late.mkv", [(20, 60)]), []
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    list(decode.stream(path, RATE, notes=notes))
+    assert len(notes) == 1
+    assert re.fullmatch(r"Only \d\d of 60 s could be decoded\.", notes[0])
+
+
+def test_silence_is_limited_where_a_file_declares_hours(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode, "MAX_SILENCE", 5.0)
+    notes = []
+    path = timed_file(tmp_path / "gap.mkv", [(0, 20), (40, 60)])
+    sound = np.concatenate(list(decode.stream(path, RATE, notes=notes)))
+    assert len(sound) / RATE == pytest.approx(40, abs=0.2)
+    assert notes == ["A gap of 20 s was left out, so times after it are earlier than in the file."]
+
+
+@pytest.mark.parametrize(("container", "valid"), [(32, 24), (32, 20), (24, 16), (24, 32)])
+@pytest.mark.parametrize("form", ["RIFF", "RF64", "w64"])
+def test_fewer_valid_bits_than_the_container_has(tmp_path, container, valid, form):
+    numbers = np.round(music(2) * 32767).astype("<i4")
+    samples = (numbers << (container - 16)).view("u1").reshape(-1, 4)[:, : container // 8].tobytes()
+    size = container // 8
+    header = struct.pack("<HHIIHHHHI", 0xFFFE, 1, RATE, RATE * size, size, container, 22, valid, 4)
+    header += bytes.fromhex("0100000000001000800000aa00389b71")
+    if form == "w64":
+        ends = {b"riff": "2e91cf11a5d628db04c10000"}
+        name = lambda four: four + bytes.fromhex(ends.get(four, "f3acd3118cd100c04f8edb8a"))  # noqa: E731
+        chunks = b"".join(
+            name(four) + struct.pack("<Q", 24 + len(data)) + data
+            for four, data in ((b"fmt ", header), (b"data", samples))
+        )
+        data = name(b"riff") + struct.pack("<Q", 40 + len(chunks)) + name(b"wave") + chunks
+    else:
+        extra = b"" if form == "RIFF" else b"ds64" + struct.pack("<IQQQI", 28, 0, len(samples), 0, 0)
+        body = b"WAVE" + extra + b"fmt " + struct.pack("<I", len(header)) + header
+        data = form.encode() + struct.pack("<I", 2**32 - 1) + body + b"data" + struct.pack("<I", len(samples)) + samples
+    path = tmp_path / "recorder.wav"
+    path.write_bytes(data)
+    np.testing.assert_allclose(decode.decode(path, RATE), numbers / 32768, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "m4a", "aiff"])
+@pytest.mark.parametrize(
+    ("sync", "name"),
+    [
+        ("fe7f0180", "DTS"),
+        ("7ffe8001", "DTS"),
+        ("ff1f00e8", "DTS"),
+        ("72f81f4e0100", "Dolby Digital"),
+        ("f8724e1f000b", "DTS"),
+    ],
+)
+def test_packed_surround_sound_is_refused_by_name(tmp_path, suffix, sync, name):
+    """As of DTS CDs: noise, with a sync word in front of every frame."""
+    words, random = bytes.fromhex(sync), np.random.default_rng(0)
+    data = bytes(4000) + b"".join(words + random.bytes(2048 - len(words)) for _ in range(100))
+    channels = np.frombuffer(data, "<i2").reshape(-1, 2).T
+    codec = {"flac": "flac", "m4a": "alac", "aiff": "pcm_s16be"}[suffix]
+    path = write_audio(tmp_path / f"album.{suffix}", list((channels / np.float32(32768)).astype(np.float32)), codec)
+    with pytest.raises(AudioError, match=f"^This file holds {name} sound that is packed as PCM"):
+        decode.decode(path, RATE)
 
 
 def test_an_archive_is_not_taken_for_the_first_song_in_it(tmp_path):

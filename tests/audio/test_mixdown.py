@@ -12,7 +12,7 @@ def mix(*channels):
     """Mix channels, shape (samples,) each, to mono and notes."""
     notes, sound = [], np.stack(channels, axis=1).astype(np.float32)
     blocks = [sound[at : at + BLOCK] for at in range(0, len(sound), BLOCK)]
-    return np.concatenate(list(mixed(blocks, notes))), notes
+    return np.concatenate(list(mixed(blocks, notes, lambda: blocks))), notes
 
 
 def noise(seconds, seed=0):
@@ -62,6 +62,42 @@ def test_the_choice_of_a_channel_holds_to_the_end():
     assert len(notes) == 1
 
 
+def test_a_channel_of_opposite_polarity_is_found_in_wide_stereo(tmp_path):
+    """By the whole file: in none of its stretches do the channels cancel each other."""
+    middle, side = music(40), 0.5 * noise(40)
+    for sign, note in ((1, []), (-1, ["The channels cancel each other, so one of them was used."])):
+        notes = []
+        path = write_audio(tmp_path / "song.mp3", [middle + side, sign * (middle - side)], "mp3")
+        mono = np.concatenate(list(decode.stream(path, RATE, notes=notes)))[: len(middle)]
+        assert notes == note
+        assert abs(np.corrcoef(mono, middle[: len(mono)])[0, 1]) > 0.8
+
+
+def decoded(folder, channels):
+    """Samples and notes of a float WAV of these channels."""
+    notes, path = [], write_audio(folder / "song.wav", channels, "pcm_f32le")
+    return np.concatenate(list(decode.stream(path, RATE, notes=notes))), notes
+
+
+@pytest.mark.parametrize("silence", [np.zeros, lambda n: np.random.default_rng(0).integers(-1, 2, n)])
+def test_integers_after_silence_are_on_one_scale(tmp_path, silence):
+    """The first stretch has more silence than music, or nothing but dither, which would be loud in floats."""
+    for seconds in (3.2, 12):
+        whole = np.concatenate([silence(round(seconds * RATE)), np.round(music(20) * 32767)]).astype(np.float32)
+        mono, notes = decoded(tmp_path, [whole, whole])
+        np.testing.assert_allclose(mono, whole / 32768, atol=1e-6)
+        assert notes == ["The samples lie far beyond full scale, so they were divided by 32,768."]
+
+
+@pytest.mark.parametrize("decibels", [20, 33, 40])
+def test_a_recording_with_gain_is_scaled_by_its_level(tmp_path, decibels):
+    sound = np.concatenate([0.1 * music(6), music(12) / np.abs(music(12)).max()])
+    mono, notes = decoded(tmp_path, [sound * np.float32(10 ** (decibels / 20))])
+    assert np.corrcoef(mono, sound)[0, 1] > 0.999
+    assert 0.5 < np.abs(mono).max() < 5
+    assert len(notes) == 1
+
+
 @pytest.mark.parametrize("bits", [16, 24, 32])
 def test_floats_that_hold_integers_are_scaled(tmp_path, bits):
     sound = music(12)
@@ -90,4 +126,6 @@ def test_a_few_damaged_samples_are_clipped():
 
 def test_the_number_of_channels_may_change():
     notes, one, two = [], tone(1)[:, None], np.stack([tone(1), 0 * tone(1)], axis=1)
-    assert [block.std() for block in mixed([one, two], notes)] == pytest.approx([one.std(), one.std() / 2], rel=1e-5)
+    assert [block.std() for block in mixed([one, two], notes, list)] == pytest.approx(
+        [one.std(), one.std() / 2], rel=1e-5
+    )
