@@ -44,7 +44,7 @@ def test_options_that_are_given_twice_add_up(parse):
     arguments = parse("--data songs --data arrays --counts-as A=B --counts-as C=D a=b=D --shares 1 --shares 2")
     assert [folder.name for folder in arguments.data] == ["songs", "arrays"] and arguments.shares == [1, 2]
     assert arguments.counts_as == [("A", "B"), ("C", "D"), ("a=b", "D")]
-    assert parse("--data arrays").counts_as == [] and parse("--data arrays").validation_fraction == 0.1
+    assert parse("--data arrays").counts_as == [] and parse("--data arrays").validation_fraction == [0.1]
 
 
 def test_a_tilde_within_an_option_is_the_home_directory(parse, monkeypatch, tmp_path):
