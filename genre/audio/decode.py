@@ -128,6 +128,51 @@ def stream(
             yield np.concatenate(waiting)
 
 
+def stream_array(
+    samples: np.ndarray,
+    sample_rate: int,
+    rate: int,
+    *,
+    start: float = 0.0,
+    seconds: float | None = None,
+    notes: list[str] | None = None,
+) -> Iterator[np.ndarray]:
+    """As `stream`, of samples in memory.
+
+    Args:
+        samples: shape (samples,) or (channels, samples); floating point with a full scale of 1, or integers with the
+            one of their type.
+        sample_rate: of the samples, in Hz.
+
+    Raises:
+        ValueError: the samples have another shape or type, or the rate is out of range.
+    """
+    channels = np.atleast_2d(samples)
+    if channels.ndim != 2 or not 0 < len(channels) <= MAX_CHANNELS or channels.dtype.kind not in "fiu":
+        raise ValueError(f"samples must be numbers of shape (samples,) or (channels, samples), not {channels.shape}")
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise ValueError(f"sample_rate must be from {MIN_RATE} to {MAX_RATE} Hz, not {sample_rate}")
+    first = round(start * sample_rate)
+    last = None if seconds is None else first + round(seconds * sample_rate)
+    packed = channels[:, first:last].T
+    if channels.dtype.kind != "f":
+        limits = np.iinfo(channels.dtype)
+        middle = (limits.max + limits.min + 1) // 2  # 0, except where the type is unsigned
+        packed = (packed.astype(np.float32) - middle) / (limits.max - middle + 1)
+
+    def frames_of_seconds() -> Iterator[av.AudioFrame]:
+        for second in range(0, len(packed), sample_rate):
+            block = np.ascontiguousarray(packed[second : second + sample_rate], dtype=np.float32)
+            frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), format="flt", layout=f"{len(channels)} channels")
+            frame.sample_rate = sample_rate
+            yield frame
+
+    def survey() -> list[np.ndarray]:
+        return [packed[:: max(1, len(packed) // MAX_SURVEYED)].astype(np.float32)]
+
+    return mixed(_resampled(frames_of_seconds(), rate), notes if notes is not None else [], survey, lambda: True)
+
+
 @contextmanager
 def open_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Open a file or raise AudioError, also where it is empty or an archive."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from genre.audio import worker
+from genre.audio.decode import stream_array
 from genre.audio.silence import SILENCE, level, silent
 from genre.errors import AudioError
 from genre.features.clips import Clip, cut_clips
@@ -58,26 +59,35 @@ class Classifier:
         self.sample_rate = checkpoint.sample_rate
 
     def classify(
-        self, path: str | os.PathLike, *, start: float = 0.0, seconds: float | None = None, overlap: float = 0.0
+        self,
+        audio: str | os.PathLike | np.ndarray | Tensor,
+        sample_rate: int | None = None,
+        *,
+        start: float = 0.0,
+        seconds: float | None = None,
+        overlap: float = 0.0,
     ) -> Prediction:
-        """Classify a file.
+        """Classify a file, or samples in memory.
 
         Args:
-            path: audio, or a video with a sound track.
+            audio: path of audio, or of a video with a sound track; or samples of shape (samples,) or (channels,
+                samples), floating point with a full scale of 1 or integers with that of their type.
+            sample_rate: of samples, in Hz; None for a path.
             start, seconds: where the excerpt to classify begins and how long it is, in seconds; by default the
                 whole recording.
             overlap: fraction of a window that the next window overlaps, from 0 to `MAX_OVERLAP`.
 
         Raises:
             AudioError: the file cannot be decoded, or it is silent.
-            ValueError: `start`, `seconds` or `overlap` is out of range.
+            ValueError: `start`, `seconds` or `overlap` is out of range, or samples have no rate or another shape.
         """
-        predictions = self.stream(path, start=start, seconds=seconds, overlap=overlap)
+        predictions = self.stream(audio, sample_rate, start=start, seconds=seconds, overlap=overlap)
         return deque(predictions, maxlen=1).pop()
 
     def stream(
         self,
-        path: str | os.PathLike,
+        audio: str | os.PathLike | np.ndarray | Tensor,
+        sample_rate: int | None = None,
         *,
         start: float = 0.0,
         seconds: float | None = None,
@@ -91,7 +101,15 @@ class Classifier:
         if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
             raise ValueError(f"start must be at least 0 and seconds above 0, not {start} and {seconds}")
         notes: list[str] = []
-        pieces = self.read(path, self.sample_rate, start=start, seconds=seconds, notes=notes)
+        if isinstance(audio, np.ndarray | Tensor):
+            if sample_rate is None:
+                raise ValueError("samples need their sample_rate, in Hz")
+            samples = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else audio
+            pieces = stream_array(samples, sample_rate, self.sample_rate, start=start, seconds=seconds, notes=notes)
+        elif sample_rate is not None:
+            raise ValueError("a file has a sample rate of its own")
+        else:
+            pieces = self.read(audio, self.sample_rate, start=start, seconds=seconds, notes=notes)
         for prediction, clip in self.classify_pieces(pieces, overlap=overlap, notes=notes):
             if on_clip:
                 on_clip(clip)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from genre.audio.decode import decode
 from genre.errors import AudioError
@@ -201,3 +202,22 @@ def test_recordings_below_the_minimum_level_are_amplified_to_it(classifier, tmp_
     expected = list(dict(sorted(classifier.classify(at_minimum).probabilities.items())).values())
     assert by_level[1] == pytest.approx(expected, abs=1e-3)
     assert by_level[0] != pytest.approx(expected, abs=1e-3)  # above it, levels are not changed
+
+
+def test_samples_in_memory_get_the_prediction_of_the_file_that_holds_them(classifier, tmp_path):
+    left, right = music(8, 32_000), 0.5 * music(8, 32_000)
+    path = write_audio(tmp_path / "music.wav", [left, right], "pcm_s16le", rate=32_000)
+    expected = classifier.classify(path, start=1.5, seconds=5)
+    whole_numbers = (np.stack([left, right]) * 2**15).round().astype(np.int16)
+    for samples in (whole_numbers, whole_numbers / 2**15, torch.from_numpy(whole_numbers / np.float32(2**15))):
+        prediction = classifier.classify(samples, 32_000, start=1.5, seconds=5)
+        assert prediction.probabilities == pytest.approx(expected.probabilities, abs=2e-3)
+        assert [(w.start, w.end) for w in prediction.windows] == [(w.start, w.end) for w in expected.windows]
+    with pytest.raises(ValueError, match="samples need their sample_rate"):
+        classifier.classify(left)
+    with pytest.raises(ValueError, match="has a sample rate of its own"):
+        classifier.classify(path, 32_000)
+    with pytest.raises(ValueError, match="not \\(2, 3, 4\\)"):
+        classifier.classify(np.zeros((2, 3, 4)), 32_000)
+    with pytest.raises(AudioError, match="silent"):
+        classifier.classify(np.zeros(32_000), 32_000)
