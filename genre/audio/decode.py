@@ -364,11 +364,14 @@ class _Axis:
 
         For the first frame it is the start of the excerpt, or earlier, where seeking has landed there.
         """
-        time, is_first = None if frame.time is None else frame.time - self.origin, self._begin is None
+        is_first = self._begin is None
+        if self._begin is not None and not self._timed:
+            return self._begin
+        time = frame.time
         if self._begin is None:
-            self._begin = self._end = self._start if time is None else min(time, self._start)
-        if time is not None and (self._timed or is_first):
-            gap = time + self._joined - self._end
+            self._begin = self._end = self._start if time is None else min(time - self.origin, self._start)
+        if time is not None:
+            gap = time - self.origin + self._joined - self._end
             if gap < -JOINED_SECONDS or self._tally.silence + gap > MAX_SILENCE:
                 self._joined -= gap
                 self._tally.left_out += max(0.0, gap)
