@@ -285,7 +285,7 @@ def test_a_file_that_ends_the_decoder_is_left_out_alone(tmp_path, command, statu
             path = tmp_path / "mine" / genre / f"{number}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_audio(path, [music(4) + tone(4, hertz + number, level=0.1)], "pcm_s16le")
-    shutil.copy(path, tmp_path / "mine" / "A" / "bad.wav")
+    write_audio(tmp_path / "mine" / "A" / "bad.wav", [music(5)], "pcm_s16le")
     (tmp_path / "build.py").write_text(BUILD_ARCHIVE)
     (tmp_path / "sitecustomize.py").write_text(ENDED_BY_A_FILE)
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
