@@ -1,9 +1,10 @@
-"""How many songs of a folder of genre folders get the genre of their folder, from audio and by the whole pipeline.
+"""Accuracy on a folder with a sub-folder of songs for each genre, from the audio files by the whole pipeline.
 
     python -m benchmarks.genre_folders FOLDER [--checkpoint NAME] [--tracks FILE] [--counts-as A=B ...] [--note]
 
---tracks takes the predictions of a split that `train.py` writes (runs/NAME/SOURCE-test.csv): only songs in it are used.
-With --note the counts are written into the checkpoint's metrics.json and card.
+Every song is classified twice: as a whole, and by its first 30 s. --tracks takes a table of predictions that `train.py`
+writes (runs/NAME/SOURCE-test.csv), and only the songs in that table are used. With --note the counts are written into
+the metrics.json and the model card of the checkpoint.
 """
 
 import argparse
