@@ -1,8 +1,11 @@
-"""Throughput of a cluster that labels an archive, and core hours for FMA: python -m benchmarks.cluster SONGS
+"""Throughput of a local Dask cluster that classifies an archive, and the core hours that FMA would take at that rate.
 
-Prints Markdown tables. The workers are processes of this machine, warm before they are timed. Their decoders and the
-client share its cores, so core hours are derived from as many workers as there are cores. Clips are cut out of the
-songs in SONGS; whole songs are those, repeated. The whole commands are timed with their start.
+    python -m benchmarks.cluster SONGS [--clips 1000] [--whole 96]
+
+Clips of 30 s are cut out of the mp3 files in SONGS; the whole songs are those files, repeated. The workers are
+processes of this machine and have classified some files before they are timed. Their decoders and the client share its
+cores, so the core hours are derived from the rate of as many workers as there are cores. Then two commands are timed
+with their start: `python -m genre FOLDER`, and the same with `--cluster local`. Prints Markdown tables.
 """
 
 import argparse

@@ -1,12 +1,15 @@
-"""How many songs of a folder of genre folders get the genre of their folder, from audio and by the whole pipeline.
+"""Accuracy on a folder with a sub-folder of songs for each genre, from the audio files by the whole pipeline.
 
     python -m benchmarks.genre_folders FOLDER [--checkpoint NAME] [--tracks FILE] [--counts-as A=B ...] [--note]
     python -m benchmarks.genre_folders FOLDER --labels FILE
 
---tracks takes the predictions of a split that `train.py` writes (runs/NAME/SOURCE-test.csv): only songs in it are used.
---labels takes a CSV file with the columns id (the name of a song's file without its suffix) and label: it is for songs
-of other genres than the eight, and prints for each label which of these are named alone, and how often none is.
-With --note the counts are written into the checkpoint's metrics.json and card.
+Every song is classified twice: as a whole, and by its first 30 s. --tracks takes a table of predictions that `train.py`
+writes (runs/NAME/SOURCE-test.csv), and only the songs in that table are used. With --note the counts are written into
+the metrics.json and the model card of the checkpoint.
+
+--labels is for songs of other genres than those of the checkpoint, in a folder without genre folders. FILE is a CSV
+file with the columns id (the name of a song's file without its suffix) and label. The script prints for each label
+which genres its songs are named, and how often no genre is named alone.
 """
 
 import argparse

@@ -1,7 +1,10 @@
-"""Training on a CUDA device, in bfloat16 and in float32: python -m benchmarks.gpu DATA [DATA ...] --weights FILE
+"""Speed and accuracy of training on a CUDA device, in bfloat16 and in float32.
 
-DATA are folders as for `train.py`. A member is trained twice from the same ImageNet weights and seed. Prints windows a
-second in the training steps, utilisation of the device as nvidia-smi samples it, and accuracy on validation.
+    python -m benchmarks.gpu DATA [DATA ...] [--weights FILE] [--member NAME] [--epochs 6]
+
+DATA are folders as for `train.py`. One member is trained twice from the same ImageNet weights and with the same seed.
+Prints the windows that the training steps process in a second, the utilisation of the device as nvidia-smi samples it,
+and loss and accuracy on validation.
 """
 
 import argparse

@@ -1,8 +1,11 @@
-"""Many visitors at once: `python -m benchmarks.load SONGS_FOLDER`
+"""Many visitors of the page at once.
 
-Each visitor sends a 30-second clip to `/classify`, waits for the prediction and sends the next one, until the time is
+    python -m benchmarks.load SONGS [--visitors 50] [--seconds 120]
+
+Each visitor sends a clip of 30 s to `/classify`, waits for the prediction and sends the next clip, until the time is
 up. Every prediction is compared with the one that a single visitor got before. Then more visitors than the queue holds
-send a clip at the same moment: some are refused, and the server continues.
+send a clip at the same moment: some of them are refused, and the server has to go on. Clips are cut out of the mp3
+files in SONGS.
 """
 
 import argparse

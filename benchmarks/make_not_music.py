@@ -1,15 +1,15 @@
-"""Makes recordings that are not music, with espeak-ng and sox: speech, noise, tones, clicks, quiet rooms, crowds.
+"""Makes recordings that are not music, by espeak-ng and sox: speech, noise, tones, clicks, quiet rooms with hum, crowds.
 
-`python -m benchmarks.not_music make FOLDER` writes two halves into FOLDER, each with a folder for each kind: `choose/`
-to fit a detector on and `held_back/` to measure it with. The halves differ in
+`python -m benchmarks.not_music make FOLDER` writes two halves into FOLDER: `choose/`, to which a detector is fitted,
+and `held_back/`, on which it is measured. Each half has a folder for each kind of sound. The halves differ in
 
-    languages and voices of speech (seven languages and sixteen voices each), and its rooms, bands and background noise;
+    the languages and voices of speech (seven languages and sixteen voices each), its rooms, bands and background noise;
     claps (moments at random, noise that decays; people who clap at a rate of their own, noise that swells and decays),
         their number a second, and what a crowd calls;
-    spectra of noise (white and brown; pink and triangular) and filter settings;
-    waveforms of tones (sines, triangles, linear sweeps; squares, saw-teeth, trapeziums, exponential sweeps), except for
-    pairs of sines, whose frequencies differ (dialling; ringing), and rhythms of beeps and clicks;
-    mains frequency (50 Hz; 60 Hz).
+    the spectra of noise (white and brown; pink and triangular) and the settings of its filters;
+    the waveforms of tones (sines, triangles, linear sweeps; squares, saw-teeth, trapeziums, exponential sweeps), except
+    for pairs of sines, whose frequencies differ (dialling; ringing), and the rhythms of beeps and clicks;
+    the mains frequency of the hum (50 Hz; 60 Hz).
 
 About half of the files are mp3, so that traces of a codec do not tell the classes apart. Two runs write the same sound.
 """

@@ -1,4 +1,4 @@
-"""Mp3s of any length, 44.1 kHz stereo at 192 kb/s, cut out of a folder of songs."""
+"""Cut mp3 files of any length (44.1 kHz, stereo, 192 kb/s) out of a folder of songs, as input of the benchmarks."""
 
 import os
 from collections.abc import Iterator

@@ -4,11 +4,12 @@
     python -m benchmarks.not_music fit CHECKPOINT MATERIAL DATA [DATA ...]
     python -m benchmarks.not_music measure CHECKPOINT MATERIAL SONGS
 
-`make` writes recordings that are not music into MATERIAL, see benchmarks/make_not_music.py. `fit` writes
-music.safetensors into the checkpoint's folder, fitted on MATERIAL/choose and the training and validation tracks of DATA
-(prepared arrays or archives, see genre/data/dataset.py), on the features of the member with the shortest windows.
-`measure` compares MATERIAL/held_back with the mp3 files of SONGS, which lie in folders, and writes the result into the
-checkpoint's metrics.json and card. CHECKPOINT is the name of a folder in checkpoints/, or a path.
+CHECKPOINT is the name of a folder in checkpoints/, or a path. `make` writes recordings that are not music into MATERIAL
+(see benchmarks/make_not_music.py). `fit` fits the detector to MATERIAL/choose and to the training tracks of DATA, with
+penalty and threshold chosen on the validation tracks, on the features of the member with the shortest windows, and
+writes it into the checkpoint's folder as music.safetensors. DATA are folders of prepared arrays or archives (see
+genre/data/dataset.py). `measure` classifies MATERIAL/held_back and the mp3 files in the folders of SONGS, and writes
+the result into the metrics.json and the model card of the checkpoint.
 """
 
 import argparse

@@ -1,7 +1,9 @@
-"""How long a visitor waits on the page: python -m benchmarks.page SONGS [--repeat 7]
+"""The time that a visitor waits for predictions on the page.
 
-Chromium uploads mp3s that are cut out of the songs in SONGS. Prints the median seconds from the choice of the file,
-including its upload, to the first prediction and to the one for the whole file.
+    python -m benchmarks.page SONGS [--repeat 7]
+
+Chromium uploads mp3 files that are cut out of the songs in SONGS. Prints the median time from the choice of the file,
+which includes its upload, to the first prediction and to the one for the whole file.
 """
 
 import argparse

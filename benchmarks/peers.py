@@ -1,7 +1,7 @@
-"""This project and alternatives to it behind one interface, for benchmarks/worker.py to measure.
+"""This project and alternatives to it behind one interface, which benchmarks/worker.py measures.
 
-Each system is set up as in its usual use, imports its packages when it is created, and keeps its model between files.
-`NEEDS` names the distributions that it is installed with, besides Gradio for a page.
+Each system is set up as its users do it. It imports its packages when it is created, and keeps its model between files.
+`NEEDS` lists the distributions that it is installed with; Gradio, for a page, is added to them for every system.
 """
 
 import os

@@ -3,14 +3,15 @@
     python -m benchmarks.robustness songs SONGS [--checkpoint NAME] [--note]
     python -m benchmarks.robustness validation DATA [DATA ...] [--checkpoint NAME]
 
-`songs` changes the first four minutes of each mp3 in the folders of SONGS by sox and PyAV, and compares the prediction
-with that for the unchanged song. With --note the counts are written into the checkpoint's metrics.json and card.
+`songs` changes the first four minutes of each mp3 file in the folders of SONGS by sox and PyAV, and compares the
+prediction with that for the unchanged song. With --note the counts are written into the metrics.json and the model card
+of the checkpoint.
 
-`validation` changes the windows of the validation tracks of every DATA (prepared arrays or archives, see
-genre/data/dataset.py; all that the checkpoint was trained on, so that they are split as there) by
-`genre.features.augment`, as in training but more strongly and all of them, and raises all levels to a common floor.
-Prints top-1 and negative log-likelihood of each member on tracks, and of the ensemble on first windows and on tracks;
-choices may be made by these.
+`validation` changes the log-mel windows of all validation tracks by `genre.features.augment`, more strongly than the
+training does, and in one more row raises all levels to a common floor. DATA are folders of prepared arrays or archives
+(see genre/data/dataset.py); name all that the checkpoint was trained on, so that they are split as in its training.
+Prints top-1 accuracy and negative log-likelihood for each source: of each member on tracks, and of the fused members on
+first windows and on tracks. These are figures on validation, so choices may be made by them.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The page's server as a process of its own, and its memory: what the benchmarks load, soak, page and speed share."""
+"""The server of the page as a separate process, and its memory, for the benchmarks load, soak, page and speed."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""The data that checkpoints/fma-small was trained on, split as by the command in its card."""
+"""Reads the data that checkpoints/fma-small was trained on, split as by the command in its model card."""
 
 from pathlib import Path
 

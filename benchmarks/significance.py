@@ -1,13 +1,14 @@
-"""Which differences between figures of a split are larger than chance? On files of predictions that `train.py` writes.
+"""Which differences between checkpoints, and which calibration errors, are larger than chance?
 
     python -m benchmarks.significance compare OLD.csv NEW.csv [--note NAME]
     python -m benchmarks.significance calibration PREDICTIONS.csv [--note NAME]
 
-`compare` gives the difference in accuracy of two checkpoints on the same tracks, with its interval by paired bootstrap
-over tracks (Efron, 1979). `calibration` gives the calibration error, beside that of a perfectly calibrated model on as
-many tracks, which is not zero: a bin holds only a few dozen. It is found by drawing outcomes from the confidences
-(Bröcker and Smith, 2007, "Increasing the reliability of reliability diagrams"). With --note the sentence is written
-into the metrics.json and the card of that folder in checkpoints/.
+The files are tables of predictions that `train.py` writes. `compare` prints the difference in accuracy of two
+checkpoints on the same tracks, with its interval by paired bootstrap over tracks (Efron, 1979). `calibration` prints
+the calibration error, and for comparison that of a perfectly calibrated model on as many tracks, which is not zero,
+since a bin holds only a few dozen tracks; it is simulated by drawing outcomes from the confidences (Bröcker and Smith,
+2007, "Increasing the reliability of reliability diagrams"). With --note the sentence is written into the metrics.json
+and the model card of the checkpoint NAME.
 """
 
 import argparse

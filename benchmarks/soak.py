@@ -1,8 +1,11 @@
-"""Many requests one after the other: python -m benchmarks.soak [--requests 3000]
+"""Memory and answers of the server over many requests, one after the other.
+
+    python -m benchmarks.soak [--requests 3000]
 
 A few visitors send short clips to the page and to `/classify`, and at times a file that cannot be decoded or half an
-upload. Prints the server's memory after every quarter, the number of answers of each kind, and how many uploads are
-left when all should be deleted, which is after a minute here instead of an hour.
+upload. Prints the memory of the server after each quarter of the requests, the number of answers of each kind, and how
+many uploads are left at the end and after the time in which all should be deleted. Uploads are deleted after a minute
+here, and after about an hour on the page.
 """
 
 import argparse

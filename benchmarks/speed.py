@@ -1,10 +1,13 @@
-"""Time, memory and size, beside alternatives to this project: python -m benchmarks.speed SONGS [--beside-busy]
+"""Time, memory and size of this project in comparison with alternatives.
 
-Prints Markdown tables of medians; after an alternative's figure, in brackets, its ratio to ours. All systems classify
-the same mp3s, cut out of the songs in SONGS, in processes of their own with the same number of threads and no GPU. They
-take turns row by row, so that other load on the machine affects all of them. benchmarks/peers.py has the systems;
-those that are not installed are left out (requirements-bench.txt). With --beside-busy only ours is measured, on a quiet
-machine and beside a process that keeps one core busy.
+    python -m benchmarks.speed SONGS [--threads 2] [--clips 1000] [--repeat 7] [--beside-busy]
+
+All systems classify the same mp3 files, which are cut out of the songs in SONGS, in separate processes with the same
+number of threads and without a GPU. They take turns row by row, so that other load on the machine affects all of them.
+Prints Markdown tables; after the figure of an alternative, its ratio to this project's is in brackets. Then it prints
+the stages of this project's prediction. The systems are in benchmarks/peers.py; requirements-bench.txt installs them,
+and those that are not installed are left out. With --beside-busy only this project is measured, first alone and then
+beside a process that keeps one core busy.
 """
 
 import argparse

@@ -1,12 +1,13 @@
-"""Teaching other genres: how long it takes, and how right the result is by cross-validation.
+"""Teaching other genres: the time it takes, and the accuracy by cross-validation.
 
     python -m benchmarks.teach time SONGS [--genres 3] [--songs 10] [--seconds 30]
     python -m benchmarks.teach accuracy FOLDER [--songs 20] [--test-artists] [--checkpoint NAME]
 
-Both take a folder with a sub-folder of songs for each genre and use the first songs of each. `time` cuts them to the
-same length and runs what the page runs, after one song that warms up, and then the command `train.py --probe` with its
-start. `accuracy` prints the figures of the probe. A checkpoint that was trained on songs of the folder knows them; with
---test-artists only songs of the artists are used that the shipped checkpoint's training held out for test.
+Both take a folder with a sub-folder of songs for each genre and use the first songs of each genre. `time` cuts these to
+the same length. After one song that warms up, it runs the steps that the page runs, and then `train.py --probe`
+with its start. `accuracy` fits a linear probe and prints its figures by cross-validation. Those are too high
+on songs that the checkpoint was trained on; with --test-artists only songs of those artists are used that were held out
+for test in the training of the shipped checkpoint.
 """
 
 import argparse

@@ -1,9 +1,12 @@
-"""Ways to a model for one's own genres, by accuracy and time: python -m benchmarks.train_path FOLDER [--songs 10 30 60]
+"""Ways to a model for one's own genres, compared by accuracy and time.
 
-FOLDER has a sub-folder of songs for each genre. A third of each genre's artists are held out for test; of the songs of
-the others, at most N a genre are given to `train.py`: for a linear probe on a checkpoint, for fine-tuning it, and for
-*dense* from ImageNet weights. Every model classifies the test songs from their files. A checkpoint that was trained on
-songs of the folder knows the test artists, so name another one with --checkpoint.
+    python -m benchmarks.train_path FOLDER [--songs 10 30 60] [--ways WAY ...] [--checkpoint NAME] [--weights FILE]
+
+FOLDER has a sub-folder of songs for each genre. A third of each genre's artists are held out for test. Of the songs of
+the other artists, at most N of each genre are given to `train.py` in three ways: for a linear probe on a checkpoint,
+for fine-tuning that checkpoint, and for the member *dense* from ImageNet weights. Every model then classifies the test
+songs from their files. A checkpoint that was trained on songs of the folder knows the test artists; name another one
+with --checkpoint.
 """
 
 import argparse

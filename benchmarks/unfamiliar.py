@@ -1,15 +1,15 @@
-"""Out-of-distribution detection: is music of a genre that a checkpoint was not trained on told from the others?
+"""Out-of-distribution detection: do scores of a prediction tell that the checkpoint was not trained on a genre?
 
     python -m benchmarks.unfamiliar CHECKPOINT TRAINED_ON OTHER --genre Classical
 
-TRAINED_ON and OTHER are data folders (prepared arrays or archives, see genre/data/dataset.py) of the checkpoint's
-training data and of another catalogue with the genre that was left out. Prints for every member the AUROC of scores
-that should be lower for familiar music: of the genre against the validation tracks of TRAINED_ON, and against the other
-genres of OTHER, which tells whether a score depends on the genre or only on the catalogue.
+TRAINED_ON and OTHER are data folders (prepared arrays or archives, see genre/data/dataset.py): the training data of the
+checkpoint, and another catalogue with the genre that was left out. Prints the AUROC of several scores for every member,
+each in two comparisons: the tracks of the genre against the validation tracks of TRAINED_ON, and against the other
+genres of OTHER. The second one shows whether a score depends on the genre or only on the catalogue.
 
-Scores of a track: 1 - the largest probability (Hendrycks & Gimpel, 2017), minus the largest logit, energy (Liu et al.,
-2020), and in the space of its mean features the distance to the 10th nearest training track (Sun et al., 2022) and the
-Mahalanobis distance to the nearest genre (Lee et al., 2018).
+The scores of a track are 1 - the largest probability (Hendrycks & Gimpel, 2017), minus the largest logit, the energy
+(Liu et al., 2020), and two distances of its mean features: to the 10th nearest training track (Sun et al., 2022), and
+the Mahalanobis distance to the nearest genre (Lee et al., 2018). All should be lower for familiar music.
 """
 
 import argparse

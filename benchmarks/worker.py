@@ -1,15 +1,17 @@
-"""Measurements inside a process of their own: python -m benchmarks.worker SYSTEM ACTION [ARGUMENT ...]
+"""Measurements inside a separate process, which benchmarks/speed.py starts.
 
-SYSTEM is one of benchmarks/peers.py. The result is the last line printed, as JSON. Actions:
+    python -m benchmarks.worker SYSTEM ACTION [ARGUMENT ...]
 
-    first FILE              load and classify once; the caller times the whole process
-    time FILE REPEAT        seconds to classify the file, each time, after a first time that is not counted
+SYSTEM is the name of a system in benchmarks/peers.py. The result is the last line that is printed, as JSON. Actions:
+
+    first FILE              loads the model and classifies once; the caller times the whole process
+    time FILE REPEAT        seconds to classify the file, REPEAT times, after a first time that is not counted
     decode FILE REPEAT      the same for decoding alone
-    long FILE CLIP          seconds to classify the file, and bytes of memory before (after one clip) and at the peak
-    folder FOLDER SECONDS   number of files of the folder that were classified, stopping after so many seconds
+    long FILE CLIP          seconds to classify the file, and bytes of memory before it (after one clip) and at the peak
+    folder FOLDER SECONDS   number of files of the folder that are classified in so many seconds
     size                    bytes of the installed packages, of the CUDA libraries among them, and of the weights
-    stages FILE REPEAT      ours only: seconds of the stages of each prediction; those of front ends and networks are
-                            added up over threads that run side by side
+    stages FILE REPEAT      for this project only: seconds of the stages of each prediction; those of front ends and
+                            networks are added up over threads that run side by side
 """
 
 import json
