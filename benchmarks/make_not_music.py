@@ -1,4 +1,4 @@
-"""Makes recordings that are not music, by espeak-ng and sox: speech, noise, tones, clicks, crowds, quiet rooms with hum.
+"""Makes recordings that are not music, by espeak-ng and sox: speech, noise, tones, clicks, crowds, quiet rooms.
 
 `python -m benchmarks.not_music make FOLDER` writes two halves into FOLDER: `choose/`, to which a detector is fitted,
 and `held_back/`, on which it is measured. Each half has a folder for each kind of sound. The halves differ in
