@@ -42,7 +42,7 @@ JOINED_SECONDS = 10.0  # backwards, from which a time is one of another file tha
 MAX_SILENCE = 3 * 3600.0  # s that are put into gaps of a file, since a few bytes can declare years
 PROBE_SECONDS, PROBE_RATE = 300.0, 8_000  # s and Hz: decoded of a track to find out whether it is silent
 MAX_PROBED = 8  # tracks of a file
-MAX_SURVEYED, SURVEY_SAMPLES = 500_000, 64  # packets of a file, an hour and a half of floats; samples of a packet
+MAX_SURVEYED, SURVEY_SAMPLES = 500_000, 128  # packets of a file, an hour and a half of floats; samples of a packet
 FLOATS = {"flt", "fltp", "dbl", "dblp"}  # sample formats
 MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; one sample at 1 Hz would be resampled to tens of thousands
 MAX_CHANNELS = 64  # limit of FFmpeg's resampler
@@ -411,7 +411,7 @@ def _survey(container: av.container.InputContainer, track: av.AudioStream) -> It
                         frame.pts = None
                         for converted in av.AudioResampler(format="flt").resample(frame):
                             block = _packed(converted)
-                            yield block[:: max(1, len(block) // SURVEY_SAMPLES)]
+                            yield block[:: max(1, block.size // SURVEY_SAMPLES)]
 
 
 def _resampled(decoded: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:

@@ -20,7 +20,7 @@ CANCELLED = 0.1  # of a stretch; for two channels of the same level it is a corr
 OPPOSITE = 0.45
 SURVEY_BELOW = 0.7  # of a stretch, from which the file is surveyed
 SURVEY_QUANTILE = 0.95  # of the samples of a block and of the blocks of a survey, which damaged samples do not reach
-CREST = 2.0  # peaks of music relative to that level
+CREST = 3.0  # peaks of music relative to that level
 SCALES = (2.0**15, 2.0**23, 2.0**31)  # of 16, 24 and 32-bit numbers
 MAX_FLOAT_LEVEL = 512.0  # up to which samples that are no whole numbers are recordings with gain (+54 dB)
 
