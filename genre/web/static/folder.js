@@ -121,11 +121,12 @@ async function send(songs) {
 // Status and path of an upload; the path is empty where the server has not taken it.
 function upload(song, onProgress) {
   const { root, api_prefix: prefix } = window.gradio_config;
+  const folder = new URL(root, location).pathname.replace(/\/$/, ""); // behind a proxy, the host of the root is another one
   const form = new FormData();
   form.append("files", song);
   return new Promise((done) => {
     request = new XMLHttpRequest();
-    request.open("POST", `${root}${prefix}/upload`);
+    request.open("POST", `${folder}${prefix}/upload`);
     request.responseType = "json";
     request.upload.onprogress = ({ loaded }) => onProgress(loaded);
     request.onloadend = ({ target }) => {
