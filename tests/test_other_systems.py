@@ -1,9 +1,11 @@
 """Windows, simulated: the app without the modules of the standard library that only Unix has."""
 
+import ctypes
 import os
 import subprocess
 import sys
 
+from genre.malloc import keep_all_freed_memory, keep_freed_memory
 from tests.conftest import ROOT, music, write_audio
 
 ABSENT = "resource", "fcntl"
@@ -61,3 +63,13 @@ def test_the_app_and_its_decoder_work_without_the_modules_of_unix(tmp_path):
         "Another process is writing the table.",
     ]
     assert table.read_bytes().count(b"\n") == 1
+
+
+def test_a_system_without_mallopt_is_not_changed(monkeypatch):
+    def on_windows(name):
+        raise TypeError("bad argument type for built-in operation")
+
+    for load in (on_windows, lambda name: object()):
+        monkeypatch.setattr(ctypes, "CDLL", load)
+        keep_freed_memory()
+        keep_all_freed_memory()
