@@ -48,7 +48,7 @@ def _words(frame: av.AudioFrame) -> np.ndarray | None:
         return None
     words = frame.to_ndarray()
     words = words.T if frame.format.is_planar else words
-    return (words >> 16 if words.itemsize == 4 else words).astype("<i2").ravel()
+    return (words.astype(np.int64) >> 16 if words.itemsize == 4 else words).astype("<i2").ravel()
 
 
 def _check(data: bytes) -> None:

@@ -86,7 +86,7 @@ def frames(container: av.container.InputContainer, track: av.AudioStream, tally:
         if packet.has_sidedata(PROTECTED_DATA):
             raise _protected()
         try:
-            found = packet.decode()
+            found = [frame for frame in packet.decode() if isinstance(frame, av.AudioFrame)]
         except (av.FFmpegError, OSError):
             tally.lost += packet.size
             continue
