@@ -77,6 +77,7 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
                 not_sent=views.error(texts.NOT_SENT),
                 largest=MAX_FILE_SIZE,
                 lost=views.error(texts.CONNECTION_LOST),
+                live=texts.LIVE_TAB,
             )
     gr.Examples(
         [[str(EXAMPLES_FOLDER / file)] for file in EXAMPLES.values()],
