@@ -68,7 +68,7 @@ def build_page(models: Models) -> gr.Blocks:
         with gr.Tabs() as tabs:
             with gr.Tab(texts.SONG_TAB, id="song"):
                 player = song.build(models, model)
-            with gr.Tab(texts.LIVE_TAB, render_children=True):  # before it is opened: it may hold a recording
+            with gr.Tab(texts.LIVE_TAB):
                 live.build(models, model, player, tabs)
             with gr.Tab(texts.BATCH_TAB):
                 added = batch.build(models, model, latest)

@@ -3,8 +3,9 @@
 // with an audio type. A folder or a file of more than `props.largest` bytes cannot be uploaded: the card then shows
 // `props.folder` or `props.too_large`, and after an upload that failed `props.refused` or `props.not_sent`. A file may be
 // dropped anywhere on the tab, also while it shows another song. After a loss of the connection Gradio loads the page
-// anew, and the card shows `props.lost`, unless a recording is sent again (live.js). Where the browser gives no page of
-// this address a microphone, Gradio's recorder says that there is none; it then shows `props.insecure`.
+// anew, and the card shows `props.lost`, unless there is a recording to send: then the tab named `props.live` is opened.
+// Where the browser gives no page of this address a microphone, Gradio's recorder says that there is none; it then shows
+// `props.insecure`.
 
 const INPUT = "#song input[type=file]";
 const CLEAR = "#song button[aria-label=Clear]";
@@ -103,10 +104,19 @@ async function tellOfLoss() {
   }
 }
 
-if (sessionStorage.getItem(LOST)) {
-  sessionStorage.removeItem(LOST);
-  if (!sessionStorage.getItem("genre-live")) tellOfLoss();
+// Gradio makes the content of a tab when it is opened; that of this one sends the recording (live.js).
+async function openLive() {
+  for (let poll = 0; poll < POLLS && !document.querySelector("#live"); poll++) {
+    const tabs = [...document.querySelectorAll("[role=tab]")];
+    tabs.filter(({ textContent }) => textContent.trim() === props.live).forEach((tab) => tab.click());
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
 }
+
+const lost = sessionStorage.getItem(LOST);
+sessionStorage.removeItem(LOST);
+if (sessionStorage.getItem("genre-live")) openLive();
+else if (lost) tellOfLoss();
 
 function tellWhyNoMicrophone() {
   for (const option of document.querySelectorAll("#song .mic-select option"))

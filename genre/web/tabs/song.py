@@ -85,6 +85,7 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
                 largest=MAX_FILE_SIZE,
                 lost=views.error(texts.CONNECTION_LOST),
                 insecure=texts.LIVE["SecurityError"],
+                live=texts.LIVE_TAB,
             )
     gr.Examples(
         [[str(EXAMPLES_FOLDER / file)] for file in EXAMPLES.values()],
