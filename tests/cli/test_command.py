@@ -282,7 +282,7 @@ def test_a_picture_that_cannot_be_written_is_an_error_of_one_line(example, tmp_p
     (tmp_path / "arpeggio.mp3.genre.png").mkdir()
     assert main([str(example), str(example), "--picture", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"{tmp_path / 'arpeggio.genre.png'} cannot be written: Is a directory.\n")
+    assert (out, err) == ("", f"{tmp_path / 'arpeggio.mp3.genre.png'} cannot be written: Is a directory.\n")
 
 
 def test_labels_and_pictures_are_not_written_on_a_cluster(example, capsys):
