@@ -12,7 +12,7 @@ from genre.inference.embed import Embedding
 
 FOLDS = 10
 COMPARED, FEWEST = 16, 4  # windows of a song by which copies are found: at most, and at least
-COPY = 0.8  # similarity of two patterns from which they are of one recording, see `_pattern`
+COPY = 0.6  # similarity of patterns from which they are of one recording, see `_pattern`
 
 
 @dataclass(frozen=True)
