@@ -64,7 +64,7 @@ def test_the_choice_of_a_channel_holds_to_the_end():
 
 def test_a_channel_of_opposite_polarity_is_found_in_wide_stereo(tmp_path):
     """By the whole file: in none of its stretches do the channels cancel each other."""
-    middle, side = music(40), 0.3 * noise(40)
+    middle, side = music(16), 0.3 * noise(16)
     for sign, note in ((1, []), (-1, ["The channels cancel each other, so one of them was used."])):
         notes = []
         path = write_audio(tmp_path / "song.mp3", [middle + side, sign * (middle - side)], "mp3")
