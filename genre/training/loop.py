@@ -309,6 +309,7 @@ def _read_state(path: Path) -> dict:
         with zipfile.ZipFile(content) as archive:
             if part := archive.testzip():  # by the checksums, which torch.load does not compare
                 raise zipfile.BadZipFile(part)
+        content.seek(0)
         return torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # which one depends on the damage
         raise GenreError(f"{path} is damaged; remove it, and --resume starts that stage anew.") from error
