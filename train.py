@@ -191,8 +191,9 @@ def evaluate_again(arguments: argparse.Namespace) -> None:
 def train(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     """Train the members, calibrate their fusion, save the checkpoint, evaluate it as it was saved, write its card."""
     known = load_checkpoint(arguments.start_from) if arguments.start_from else None
-    start = Start(known, arguments.weights, arguments.from_scratch)
     names = arguments.members or default_members(known)
+    fractions = dict(zip(names, (arguments.interpolate or []) * len(names), strict=False))
+    start = Start(known, arguments.weights, arguments.from_scratch, fractions)
     recipes = {name: recipe_for(arguments, name, start) for name in names}
     check_networks(recipes, start)
     with accelerator.main_process_first(), only_first_prints(accelerator):  # the others find complete archives
@@ -210,7 +211,7 @@ def train(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     if not accelerator.is_main_process:
         return
     with written_at_end(arguments.out) as new:
-        save_checkpoint(new, data.genres, members, *calibrate(members, data))
+        save_checkpoint(new, data.genres, members, *calibrate(members, data.weighted(arguments.validation_shares)))
         checkpoint = load_checkpoint(new)
         figures = {split: evaluate_sources(checkpoint, data, split, runs_folder) for split in splits}
         record = training_record(command_line(), start, data, recipes)

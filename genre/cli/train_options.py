@@ -14,6 +14,7 @@ from genre.training.recipe import RECIPES
 TRAINING = {
     *("members", "backbone", "weights", "start_from", "from_scratch", "epochs", "learning_rate", "runs"),
     *("windows_per_track", "batch_size", "seed", "resume", "probe", "test", "unlabelled", "teacher", "precision"),
+    *("interpolate", "validation_shares"),
 }
 SPLITTING = {"shares", "validation_fraction", "test_fraction", "augmented_copies"}
 PUBLISHING = {"tag", "space", "public", "replace_card", "dry_run"}
@@ -56,6 +57,12 @@ def parse_arguments(description: str) -> argparse.Namespace:
     for split in ("validation", "test"):
         if len(getattr(arguments, f"{split}_fraction")) not in (1, len(arguments.data)):
             parser.error(f"give one --{split}-fraction, or as many as folders of --data")
+    if arguments.validation_shares and len(arguments.validation_shares) != len(arguments.data):
+        parser.error("give as many --validation-shares as folders of --data")
+    if arguments.interpolate and not arguments.start_from:
+        parser.error("--interpolate needs the weights of --from")
+    if arguments.interpolate and len(arguments.interpolate) not in (1, len(arguments.members or ())):
+        parser.error("give one --interpolate, or as many as --members")
     if arguments.evaluate:
         _refuse(parser, given & (TRAINING | {"out", "push"}), "--evaluate neither trains nor publishes: it")
     else:
@@ -97,6 +104,14 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         action="extend",
         metavar="S",
         help="of each DIR in a batch (by its size and the recipe)",
+    )
+    add(
+        "--validation-shares",
+        type=share,
+        nargs="+",
+        action="extend",
+        metavar="S",
+        help="of each DIR in the fusion, calibration and limits (as in a batch)",
     )
     add(
         "--counts-as",
@@ -148,6 +163,16 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         type=in_home,
         metavar="CHECKPOINT",
         help="fine-tune this checkpoint by the second stage of the recipe; with a new head for other genres",
+    )
+    part = number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+    add(
+        "--interpolate",
+        type=part,
+        nargs="+",
+        action="extend",
+        metavar="F",
+        help="fraction of the fine-tuned weights in the interpolation with those of --from, of all members or of each; "
+        "0 leaves a member as it is (by validation)",
     )
     start.add_argument("--from-scratch", action="store_true", help="random weights, without pre-training")
     count = number(int, "a whole number from 1", lambda value: value >= 1)

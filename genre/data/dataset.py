@@ -80,6 +80,13 @@ class DataSet:
         total = sum(share for _, share in used)
         return [(source, share / total) for source, share in used]
 
+    def weighted(self, shares: list[float] | None) -> "DataSet":
+        """The same sources, the first of them with these shares and the others with none; as it is without shares."""
+        if not shares:
+            return self
+        rest = [0.0] * (len(self.sources) - len(shares))
+        return replace(self, shares=[share / sum(shares) for share in [*shares, *rest]])
+
     def shared_by_power(self, power: float) -> "DataSet":
         """The same sources, with shares proportional to their numbers of training tracks to this power."""
         sizes = [len(source.songs_of("training")[0]) ** power for source in self.sources]

@@ -1,7 +1,7 @@
 """Training of a member by its recipe: initial weights, stages, weight averaging over runs, interpolation."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ class Start:
         checkpoint: a trained one, for the second stage only; with a new head where the genres differ.
         weights: file of ImageNet weights; None downloads timm's from the Hub.
         random: random weights instead, to measure the effect of pre-training.
+        fractions: of the fine-tuned weights in the interpolation with those of the checkpoint, by member; chosen by
+            validation for the others. With 0 a member stays as it is.
     """
 
     checkpoint: Checkpoint | None = None
     weights: Path | None = None
     random: bool = False
+    fractions: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.checkpoint:
@@ -73,6 +76,10 @@ def train_member(
     member = start_member(recipe, name, training, data.genres, start)
     origin = {"start": start.digest, "data": data.digest}
     new_head = start.checkpoint is not None and start.checkpoint.labels != data.genres
+    fractions = (start.fractions[name],) if name in start.fractions else FRACTIONS
+    if fractions == (0,) and start.checkpoint and not new_head:
+        accelerator.print(f"{name} stays as it is in {start.checkpoint.name}")
+        return member
     for stage_name, stage in _stages(recipe, start).items():
         codec = recipe.augmentation.codec if stage.codec is None else stage.codec
         augmentation = replace(recipe.augmentation, codec=codec)
@@ -98,8 +105,8 @@ def train_member(
         if stage_name == "pretrained" or new_head:
             member = end.cpu()
         else:
-            fractions = FRACTIONS if stage_name == "fine_tuning" else HALFWAY
-            member = _interpolate(accelerator, name, member, end.cpu(), validation, fractions)
+            chosen_from = fractions if stage_name == "fine_tuning" else HALFWAY
+            member = _interpolate(accelerator, name, member, end.cpu(), validation, chosen_from)
     return member
 
 
