@@ -3,7 +3,8 @@
 //
 // Once Gradio has lost the connection it does nothing more, and loads the page anew when the server answers. So that no
 // recording is lost, its blocks are also put into the browser's storage, until the tab of one song shows its result; a
-// page that is loaded anew (any_file.js) uploads what it finds there. While it records, Gradio gets no answer, and does not reload.
+// page that is loaded anew uploads what it finds there (any_file.js opens this tab for that). While it records, Gradio
+// gets no answer, and does not reload.
 
 const SEND_MS = 1000;
 const METER_MS = 100;
