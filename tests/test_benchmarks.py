@@ -10,7 +10,7 @@ from tests.conftest import shared
 def test_splits_are_those_of_the_command_in_the_card():
     words = shlex.split(load_checkpoint().metrics["training"]["command"])
     at = words.index("--test-fraction") + 1
-    fractions = [HELD_OUT.test if name != "popular" else HELD_OUT_OF_POPULAR.test for name in words[2:6]]
+    fractions = [HELD_OUT.test if name != "popular" else HELD_OUT_OF_POPULAR.test for name in words[3:7]]
     assert [float(word) for word in words[at : at + 4]] == fractions
     assert float(words[words.index("--validation-fraction") + 1]) == HELD_OUT.validation
     assert dict([words[words.index("--counts-as") + 1].split("=")]) == COUNTS_AS

@@ -80,6 +80,7 @@ def _training(training: dict) -> str:
         f"Initialised from {training['start']}. Tracks of each source, no artist in two splits:\n\n{table}\n\n"
         "Best epochs, fusion weights, temperature and limits were chosen on validation, with the sources weighted by "
         + (f"their shares, for epochs those of a batch ({batches})" if batches else "their shares")
+        + (", for the others the --validation-shares" if "--validation-shares" in training["command"] else "")
         + f".\n\n    {training['command']}"
     )
 
