@@ -2,8 +2,8 @@
 // suffix. Only the decoder can tell whether a file holds audio, so the file dialog offers all files, and each is submitted
 // with an audio type. A folder or a file of more than `props.largest` bytes cannot be uploaded: the card then shows
 // `props.folder` or `props.too_large`. A file may be dropped anywhere on the tab, also while it shows another song.
-// After a loss of the connection Gradio loads the page anew, and the card shows `props.lost`. Where the browser gives no page
-// of this address a microphone, Gradio's recorder says that there is none; it then shows `props.insecure`.
+// After a loss of the connection Gradio loads the page anew, and the card shows `props.lost`. Where browsers give no page of
+// this address a microphone, the card shows `props.insecure`, in place of the recorder's "No microphone found".
 
 const INPUT = "#song input[type=file]";
 const CLEAR = "#song button[aria-label=Clear]";
@@ -94,8 +94,10 @@ if (sessionStorage.getItem(LOST)) {
 }
 
 function tellWhyNoMicrophone() {
-  for (const option of document.querySelectorAll("#song .mic-select option"))
-    if (option.textContent !== props.insecure) option.textContent = props.insecure;
+  const devices = document.querySelector("#song .mic-select");
+  if (!devices || devices.style.display === "none") return;
+  devices.style.display = "none";
+  props.value = props.insecure;
 }
 
 if (!navigator.mediaDevices)

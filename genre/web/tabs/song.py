@@ -75,7 +75,7 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
                 too_large=views.error(texts.too_large(MAX_FILE_SIZE)),
                 largest=MAX_FILE_SIZE,
                 lost=views.error(texts.CONNECTION_LOST),
-                insecure=texts.LIVE["SecurityError"],
+                insecure=views.error(texts.LIVE["SecurityError"]),
             )
     gr.Examples(
         [[str(EXAMPLES_FOLDER / file)] for file in EXAMPLES.values()],
