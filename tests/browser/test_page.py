@@ -153,4 +153,5 @@ def test_the_recorder_says_why_a_page_by_http_has_no_microphone(page):
     page.add_init_script("Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined })")
     page.reload()
     page.get_by_role("button", name="Record audio").click()
-    expect(page.locator("#song .mic-select")).to_have_text(texts.LIVE["SecurityError"])
+    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.LIVE["SecurityError"])
+    expect(page.get_by_text("No microphone found")).to_be_hidden()

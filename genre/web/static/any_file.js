@@ -4,8 +4,8 @@
 // `props.folder` or `props.too_large`, and after an upload that failed `props.refused` or `props.not_sent`. A file may be
 // dropped anywhere on the tab, also while it shows another song. After a loss of the connection Gradio loads the page
 // anew, and the card shows `props.lost`, unless there is a recording to send: then the tab named `props.live` is opened.
-// Where the browser gives no page of this address a microphone, Gradio's recorder says that there is none; it then shows
-// `props.insecure`.
+// Where browsers give no page of this address a microphone, the card shows `props.insecure`, in place of the recorder's
+// "No microphone found".
 
 const INPUT = "#song input[type=file]";
 const CLEAR = "#song button[aria-label=Clear]";
@@ -119,8 +119,10 @@ if (sessionStorage.getItem("genre-live")) openLive();
 else if (lost) tellOfLoss();
 
 function tellWhyNoMicrophone() {
-  for (const option of document.querySelectorAll("#song .mic-select option"))
-    if (option.textContent !== props.insecure) option.textContent = props.insecure;
+  const devices = document.querySelector("#song .mic-select");
+  if (!devices || devices.style.display === "none") return;
+  devices.style.display = "none";
+  props.value = props.insecure;
 }
 
 if (!navigator.mediaDevices)

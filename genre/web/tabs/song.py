@@ -84,8 +84,8 @@ def build(models: Models, model: gr.Dropdown) -> gr.Audio:
                 not_sent=views.error(texts.NOT_SENT),
                 largest=MAX_FILE_SIZE,
                 lost=views.error(texts.CONNECTION_LOST),
-                insecure=texts.LIVE["SecurityError"],
                 live=texts.LIVE_TAB,
+                insecure=views.error(texts.LIVE["SecurityError"]),
             )
     gr.Examples(
         [[str(EXAMPLES_FOLDER / file)] for file in EXAMPLES.values()],
