@@ -8,6 +8,7 @@ and size (`HEADER`), then as many bytes. That costs less than 10 ms for 30 secon
 import io
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -29,7 +30,8 @@ from genre.errors import AudioError
 if TYPE_CHECKING:
     from torch import Tensor
 
-TIMEOUT_SECONDS = 30  # for a piece, which takes a fraction of a second in an ordinary file
+CPU_SECONDS = 30  # of a worker for a piece, which takes a fraction of one in an ordinary file
+TIMEOUT_SECONDS = 300  # for a piece, also of a worker that starts, reads a slow disk or has a busy processor
 MAX_MEMORY = 2**30  # bytes of a worker, where the system can limit them
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.audio.worker import main; main()"
 HEADER = struct.Struct("<cQ")  # of a message: its kind, and the number of bytes that follow
@@ -203,6 +205,7 @@ def _limit() -> None:
 def _serve(server: BinaryIO, task: dict) -> None:
     notes: list[str] = []
     sent = 0
+    _limit_next()
     try:
         if task.pop("tags", False):
             _send(server, NOTE, json.dumps(astuple(read_tags(task["path"]))).encode())
@@ -229,3 +232,10 @@ def _send(server: BinaryIO, kind: bytes, content: bytes | memoryview = b"") -> N
     server.write(HEADER.pack(kind, len(content)))
     server.write(content)
     server.flush()
+    _limit_next()
+
+
+def _limit_next() -> None:
+    """End this process if the next message takes more than `CPU_SECONDS` from now on; not on Windows."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
