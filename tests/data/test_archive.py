@@ -9,11 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from genre.data import archive
-from genre.data.archive import STORED, UNREADABLE, UNREADABLE_NOTE, augment_archive, build_archive
+from genre.audio.decode import decode
+from genre.data import archive, musicnn
+from genre.data.archive import STORED, UNREADABLE, UNREADABLE_NOTE, augment_archive, build_archive, teach_archive
 from genre.data.dataset import Source
 from genre.data.formats import FORMATS, stored_as
+from genre.data.musicnn import MusiCNN, load_musicnn
 from genre.data.sources import AudioClip
 from genre.data.windows import Windows
 from genre.errors import DataError
@@ -41,7 +45,8 @@ def read_rows(folder):
 def source_of(folder, rows, augmented_copies=0):
     """A source with these rows as training tracks."""
     labels, splits = np.zeros(len(rows), int), np.array(["training"] * len(rows))
-    return Source("audio", folder, [str(row) for row in rows], np.array(rows), labels, splits, [], augmented_copies)
+    names = [str(row) for row in rows]
+    return Source("audio", folder, names, np.array(rows), labels, splits, names, [], augmented_copies)
 
 
 @pytest.mark.parametrize("front_end", FORMATS)
@@ -113,6 +118,21 @@ def test_augmented_copies_are_drawn_for_training_only(tmp_path, clips):
     assert drawn_rows(folder, 0, augmented_copies=2, split="validation") == {"original"}
 
 
+def test_a_teacher_hears_the_clips_that_it_is_given_and_training_reads_what_it_says(tmp_path, clips):
+    torch.manual_seed(0)
+    weights, folder = tmp_path / "musicnn.safetensors", tmp_path / "archive"
+    save_file(MusiCNN().state_dict(), weights)
+    build_archive(clips, ["sparse"], folder, processes=1)
+    teach_archive(clips, np.array([0, 2]), weights, folder, processes=1)
+    taught = Windows(source_of(folder, [0, 2, 4]), "training", "sparse").teachers["musicnn.npy"]
+    assert taught.shape == (3, 10, 250) and np.isnan(taught[2]).all()
+    waveform = decode(clips[0].path, musicnn.SAMPLE_RATE, seconds=30)
+    np.testing.assert_allclose(taught[0], load_musicnn(weights).clip(waveform).numpy(), atol=2e-3)
+    assert np.isfinite(taught[1]).all()  # of 10 s, which are repeated
+    with pytest.raises(DataError, match="holds no weights of MusiCNN"):
+        teach_archive(clips, np.array([0]), clips[1].path, folder)
+
+
 def drawn_rows(folder, row, augmented_copies, split="training"):
     """Stored clips from which windows of a row are drawn: "original" or the number of a copy."""
     source = replace(source_of(folder, [row], augmented_copies), splits=np.array([split]))
@@ -120,7 +140,7 @@ def drawn_rows(folder, row, augmented_copies, split="training"):
     stored = {"original": windows.array[row]}
     if (folder / "logmel_30s_augmented.npy").is_file():
         stored |= dict(enumerate(np.load(folder / "logmel_30s_augmented.npy")[row]))
-    drawn = windows.random(np.zeros(64, int), np.random.default_rng(0))
+    drawn = windows.random(np.zeros(64, int), np.zeros(64, int), np.random.default_rng(0))
     images = {name: windows._cut([clip], np.zeros(1, int))[0] for name, clip in stored.items()}
     return {name for name, image in images.items() if (drawn == image).all(dim=(1, 2)).any()}
 

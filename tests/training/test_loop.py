@@ -12,6 +12,7 @@ from genre.data.windows import MIN_STEPS, Mixture
 from genre.errors import GenreError
 from genre.features.log_mel import FRONT_ENDS
 from genre.json_files import write_json
+from genre.models.checkpoint import ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
 from genre.replace import move
 from genre.training.loop import Validation, train_stage
@@ -197,6 +198,23 @@ def test_other_shares_of_the_same_songs_are_other_settings(folder, tmp_path):
     with pytest.raises(GenreError, match="other settings"):
         other = replace(data, shares=[0.25, 0.75])
         train_member(ONE_PROCESS, "sparse", recipe, other, Start(random=True), tmp_path, resume=True)
+
+
+def test_the_part_of_the_way_can_be_chosen_and_a_member_left_as_it_is(folder, tmp_path):
+    data, recipe = read_data({"one": folder}), replace(TINY, fine_tuning=Stage(1))
+    alone = Fusion(torch.ones(1), 1.0)
+    start = {"sparse": new_member(Mixture(data, "sparse"))}
+    save_checkpoint(tmp_path / "start", data.genres, start, alone, alone, ConfidenceLimits(0.5, 0.1))
+    known = load_checkpoint(tmp_path / "start")
+    kept, ended = (
+        train_member(ONE_PROCESS, "sparse", recipe, data, Start(known, fractions={"sparse": part}), tmp_path / "runs")
+        for part in (0, 1)
+    )
+    best = torch.load(tmp_path / "runs" / "sparse-fine_tuning-0.pt")["best"]
+    for name, value in known.members["sparse"].state_dict().items():
+        assert torch.equal(kept.state_dict()[name], value), name
+        torch.testing.assert_close(ended.state_dict()[name], best[name], msg=name)
+    assert data.weighted([3]).shares == [1] and data.weighted(None) is data
 
 
 def test_a_run_from_other_weights_is_not_resumed(folder, tmp_path):
