@@ -24,8 +24,8 @@ WORKING = """() => {
     const buttons = [...document.querySelectorAll("#batch button")];
     const clear = buttons.find((one) => one.innerText === "Clear the list");
     const progress = document.querySelector(".progress b")?.innerText;
-    const rowsAsExpected = done > 0 && current === 1 && waiting > 3 && done + waiting === 19;
-    return rowsAsExpected && progress === `${done} of 20` && clear.disabled;
+    const all = done + current + waiting; // those that are uploaded so far
+    return done > 0 && current === 1 && waiting > 0 && progress === `${done} of ${all}` && clear.disabled;
 }"""
 
 
@@ -143,8 +143,7 @@ def test_a_row_opens_by_mouse_and_by_keyboard(batch_page, example, album):
 def test_a_folder_is_classified_without_its_other_files(batch_page, album):
     page = batch_page
     page.set_input_files(".folder input", album)
-    expect(page.locator(".songs tbody tr")).to_have_count(20, timeout=SECONDS)
-    expect(row(page, "Album/<b>x.mp3")).to_have_count(1)
+    expect(row(page, "Album/<b>x.mp3")).to_have_count(1, timeout=SECONDS)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.locator(".folder [role=status]")).to_have_text(
         "3 other files left out: cover.jpg, list.m3u, notes.txt. 2 hidden files left out: ._Song 03.wav, .DS_Store."

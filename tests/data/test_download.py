@@ -223,7 +223,7 @@ def test_a_killed_unpacking_is_resumed(server, zips, audio, tmp_path, monkeypatc
     there.parent.mkdir(parents=True)
     there.write_bytes(bytes(CUT))  # zeros of the right length, to detect that it is written again
     cut_off.write_bytes(bytes(CUT // 2))
-    cut_off.with_name(cut_off.name + ".part").write_bytes(b"stale")
+    cut_off.with_name(cut_off.name + ".tmp").write_bytes(b"stale")
     fetch_fma_small(tmp_path, server.url)
     check_whole(tmp_path, audio | {there.relative_to(staging).as_posix(): bytes(CUT)})
     assert server.requests == []
