@@ -32,7 +32,7 @@ RATE = 44100  # Hz
 SPEECH_FILES = 54  # in each half
 SECONDS = (6, 30)  # shortest and longest recording
 SENTENCES = read_json(Path(__file__).with_name("sentences.json"))  # by espeak-ng language
-CLAP_SAMPLES = RATE // 25
+CLAP_SAMPLES = RATE // 25  # of a clap, at most
 PEOPLE = (6, 20)  # fewest and most voices of a crowd
 FORMATS = ("flac", "flac", "mp3 64", "mp3 128")  # suffix and bit rate in kb/s, drawn for each file
 
@@ -57,10 +57,8 @@ def claps_of_people(generator: np.random.Generator, per_second: float) -> tuple[
         moments.append(generator.uniform(0, 1) + steps.cumsum() - steps[0])
     together = np.concatenate(moments)
     together = together[together < SECONDS[1]]
-    peak, length = (
-        generator.uniform(0.001, 0.004, (len(together), 1)),
-        generator.uniform(0.008, 0.03, (len(together), 1)),
-    )
+    shape = len(together), 1
+    peak, length = generator.uniform(0.001, 0.004, shape), generator.uniform(0.008, 0.03, shape)
     time = np.arange(CLAP_SAMPLES) / RATE
     return together, np.clip(np.minimum(time / peak, 1 - (time - peak) / length), 0, None) ** 2
 

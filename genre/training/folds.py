@@ -11,8 +11,11 @@ from genre.errors import DataError
 from genre.inference.embed import Embedding
 
 FOLDS = 10
-COMPARED, FEWEST = 16, 4  # windows of a song by which copies are found: at most, and at least
-COPY = 0.6  # similarity of patterns from which they are of one recording, see `_pattern`
+COMPARED, FEWEST = 16, 8  # windows of a song by which copies are found: at most, and at least
+# Similarity of patterns from which they are of one recording, see `_pattern`. Of 12 songs and their copies as Opus of
+# 64 kb/s, as mp3, and as mp3 with 0.7 s of silence before it, the lowest was 0.62; of 1,770 pairs of songs the highest
+# was 0.34, and 0.44 of 11,236 pairs of pieces of 8 windows.
+COPY = 0.6
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,11 @@ def _originals(songs: list[Song]) -> list[Song]:
     patterns = torch.stack([_pattern(song) for song in songs]) if songs else torch.empty(0)
     originals: list[Song] = []
     for i, song in enumerate(songs):
-        original = by_digest.setdefault(song.embedding.digest, song)
+        original = by_digest.get(song.embedding.digest, song)
         if original is song and i:
             similarity, nearest = (patterns[:i] @ patterns[i]).max(0)
             original = originals[int(nearest)] if similarity >= COPY else song
+        by_digest[song.embedding.digest] = original
         originals.append(original)
     return originals
 

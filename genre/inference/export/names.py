@@ -47,9 +47,8 @@ def unique_names(paths: Sequence[str | Path]) -> list[str]:
     for i, path in enumerate(paths):
         folder = Path(printable(path)).parent.name
         if songs[names[i].casefold()] > 1 and folder:
-            names[i] = safe_name(f"{folder} - {title(path)}.") + _suffix(
-                path
-            )  # the empty suffix is what `title` removes
+            name = safe_name(f"{folder} - {title(path)}.")  # with an empty suffix, which `title` removes
+            names[i] = name + _suffix(path)
     given: set[str] = set()
     numbers: Counter[str] = Counter()
     for i in sorted(range(len(paths)), key=lambda i: str(paths[i])):
