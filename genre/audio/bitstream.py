@@ -48,7 +48,8 @@ def _words(frame: av.AudioFrame) -> np.ndarray | None:
         return None
     words = frame.to_ndarray()
     words = words.T if frame.format.is_planar else words
-    return (words >> 16 if words.itemsize == 4 else words).astype("<i2").ravel()
+    upper = words.astype("<i4", order="C").view("<i2")[:, 1::2] if words.itemsize == 4 else words
+    return upper.astype("<i2").ravel()
 
 
 def _check(data: bytes) -> None:

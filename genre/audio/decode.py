@@ -274,10 +274,11 @@ def _blocks(
         first = next(decoded, None)
         if first is None:
             return
+        decoded = itertools.chain([first], decoded)
         if start == 0 or first.time is None or first.time - axis.origin <= start + GAP_SECONDS:
             break
     sent: int | None = None  # samples since the start; negative before it
-    for begin, run in itertools.groupby(itertools.chain([first], decoded), axis.begin):
+    for begin, run in itertools.groupby(decoded, axis.begin):
         target = round((begin - start) * rate)
         sent = min(target, 0) if sent is None else sent
         for block in _resampled(run, rate):

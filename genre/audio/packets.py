@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import av
 
@@ -86,7 +86,7 @@ def frames(container: av.container.InputContainer, track: av.AudioStream, tally:
         if packet.has_sidedata(PROTECTED_DATA):
             raise _protected()
         try:
-            found = packet.decode()
+            found = cast("list[av.AudioFrame]", packet.decode())
         except (av.FFmpegError, OSError):
             tally.lost += packet.size
             continue
