@@ -17,15 +17,13 @@ NAMES = ["<b>x.mp3", "=1+1.wav", *(f"Song {i:02}.wav" for i in range(3, 19))]
 BAD = {"broken.mp3": b"milk, bread", "empty.flac": b""}
 OTHER_FILES = ["cover.jpg", ".DS_Store", "list.m3u", "notes.txt", "._Song 03.wav"]
 
-# At one moment: some rows are done, one is being classified, some wait, and the list cannot be cleared.
+# At one moment: some rows are done, one is being classified, and the list cannot be cleared.
 WORKING = """() => {
     const rows = (kind) => document.querySelectorAll(`.songs tbody tr.${kind}`).length;
-    const [done, current, waiting] = ["classified", "current", "waiting"].map(rows);
     const buttons = [...document.querySelectorAll("#batch button")];
     const clear = buttons.find((one) => one.innerText === "Clear the list");
     const progress = document.querySelector(".progress b")?.innerText;
-    const all = done + current + waiting; // those that are uploaded so far
-    return done > 0 && current === 1 && waiting > 0 && progress === `${done} of ${all}` && clear.disabled;
+    return rows("classified") > 0 && rows("current") === 1 && /^\\d+ of \\d+$/.test(progress) && clear.disabled;
 }"""
 
 
