@@ -84,7 +84,7 @@ def test_only_unreadable_clips_of_a_finished_archive_are_decoded_again(tmp_path,
     monkeypatch.setattr(archive, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     monkeypatch.setattr(archive, "clip_features", lambda path, *more: decoded.append(path) or features(path, *more))
     build_archive(clips, ["sparse"], tmp_path / "archive")
-    assert decoded == [str(clips[1].path), str(clips[3].path)]  # the repaired and the silent one
+    assert decoded == [clips[1].path, clips[3].path]  # the repaired and the silent one
     assert [bool(row["note"]) for row in read_rows(tmp_path / "archive")] == [False, False, False, True, False]
 
 
