@@ -39,10 +39,10 @@ from genre.data.formats import front_end_name
 from genre.data.prepare import Preparation, prepare
 from genre.data.splits import HeldOut
 from genre.errors import DataError, GenreError
+from genre.files import write_json
 from genre.hub.card import write_card
 from genre.hub.publish import CARD, Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
-from genre.json_files import write_json
 from genre.malloc import keep_all_freed_memory
 from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from genre.models.member import RANDOM, create_backbone

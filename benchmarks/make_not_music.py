@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genre.json_files import read_json
+from genre.files import read_json
 
 RATE = 44100  # Hz
 SPEECH_FILES = 54  # in each half

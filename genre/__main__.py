@@ -15,8 +15,8 @@ from genre.cli import command_name
 from genre.cli.stop import SIGNALS, Stop
 from genre.cli.values import audio, in_home, number, path
 from genre.errors import GenreError
+from genre.files import json_list
 from genre.inference import MAX_OVERLAP
-from genre.json_files import json_list
 
 DESCRIPTION = """\
 Predict the music genre of audio files.

@@ -17,7 +17,7 @@ from genre.audio.mixdown import mixed
 from genre.audio.packets import GAP_SECONDS, Tally, completeness, declared_end, frames, gaps, origin
 from genre.audio.silence import SILENCE
 from genre.errors import AudioError
-from genre.names import printable
+from genre.files import printable
 
 if TYPE_CHECKING:
     from torch import Tensor

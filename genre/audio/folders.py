@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genre.audio.decode import SUFFIXES
-from genre.names import one_line
+from genre.files import one_line
 
 HIDDEN = r"\.(?!\.).*"  # with two dots or more it is a title: "...And Justice for All"
 # Deleted files on Windows ($RECYCLE.BIN, and folders by the number of a user), Synology (#recycle), QNAP (@Recycle) and

@@ -7,11 +7,11 @@ from pathlib import Path
 from genre.errors import AudioError, GenreError
 from genre.features.clips import Clip
 from genre.features.image import Spectrogram
+from genre.files import replaced
 from genre.inference.classify import Classifier
 from genre.inference.export import label_track, picture
 from genre.inference.export.names import unique_names
 from genre.inference.prediction import Prediction
-from genre.replace import replaced
 
 Result = tuple[Path, Prediction | AudioError]
 

@@ -11,11 +11,11 @@ from genre.audio.pipes import as_file
 from genre.cli.export import Export
 from genre.cli.stop import Stop
 from genre.errors import AudioError, GenreError
+from genre.files import one_line
 from genre.inference import report
 from genre.inference.classify import Classifier, load
 from genre.inference.prediction import Prediction
 from genre.malloc import keep_freed_memory
-from genre.names import one_line
 
 Result = tuple[Path, Prediction | AudioError]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from genre.cli.values import in_home, number, path
 from genre.data.prepare import holds_genre_folders
 from genre.errors import DataError
+from genre.files import clean_genre
 from genre.models.locations import DEFAULT
-from genre.names import clean_genre
 from genre.training.recipe import RECIPES
 
 TRAINING = {

@@ -38,9 +38,7 @@ from genre.data.musicnn import SIZE, WINDOWS, MusiCNN, load_musicnn
 from genre.data.sources import AudioClip
 from genre.errors import AudioError, DataError
 from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
-from genre.json_files import read_json, write_json
-from genre.names import one_line
-from genre.replace import replaced
+from genre.files import one_line, read_json, replaced, write_json
 
 UNREADABLE_NOTE = "clip is not readable"
 TO_DO, UNREADABLE = 0, 2  # besides `genre.data.formats.STORED`

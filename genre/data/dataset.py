@@ -28,7 +28,7 @@ import numpy as np
 
 from genre.data.splits import HeldOut, assign_splits
 from genre.errors import DataError
-from genre.names import genre_key, one_spelling, renamed, report_spellings
+from genre.files import genre_key, one_spelling, renamed, report_spellings
 
 UNSOUND_NOTES = ("clip is", "near-silent", "mel image is blank")  # how the notes of unusable rows begin
 DUPLICATE_NOTE = "same audio as "

@@ -14,7 +14,7 @@ import httpx2
 from tqdm import tqdm
 
 from genre.errors import DataError
-from genre.replace import move, replaced
+from genre.files import move, replaced
 
 FMA_URL = "https://os.unil.cloud.switch.ch/fma/"
 TIMEOUT = 30.0  # seconds without a byte received

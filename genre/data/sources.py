@@ -15,7 +15,7 @@ from genre.audio.folders import FoundFiles, find_audio, is_left_out, left_out
 from genre.audio.tags import Tags, main_artist
 from genre.errors import DataError
 from genre.features.log_mel import CLIP_SECONDS
-from genre.names import clean_genre, genre_key, one_line, one_spelling, printable, report_spellings
+from genre.files import clean_genre, genre_key, one_line, one_spelling, printable, report_spellings
 
 CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
 CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length

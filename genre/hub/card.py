@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 from genre.data.prepare import SOURCE_NAMES
-from genre.json_files import read_json, write_json
+from genre.files import read_json, replaced, write_json
 from genre.models.checkpoint import LEVELS
 from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_split, read_metrics
-from genre.replace import replaced
 
 USE = (
     "For sorting and browsing a music collection, where a wrong genre does no harm. Not for decisions about people, "

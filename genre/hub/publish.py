@@ -36,8 +36,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from genre.errors import CheckpointError, GenreError
+from genre.files import read_json
 from genre.hub.confusion import confusion_image
-from genre.json_files import read_json
 from genre.models.checkpoint import Checkpoint, load_checkpoint
 from genre.models.locations import HUB_PREFIX, hub_reason
 from genre.models.member import WEIGHTS_FILE

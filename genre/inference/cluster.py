@@ -21,6 +21,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from tqdm import tqdm
 
 from genre.errors import AudioError, CheckpointError, GenreError
+from genre.files import one_line
 from genre.inference import report
 from genre.inference.classify import Classifier
 from genre.inference.jsonl import JsonLines, state_of
@@ -28,7 +29,6 @@ from genre.inference.prediction import Prediction
 from genre.malloc import keep_freed_memory
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import HUB_PREFIX, available
-from genre.names import one_line
 
 LOCAL = "local"
 TIMEOUT_SECONDS = 10  # for the scheduler to answer, and for its first worker to register

@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from genre.errors import GenreError
-from genre.replace import replaced
+from genre.files import replaced
 
 START = b'{"file": '  # of every row, complete or cut off: a file with other content is not one of ours
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TextIO
 
 from genre.errors import AudioError
+from genre.files import json_list, printable
 from genre.inference.prediction import Prediction
 from genre.inference.sections import SILENCE_NAME, Section, clock
-from genre.json_files import json_list
-from genre.names import printable
 
 Results = Iterable[tuple[str | Path, Prediction | AudioError]]
 
@@ -43,7 +42,7 @@ def write_json(results: Results, file: TextIO) -> int:
 
 
 def append_rows(results: Results, append: Callable[[dict], None]) -> int:
-    """As `write_json`, through the `append` of an open `genre.json_files.json_list`."""
+    """As `write_json`, through the `append` of an open `genre.files.json_list`."""
     failed = 0
     for row in rows(results):
         append(row)

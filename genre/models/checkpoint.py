@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from genre.errors import CheckpointError
-from genre.json_files import read_json, write_json
+from genre.files import read_json, write_json
 from genre.models.locations import DEFAULT, checkpoint_folder
 from genre.models.member import WEIGHTS_FILE, Member, load_member, save_member
 from genre.models.metrics import read_metrics

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from genre.errors import CheckpointError
 from genre.features.log_mel import LogMel, LogMelConfig
-from genre.json_files import read_json
+from genre.files import read_json, replaced
 from genre.models.locations import HUB_ERRORS, hub_reason
-from genre.replace import replaced
 
 # A timm classifier: nn.Module, forward_features, forward_head and get_classifier, for which timm has no type.
 Backbone: TypeAlias = Any

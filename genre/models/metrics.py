@@ -10,7 +10,7 @@ notes       sentences with figures of benchmarks, by their command
 
 from pathlib import Path
 
-from genre.json_files import read_json
+from genre.files import read_json
 
 FILE = "metrics.json"
 SPLITS = ("validation", "test")

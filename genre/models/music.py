@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from genre.errors import CheckpointError
-from genre.replace import replaced
+from genre.files import replaced
 
 MUSIC_FILE = "music.safetensors"
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from genre.data.dataset import Source
 from genre.data.windows import first_of_song, mean_by_song
+from genre.files import replaced
 from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
-from genre.replace import replaced
 from genre.training.calibrate import member_log_probabilities, wilson_interval
 
 CALIBRATION_BINS = 15

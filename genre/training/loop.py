@@ -20,9 +20,9 @@ from tqdm import tqdm
 from genre.data.dataset import DataSet
 from genre.data.windows import Mixture, Windows
 from genre.errors import GenreError
+from genre.files import replaced
 from genre.models.checkpoint import average_windows
 from genre.models.member import Member
-from genre.replace import replaced
 from genre.training.recipe import Recipe, Stage
 
 if TYPE_CHECKING:  # the page imports this module, too, and runs without this package

@@ -12,9 +12,9 @@ from genre.data.dataset import DataSet
 from genre.data.windows import Mixture
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
+from genre.files import numbered
 from genre.models.checkpoint import Checkpoint
 from genre.models.member import RANDOM, Member, average_weights, create_backbone, replace_head
-from genre.replace import numbered
 from genre.training.loop import Validation, train_stage
 from genre.training.recipe import Recipe, Stage
 

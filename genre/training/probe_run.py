@@ -10,13 +10,12 @@ from genre.audio import worker
 from genre.data.dataset import report_unused
 from genre.data.sources import find_songs, report_tags, without_copies
 from genre.errors import AudioError, CheckpointError, DataError
+from genre.files import one_spelling, printable, renamed, write_json
 from genre.inference.classify import Classifier
 from genre.inference.embed import embed
-from genre.json_files import write_json
 from genre.models.checkpoint import Checkpoint, add_music_detector, save_checkpoint
 from genre.models.member import Member, replace_head
 from genre.models.metrics import FILE
-from genre.names import one_spelling, printable, renamed
 from genre.training.folds import Song
 from genre.training.probe import Head, Probe
 

@@ -10,11 +10,10 @@ from filelock import FileLock, Timeout
 from genre.data.dataset import DataSet
 from genre.data.splits import SPLITS
 from genre.errors import DataError, GenreError
-from genre.json_files import read_json
+from genre.files import move, numbered, read_json
 from genre.models.checkpoint import MEMBER_NAME, Checkpoint
 from genre.models.metrics import FILE
 from genre.models.music import MUSIC_FILE
-from genre.replace import move, numbered
 from genre.training.evaluate import evaluate, write_predictions
 from genre.training.members import Start, with_shares
 from genre.training.recipe import Recipe

@@ -11,10 +11,9 @@ from genre.data.dataset import read_data
 from genre.data.windows import MIN_STEPS, Mixture
 from genre.errors import GenreError
 from genre.features.log_mel import FRONT_ENDS
-from genre.json_files import write_json
+from genre.files import move, write_json
 from genre.models.checkpoint import ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
-from genre.replace import move
 from genre.training.loop import Validation, train_stage
 from genre.training.members import FRACTIONS, Start, train_member
 from genre.training.recipe import Recipe, Stage

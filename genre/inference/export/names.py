@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pathvalidate import sanitize_filename
 
-from genre.names import printable
+from genre.files import printable
 
 MAX_BYTES = 120  # of UTF-8; file systems take 255, and a suffix and a number follow
 UNNAMED = "song"

@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 
 from genre.data.sources import genres_by_folder
 from genre.errors import AudioError, DataError
+from genre.files import clean_genre, one_spelling
 from genre.inference.classify import Classifier
 from genre.inference.embed import Embedding
-from genre.names import clean_genre, one_spelling
 from genre.training.folds import Song
 from genre.training.probe import Probe
 from genre.web.limits import MAX_TAUGHT_GENRES, MAX_TAUGHT_SONGS, MAX_TEACHERS

@@ -1,7 +1,7 @@
 import pytest
 
 from genre.errors import DataError
-from genre.names import MAX_GENRE_LENGTH, clean_genre, one_line, printable
+from genre.files import MAX_GENRE_LENGTH, clean_genre, one_line, printable
 
 
 def test_names_of_files_become_valid_unicode():
