@@ -1,13 +1,13 @@
 """Time, memory and size of this project in comparison with alternatives.
 
-    python -m benchmarks.speed SONGS [--threads 2] [--clips 1000] [--repeat 7] [--beside-busy]
+    python -m benchmarks.speed SONGS [--threads 2] [--clips 1000] [--repeat 7]
 
 All systems classify the same mp3 files, which are cut out of the songs in SONGS, in separate processes with the same
 number of threads and without a GPU. They take turns row by row, so that other load on the machine affects all of them.
 Prints Markdown tables; after the figure of an alternative, its ratio to this project's is in brackets. Then it prints
 the stages of this project's prediction. The systems are in benchmarks/peers.py; requirements-bench.txt installs them,
-and those that are not installed are left out. With --beside-busy only this project is measured, first alone and then
-beside a process that keeps one core busy.
+and those that are not installed are left out. benchmarks/versions.py compares this project with an earlier version of
+itself.
 """
 
 import argparse
@@ -19,8 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -128,32 +127,6 @@ def compare(bench: Bench, songs: Path, work: Path, clips: int) -> None:
         print(f"| {stage} | {1000 * median(seconds):.0f} |")
 
 
-def compare_busy(bench: Bench, songs: Path, work: Path) -> None:
-    """Print the times of ours alone, beside a busy process, and their ratio."""
-    clip, song = cut_file(songs, work / "clip.mp3", 30), cut_file(songs, work / "song.mp3", 4 * 60)
-    measures = {
-        "start of the command to its first prediction, clip of 30 s": lambda: bench.start(OURS, clip),
-        "clip of 30 s, warm": lambda: bench.median(OURS, "time", clip),
-        "song of 4 minutes, warm": lambda: bench.median(OURS, "time", song),
-    }
-    print("| | alone | beside a busy process | ratio |\n| --- | --- | --- | --- |")
-    for title, measure in measures.items():
-        alone = measure()
-        with _busy_process():
-            beside = measure()
-        print(f"| {title} | {alone:.2f} s | {beside:.2f} s | {beside / alone:.1f} × |", flush=True)
-
-
-@contextmanager
-def _busy_process() -> Iterator[None]:
-    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        yield
-    finally:
-        neighbour.kill()
-        neighbour.wait()
-
-
 def _is_installed(system: type) -> bool:
     try:
         return all(metadata.distribution(name) for name in system.NEEDS)
@@ -186,15 +159,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of every process (2)")
     parser.add_argument("--clips", type=int, default=1000, help="in the folder (1000)")
     parser.add_argument("--repeat", type=int, default=7, help="measurements of each median (7)")
-    parser.add_argument("--beside-busy", action="store_true", help="ours alone and beside a busy process")
     arguments = parser.parse_args()
     bench = Bench(arguments.threads, arguments.repeat)
     print(f"{_processor()}, {os.cpu_count()} cores, {arguments.threads} threads, median of {arguments.repeat}\n")
     with tempfile.TemporaryDirectory() as work:
-        if arguments.beside_busy:
-            compare_busy(bench, arguments.songs, Path(work))
-        else:
-            compare(bench, arguments.songs, Path(work), arguments.clips)
+        compare(bench, arguments.songs, Path(work), arguments.clips)
 
 
 if __name__ == "__main__":
