@@ -35,9 +35,9 @@ import torch
 from accelerate import Accelerator
 
 from genre.cli.train_options import parse_arguments
-from genre.data.formats import front_end_name
+from genre.data.dataset import HeldOut
 from genre.data.prepare import Preparation, prepare
-from genre.data.splits import HeldOut
+from genre.data.windows import front_end_name
 from genre.errors import DataError, GenreError
 from genre.files import write_json
 from genre.hub.card import write_card

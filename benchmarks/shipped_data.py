@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from genre.data.dataset import DataSet, read_data
-from genre.data.splits import HeldOut
+from genre.data.dataset import DataSet, HeldOut, read_data
 
 HELD_OUT = HeldOut(validation=0.15, test=0.34)
 HELD_OUT_OF_POPULAR = HeldOut(validation=0.15, test=0.18)

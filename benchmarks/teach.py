@@ -22,8 +22,8 @@ from benchmarks.server import ROOT
 from benchmarks.shipped_data import COUNTS_AS, HELD_OUT
 from genre.audio.decode import decode
 from genre.audio.tags import read_tags
+from genre.data.dataset import assign_splits
 from genre.data.sources import find_songs
-from genre.data.splits import assign_splits
 from genre.inference.embed import embed
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import DEFAULT

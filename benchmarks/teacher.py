@@ -16,12 +16,10 @@ import numpy as np
 import torch
 
 from genre.data.archive import teach_archive
-from genre.data.dataset import Source
-from genre.data.formats import MUSICNN_FILE
+from genre.data.dataset import HeldOut, Source
 from genre.data.prepare import Preparation, is_prepared, prepare
 from genre.data.sources import genre_folders
-from genre.data.splits import HeldOut
-from genre.data.windows import first_of_song, mean_by_song
+from genre.data.windows import MUSICNN_FILE, first_of_song, mean_by_song
 from genre.training.calibrate import wilson_interval
 from genre.training.probe import fit_head
 

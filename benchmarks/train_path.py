@@ -20,8 +20,8 @@ from pathlib import Path
 import genre
 from benchmarks.server import ROOT
 from genre.audio.tags import read_tags
+from genre.data.dataset import HeldOut, assign_splits
 from genre.data.sources import find_songs
-from genre.data.splits import HeldOut, assign_splits
 from genre.models.locations import DEFAULT
 from genre.training.calibrate import wilson_interval
 

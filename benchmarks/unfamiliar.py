@@ -22,8 +22,7 @@ from torch import Tensor
 
 from benchmarks.not_music import area_under_curve
 from genre.data.dataset import Source, read_data
-from genre.data.formats import front_end_name
-from genre.data.windows import Windows
+from genre.data.windows import Windows, front_end_name
 from genre.models.checkpoint import load_checkpoint
 from genre.models.member import Member
 

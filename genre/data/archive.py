@@ -33,15 +33,15 @@ from tqdm import tqdm
 
 from genre.audio import worker
 from genre.data import musicnn
-from genre.data.formats import FORMATS, MUSICNN_FILE, STORED, augmented_done_file, done_file, taught_file
 from genre.data.musicnn import SIZE, WINDOWS, MusiCNN, load_musicnn
 from genre.data.sources import AudioClip
+from genre.data.windows import FORMATS, MUSICNN_FILE, STORED, augmented_done_file, done_file, taught_file
 from genre.errors import AudioError, DataError
 from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
 from genre.files import one_line, read_json, replaced, write_json
 
 UNREADABLE_NOTE = "clip is not readable"
-TO_DO, UNREADABLE = 0, 2  # besides `genre.data.formats.STORED`
+TO_DO, UNREADABLE = 0, 2  # besides `genre.data.windows.STORED`
 SAMPLE_RATE = 44_100  # Hz, of all front ends
 PLACES_PER_FLUSH = 200
 
@@ -147,7 +147,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
         copy: number of the augmented copy; None for the clip itself.
 
     Returns:
-        integers, shape (bands or coefficients, columns) for each front end, see `genre.data.formats`.
+        integers, shape (bands or coefficients, columns) for each front end, see `genre.data.windows`.
 
     Raises:
         AudioError: the file cannot be decoded, or is silent where the clip is.

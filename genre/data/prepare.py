@@ -12,11 +12,10 @@ from filelock import FileLock, Timeout
 
 from genre.audio.folders import is_left_out
 from genre.data.archive import augment_archive, build_archive, teach_archive
-from genre.data.dataset import DataSet, read_data
+from genre.data.dataset import DataSet, HeldOut, read_data
 from genre.data.download import fetch_fma_small
-from genre.data.formats import stored_as
 from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_audio, is_fma_small, unlabelled_songs
-from genre.data.splits import HeldOut
+from genre.data.windows import stored_as
 from genre.errors import DataError
 
 SOURCE_NAMES = {"fma_small": "FMA-small"}  # names of sources by names of folders

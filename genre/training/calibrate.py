@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from genre.data.dataset import DataSet, Source
-from genre.data.formats import front_end_name
-from genre.data.windows import Windows, first_of_song, mean_by_song
+from genre.data.windows import Windows, first_of_song, front_end_name, mean_by_song
 from genre.features.augment import NO_CHANGE
 from genre.models.checkpoint import ConfidenceLimits, Fusion, average_windows, window_members
 from genre.models.member import Member

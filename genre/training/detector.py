@@ -10,8 +10,7 @@ from torch import Tensor
 
 from genre.audio import worker
 from genre.data.dataset import DataSet
-from genre.data.formats import front_end_name
-from genre.data.windows import Windows
+from genre.data.windows import Windows, front_end_name
 from genre.errors import DataError
 from genre.features.augment import NO_CHANGE
 from genre.features.log_mel import CLIP_SECONDS, window_starts

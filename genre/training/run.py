@@ -7,8 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from genre.data.dataset import DataSet
-from genre.data.splits import SPLITS
+from genre.data.dataset import SPLITS, DataSet
 from genre.errors import DataError, GenreError
 from genre.files import move, numbered, read_json
 from genre.models.checkpoint import MEMBER_NAME, Checkpoint

@@ -16,10 +16,9 @@ from genre.audio.decode import decode
 from genre.data import archive, musicnn
 from genre.data.archive import STORED, UNREADABLE, UNREADABLE_NOTE, augment_archive, build_archive, teach_archive
 from genre.data.dataset import Source
-from genre.data.formats import FORMATS, stored_as
 from genre.data.musicnn import MusiCNN, load_musicnn
 from genre.data.sources import AudioClip
-from genre.data.windows import Windows
+from genre.data.windows import FORMATS, Windows, stored_as
 from genre.errors import DataError
 from genre.features.log_mel import FRONT_ENDS
 from tests.conftest import ROOT, tone, write_audio

@@ -8,7 +8,7 @@ import torch
 
 from genre.audio.decode import decode
 from genre.data.archive import clip_features
-from genre.data.formats import FORMATS
+from genre.data.windows import FORMATS
 from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel, LogMelConfig
 from tests.conftest import RATE, music
 

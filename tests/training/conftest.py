@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from genre.data.formats import FORMATS
+from genre.data.windows import FORMATS
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import torch
 
 import genre
 from genre.audio.decode import decode
-from genre.data.formats import FORMATS
+from genre.data.windows import FORMATS
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import SHIPPED
 from genre.training.members import FRACTIONS
