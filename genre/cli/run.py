@@ -107,9 +107,7 @@ def _write_text(results: Iterable[Result]) -> int:
             failed += 1
             print(f"{one_line(path)}: {result}", file=sys.stderr, flush=True)
             continue
-        first, *others = list(result.probabilities.items())[:3]
-        rest = ", ".join(f"{genre} {p:.0%}" for genre, p in others)
-        doubt = "" if result.is_music else ", but this is probably not music"
+        nearest = ", ".join(f"{genre} {p:.0%}" for genre, p in list(result.probabilities.items())[:3])
         notes = "".join(f". {note.removesuffix('.')}" for note in result.notes)
-        print(f"{one_line(path)}: {first[0]} {first[1]:.0%} ({rest}){doubt}{notes}", flush=True)
+        print(f"{one_line(path)}: {result.headline.text} ({nearest}){notes}", flush=True)
     return failed

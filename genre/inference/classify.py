@@ -110,11 +110,14 @@ class Classifier:
             raise ValueError("a file has a sample rate of its own")
         else:
             pieces = self.read(audio, self.sample_rate, start=start, seconds=seconds, notes=notes)
+        prediction = None
         for prediction, clip in self.classify_pieces(pieces, overlap=overlap, notes=notes):
             if on_clip:
                 on_clip(clip)
             if prediction:
                 yield prediction
+        if prediction and len(notes) > len(prediction.notes):  # the end of the file gave more of them
+            yield replace(prediction, notes=tuple(notes))
 
     def classify_pieces(
         self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0, notes: list[str] | None = None
@@ -124,7 +127,7 @@ class Classifier:
         Args:
             pieces: float32, shape (samples,) each, at `sample_rate`.
             overlap: see `classify`.
-            notes: `Prediction.notes` of the predictions; the iterator that decodes the pieces may append to it.
+            notes: `Prediction.notes` so far; the iterator that decodes the pieces may append to it.
 
         Yields:
             the prediction for the audio so far (None while all of it is silent) and the latest clip, after every 30 s
@@ -159,14 +162,14 @@ class Classifier:
         windows = [window for result in results for window in result.windows]
         return Prediction(
             probabilities=track,
-            windows=[replace(w, probabilities={}) if s else w for w, s in zip(windows, is_silent, strict=True)],
+            windows=tuple(replace(w, probabilities={}) if s else w for w, s in zip(windows, is_silent, strict=True)),
             seconds=seconds,
             checkpoint=self.checkpoint.name,
             is_music=detector is None
             or detector.is_music(torch.cat([select_windows(one.features, mask) for one, mask in audible])),
             confident=confidence >= limits.confident_from,
-            prediction_set=[first, *(genre for genre, p in others if p >= limits.prediction_set_from)],
-            notes=notes,
+            prediction_set=(first, *(genre for genre, p in others if p >= limits.prediction_set_from)),
+            notes=tuple(notes),
         )
 
     def _classify_clip(self, clip: Clip) -> "_ClipResult":

@@ -25,7 +25,7 @@ from genre.files import one_line
 from genre.inference import report
 from genre.inference.classify import Classifier
 from genre.inference.jsonl import JsonLines, state_of
-from genre.inference.prediction import Prediction
+from genre.inference.prediction import SCHEMA, Prediction
 from genre.malloc import keep_freed_memory
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import HUB_PREFIX, available
@@ -62,7 +62,7 @@ def label(
             written before remain.
     """
     names, used = dict.fromkeys(map(str, paths)), load_checkpoint(checkpoint)
-    settings = {"checkpoint": used.name, "checkpoint_sha256": used.digest, "overlap": overlap}
+    settings = {"schema": SCHEMA, "checkpoint": used.name, "checkpoint_sha256": used.digest, "overlap": overlap}
     with JsonLines(out, settings) as out_file:
         missing, unopened = [name for name in names if not out_file.is_done(name)], 0
         if missing:

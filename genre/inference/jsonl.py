@@ -82,9 +82,10 @@ class JsonLines:
             except (ValueError, KeyError, TypeError) as error:
                 raise JsonLinesError(f"{self.path} has other content in line {number}; choose another file.") from error
             for name, value in self.settings.items():
-                if row.get(name, value) != value:
+                if row.get(name) != value:
+                    theirs = f"with {name} {row[name]}" if name in row else f"without {name}"
                     raise JsonLinesError(
-                        f"{self.path} holds predictions of another run, with {name} {row[name]} and not {value}; "
+                        f"{self.path} holds predictions of another run, {theirs} and not with {name} {value}; "
                         "choose another file."
                     )
             complete += len(line)

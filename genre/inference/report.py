@@ -11,28 +11,23 @@ from typing import TextIO
 
 from genre.errors import AudioError
 from genre.files import json_list, printable
-from genre.inference.prediction import Prediction
-from genre.inference.sections import SILENCE_NAME, Section, clock
+from genre.inference.prediction import SILENCE_NAME, Prediction, Section, clock
 
 Results = Iterable[tuple[str | Path, Prediction | AudioError]]
 
-CSV_START = ("genre", "confidence", "is_music", "confident")
+CSV_START = ("headline", "genre", "confidence", "is_music", "confident")
 YES_OR_NO = {True: "yes", False: "no"}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows(results: Results) -> Iterator[dict]:
-    """One dictionary per file, ready for JSON: `Prediction.to_dict` and its sections, or "error".
-
-    The genre of a section of silence is None.
-    """
+    """One dictionary per file, ready for JSON: "file" with `Prediction.to_dict`, or with "error"."""
     for path, result in results:
         row = {"file": printable(path)}
         if isinstance(result, AudioError):
             yield row | {"error": str(result)}
         else:
-            found = [{"start": round(s.start, 3), "end": round(s.end, 3), "genre": s.genre} for s in result.sections]
-            yield row | result.to_dict() | {"sections": found}
+            yield row | result.to_dict()
 
 
 def write_json(results: Results, file: TextIO) -> int:
@@ -63,7 +58,7 @@ def write_csv(results: Results, labels: list[str], file: TextIO) -> int:
         else:
             flags = YES_OR_NO[result.is_music], YES_OR_NO[result.confident]
             probabilities = _in_order(result.probabilities, labels)
-            cells: list[str | float] = [result.genre, result.confidence, *flags, *probabilities]
+            cells: list[str | float] = [result.headline.text, result.genre, result.confidence, *flags, *probabilities]
             found, notes = format_sections(result.sections), " ".join(result.notes)
             writer.writerow(_cells([printable(path), *cells, found, result.seconds, notes, ""]))
         file.flush()
@@ -92,7 +87,7 @@ def write_windows_csv(results: Results, labels: list[str], file: TextIO) -> int:
     return failed
 
 
-def format_sections(found: list[Section]) -> str:
+def format_sections(found: Sequence[Section]) -> str:
     """Sections as text, such as "0:00 to 0:48 Folk, 0:48 to 2:39 Rock"."""
     return ", ".join(f"{clock(s.start)} to {clock(s.end)} {s.name}" for s in found)
 

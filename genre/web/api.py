@@ -25,12 +25,15 @@ def build(models: Models) -> None:
             song: an audio file, or a video with a sound track.
 
         Returns:
+            schema, the version of these fields, 1
+            headline {kind, genres, text}, what to say: one genre, a shortlist, or not music
             genre, the nearest of the model's genres
             confidence, its calibrated probability
             is_music
             confident, whether the confidence suffices to name the genre alone
             prediction_set, the genres that the song may well be
             probabilities {genre: p}
+            sections [{start, end, genre}] with times in seconds; the genre of silence is null
             windows [{start, end, silent, probabilities}] with times in seconds; a silent one has no probabilities
             seconds
             notes, sentences about the file, such as how much of it could not be decoded

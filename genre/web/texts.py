@@ -1,6 +1,7 @@
 """All texts of the page. Texts with values in them are functions; `genre.web.views` escapes them."""
 
 from genre.inference.live import BUFFER_SECONDS
+from genre.inference.prediction import between
 from genre.web.limits import MAX_RECORDING_SECONDS
 
 SIZE_UNITS = [("GB", 2**30), ("MB", 2**20), ("kB", 2**10), ("bytes", 1)]
@@ -14,11 +15,11 @@ SONG = "Song"
 CLASSIFYING = "Classifying …"
 NO_RESULT = "No result"
 BUSY = "The server is too busy for this just now. Come back in a minute and try again."
-SOUNDS_LIKE = "This sounds like"
-NOT_CONFIDENT = "Hard to say: it may be"
-NOT_MUSIC_LEAD = "Please check the recording"
-NOT_MUSIC = "This does not sound like music"
-NOT_MUSIC_MORE = "It is more like speech, noise or plain tones. As music it would be nearest to:"
+LEADS = {  # above the words of a headline, by its kind
+    "genre": "This sounds like",
+    "shortlist": "Hard to say: it may be",
+    "not music": "Please check the recording: it is more like speech, noise or plain tones",
+}
 STILL_CLASSIFYING = ", still classifying …"
 COMPLETE = "."
 OUT_OF_TIME = "There was no time for the rest of this recording, since the server is busy."
@@ -115,19 +116,6 @@ def too_large(most_bytes: int) -> str:
     return f"This file is too large: up to {size(most_bytes)} are taken."
 
 
-def between(genres: list[str]) -> str:
-    """Folk, Folk or Pop, or Folk, Pop or Rock."""
-    return genres[0] if len(genres) == 1 else f"{', '.join(genres[:-1])} or {genres[-1]}"
-
-
-def confidence(p: float, runner_up: str | None) -> str:
-    return f"{p:.0%} confidence" + (f", with {runner_up} close behind" if runner_up else "")
-
-
-def alternatives(first: str, p: float, rest: list[str]) -> str:
-    return f"{p:.0%} for {first}" + (f"; {between(rest)} cannot be ruled out" if rest else "")
-
-
 def sections(spans: list[tuple[str, str, str]]) -> str:
     """0:00 to 0:48 Folk, then Rock.
 
@@ -186,7 +174,6 @@ CLEAR = "Clear the list"
 BATCH_DOWNLOADS = ["CSV, a row a song", "CSV, a row a window", "JSON, everything", "Labels and pictures"]
 COLUMNS = ["Song", "Result", "Confidence", "Sections"]
 WAITING = "Waiting"
-NOT_MUSIC_SHORT = "Not music, it seems"
 PICK = "Choose a song in the list to see it in full."
 DELETED = "This recording has been deleted from here by now; drop it again."
 SONGS_GONE = "The server no longer has your songs; please drop them again."

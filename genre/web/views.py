@@ -3,19 +3,18 @@
 File names, labels and messages are untrusted input and are escaped here.
 """
 
+from collections.abc import Sequence
 from html import escape
 
 from genre.features.image import data_uri, mel_position
 from genre.inference.explain import Explanation, attribution_image
-from genre.inference.prediction import MOST_NAMED, Prediction, Window
-from genre.inference.sections import SILENCE_NAME, Section, clock, window_edges
+from genre.inference.prediction import SILENCE_NAME, Prediction, Section, Window, clock, window_edges
 from genre.models.checkpoint import Checkpoint
 from genre.models.colours import colour
 from genre.models.metrics import main_source
 from genre.web import texts
 
 NOTES = {"A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}
-CLOSE = 0.10  # the second genre is named, too, if its probability is less than this below the first
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 MOST_TICKS = 8
 FAINTEST = 0.02  # probability of a cell that is drawn; fainter ones cannot be seen
@@ -73,26 +72,16 @@ def prediction_card(prediction: Prediction, labels: list[str], coverage: str, ro
         coverage: what was classified, at the end of the small print.
         role: ARIA role; screen readers read a "status" out whenever it changes.
     """
-    kind, lead, headline, more = _headline(prediction)
+    headline = prediction.headline
+    certainty = "confident" if headline.kind == "genre" else "uncertain"
     return (
-        f'<div class="prediction {kind}" role="{role}" style="--colour:{colour(prediction.genre, labels)}">'
-        f'<p>{lead}</p><h2 class="genre">{escape(headline)}</h2><p class="confidence">{escape(more)}</p>'
+        f'<div class="prediction {certainty}" role="{role}" style="--colour:{colour(prediction.genre, labels)}">'
+        f'<p>{texts.LEADS[headline.kind]}</p><h2 class="genre">{escape(headline.text)}</h2>'
+        f'<p class="confidence">{escape(headline.detail)}</p>'
         f"{_bars(list(prediction.probabilities.items())[:3], labels)}"
         f'<p class="coverage">{_sections_line(prediction)}{texts.nearest_of(len(labels))} {escape(coverage)}</p>'
         f"{_file_notes(prediction)}</div>"
     )
-
-
-def _headline(prediction: Prediction) -> tuple[str, str, str, str]:
-    """CSS class of the card, and the texts above the large type, in it, and below."""
-    (first, p), *others = prediction.probabilities.items()
-    if not prediction.is_music:
-        return "uncertain", texts.NOT_MUSIC_LEAD, texts.NOT_MUSIC, texts.NOT_MUSIC_MORE
-    if len(prediction.candidates) > 1:
-        named, rest = prediction.candidates[:MOST_NAMED], prediction.candidates[MOST_NAMED:]
-        return "uncertain", texts.NOT_CONFIDENT, texts.between(named), texts.alternatives(first, p, rest)
-    close = others[0][0] if others and p - others[0][1] < CLOSE else None
-    return "confident", texts.SOUNDS_LIKE, first, texts.confidence(p, close)
 
 
 def _bars(items: list[tuple[str, float]], labels: list[str]) -> str:
@@ -195,7 +184,7 @@ def _scale(genres: list[str], labels: list[str]) -> str:
     return "".join(f'<span style="--colour:{colour(genre, labels)}">{escape(genre)}</span>' for genre in genres)
 
 
-def _sections(found: list[Section], seconds: float, labels: list[str]) -> str:
+def _sections(found: Sequence[Section], seconds: float, labels: list[str]) -> str:
     """One labelled box a section; silence is transparent."""
     return "".join(
         f'<span style="--colour:{section_colour(s, labels)};left:{s.start / seconds:.3%};'

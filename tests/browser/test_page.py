@@ -3,7 +3,7 @@ from urllib.parse import urljoin
 
 from playwright.sync_api import expect
 
-from genre.inference.sections import clock
+from genre.inference.prediction import clock
 from genre.web import texts
 from genre.web.teach import texts as teach_texts
 from tests.browser.conftest import ON_DESKTOP

@@ -21,7 +21,7 @@ from genre.models.locations import SHIPPED
 from tests.conftest import ROOT, music, write_audio
 
 POISON = "poison.mp3"
-RUN = {"checkpoint": "fma-small", "overlap": 0.0}  # in every row, besides the hash of the checkpoint
+RUN = {"schema": 1, "checkpoint": "fma-small", "overlap": 0.0}  # in every row, besides the hash of the checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from genre.inference.jsonl import JsonLines, JsonLinesError, state_of
 from tests.conftest import ROOT
 
-RUN = {"checkpoint": "fma-small", "overlap": 0.0}
+RUN = {"schema": 1, "checkpoint": "fma-small", "overlap": 0.0}
 SONG = {"file": "song.mp3", "genre": "Folk"}
 BROKEN = {"file": "broken.mp3", "error": "This file is empty."}
 
@@ -78,7 +78,7 @@ def test_file_names_that_are_not_utf8_are_distinct(path):
         assert set(out.files) == names
 
 
-@pytest.mark.parametrize("content", ["no music", "no music\n", '{"file": "a.mp3"}\n[1]\n', '{"files": []}\n', "\0\0\0"])
+@pytest.mark.parametrize("content", ["no music", "no music\n", "[1]\n", '{"files": []}\n', "\0\0\0"])
 def test_a_file_with_other_content_is_not_changed(path, content):
     path.write_text(content)
     with pytest.raises(JsonLinesError, match="has other content in line"):
@@ -86,11 +86,19 @@ def test_a_file_with_other_content_is_not_changed(path, content):
     assert path.read_text() == content
 
 
-@pytest.mark.parametrize(("name", "value"), [("checkpoint", "mine"), ("overlap", 0.5)])
+@pytest.mark.parametrize(("name", "value"), [("schema", 2), ("checkpoint", "mine"), ("overlap", 0.5)])
 def test_runs_with_other_settings_are_not_mixed(path, name, value):
     write(path, BROKEN)
-    with pytest.raises(JsonLinesError, match=f"with {name} {RUN[name]} and not {value}; choose another file"):
+    with pytest.raises(
+        JsonLinesError, match=f"with {name} {RUN[name]} and not with {name} {value}; choose another file"
+    ):
         JsonLines(path, RUN | {name: value})
+
+
+def test_a_file_from_before_the_schema_had_a_version_is_not_continued(path):
+    path.write_text(json.dumps(SONG) + "\n")
+    with pytest.raises(JsonLinesError, match="of another run, without schema and not with schema 1; choose another"):
+        JsonLines(path, RUN)
 
 
 def test_a_second_writer_is_refused(path):

@@ -3,8 +3,7 @@
 The format is that of "Importing and Exporting Labels" in Audacity's manual.
 """
 
-from genre.inference.prediction import Prediction, Window
-from genre.inference.sections import SILENCE_NAME
+from genre.inference.prediction import SILENCE_NAME, Prediction, Window
 
 SUFFIX = ".labels.txt"
 

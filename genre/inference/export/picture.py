@@ -8,8 +8,7 @@ from anyascii import anyascii
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from genre.inference.export.names import title
-from genre.inference.prediction import MOST_NAMED, Prediction
-from genre.inference.sections import Section, clock
+from genre.inference.prediction import Prediction, Section, clock
 from genre.models.colours import colour
 
 SUFFIX = ".genre.png"
@@ -43,11 +42,10 @@ def picture(
     """
     image = Image.new("RGB", SIZE, BACKGROUND)
     draw = ImageDraw.Draw(image)
-    headline, more = _headline(prediction)
     _write(draw, (LEFT, 64), title(song), 46, SUBDUED)
     draw.rounded_rectangle((LEFT, 112, LEFT + 18, 274), 9, colour(prediction.genre, labels))
-    _write(draw, (LEFT + 42, 166), headline, 96, TEXT, BOLD)
-    _write(draw, (LEFT + 42, 246), more, 42, SUBDUED)
+    _write(draw, (LEFT + 42, 166), prediction.headline.text, 96, TEXT, BOLD)
+    _write(draw, (LEFT + 42, 246), prediction.headline.detail, 42, SUBDUED)
     left, top, right, bottom = SPECTROGRAM
     image.paste(spectrogram.convert("RGB").resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
     for section in prediction.sections:
@@ -62,16 +60,6 @@ def picture(
 def drawable(text: str) -> str:
     """The text with characters that the font lacks replaced by their transliteration, such as "Ri Ben"."""
     return "".join(anyascii(one) if _is_lacking(one) else one for one in text[:MAX_CHARACTERS])
-
-
-def _headline(prediction: Prediction) -> tuple[str, str]:
-    """The large text and the line below it, in the same three cases as the prediction card of the page."""
-    nearest = f"{prediction.confidence:.0%}"
-    if not prediction.is_music:
-        return "Probably not music", f"as music nearest to {prediction.genre}, {nearest}"
-    if len(prediction.candidates) > 1:
-        return " / ".join(prediction.candidates[:MOST_NAMED]), f"{nearest} for {prediction.genre}"
-    return prediction.genre, f"{nearest} confidence"
 
 
 def _draw_section(draw: ImageDraw.ImageDraw, section: Section, seconds: float, labels: list[str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 import genre
 from genre.inference.live import BUFFER_SECONDS, TOO_QUIET, LiveClassifier, LiveResult
-from genre.inference.sections import clock
+from genre.inference.prediction import clock
 from genre.web import QUIET, STATIC, texts, views
 from genre.web.limits import MAX_RECORDING_SECONDS
 from genre.web.models import Models

@@ -3,9 +3,8 @@
 from html import escape
 
 from genre.errors import AudioError
-from genre.inference.prediction import MOST_NAMED, Prediction
+from genre.inference.prediction import Prediction, Section, clock
 from genre.inference.report import format_sections
-from genre.inference.sections import Section, clock
 from genre.models.colours import colour
 from genre.web import texts, views
 from genre.web.tabs.queue import Batch, Song
@@ -61,16 +60,9 @@ def _prediction(prediction: Prediction, labels: list[str]) -> str:
     strip = "".join(_piece(one, prediction.seconds, labels) for one in found)
     return (
         f'<td class="genre"><i aria-hidden="true" style="--colour:{colour(prediction.genre, labels)}"></i>'
-        f'<span>{escape(_named(prediction))}</span></td><td class="confidence">{prediction.confidence:.0%}</td>'
+        f'<span>{escape(prediction.headline.text)}</span></td><td class="confidence">{prediction.confidence:.0%}</td>'
         f'<td class="sections"><div class="strip" aria-hidden="true">{strip}</div>{escape(description)}</td>'
     )
-
-
-def _named(prediction: Prediction) -> str:
-    """The genres that the prediction card names."""
-    if not prediction.is_music:
-        return texts.NOT_MUSIC_SHORT
-    return texts.between(prediction.candidates[:MOST_NAMED])
 
 
 def _piece(section: Section, seconds: float, labels: list[str]) -> str:

@@ -3,10 +3,45 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from genre.inference.prediction import Prediction, Window
-from genre.inference.sections import MIN_SECONDS, Section
+from genre.inference.prediction import MIN_SECONDS, Headline, Prediction, Section, Window
 
 LABELS = ["Folk", "Pop", "Rock"]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "more", "headline"),
+    [
+        ((0.7, 0.2, 0.1), {}, Headline("genre", ("A",), (), "A", "70% confidence")),
+        ((0.4, 0.35, 0.25), {}, Headline("genre", ("A",), (), "A", "40% confidence, with B close behind")),
+        ((1.0,), {}, Headline("genre", ("A",), (), "A", "100% confidence")),
+        (
+            (0.4, 0.35, 0.25),
+            {"confident": False, "prediction_set": ("A", "B")},
+            Headline("shortlist", ("A", "B"), (), "A or B", "40% for A"),
+        ),
+        (
+            (0.3, 0.2, 0.2, 0.15, 0.15),
+            {"confident": False, "prediction_set": tuple("ABCDE")},
+            Headline("shortlist", tuple("ABC"), tuple("DE"), "A, B or C", "30% for A; D or E cannot be ruled out"),
+        ),
+        (
+            (0.4, 0.3, 0.3),  # there is nothing else that it may be
+            {"confident": False, "prediction_set": ("A",)},
+            Headline("genre", ("A",), (), "A", "40% confidence"),
+        ),
+        (
+            (0.7, 0.2, 0.1),
+            {"is_music": False},
+            Headline("not music", (), (), "Probably not music", "As music it would be nearest to A, 70%"),
+        ),
+    ],
+)
+def test_the_headline_names_one_genre_or_a_few_or_says_that_it_is_not_music(probabilities, more, headline):
+    ranked = dict(zip("ABCDE", probabilities, strict=False))
+    prediction = Prediction(ranked, (Window(0, 3, ranked),), 3.0, "made-up", **more)
+    assert prediction.headline == headline
+    content = prediction.to_dict()["headline"]
+    assert content == {"kind": headline.kind, "genres": list(headline.genres), "text": headline.text}
 
 
 def recording(genres, *, confidence=0.7, hop=3.0, seconds=None):
@@ -23,17 +58,17 @@ def recording(genres, *, confidence=0.7, hop=3.0, seconds=None):
         windows[-1] = Window(max(0.0, seconds - 3), seconds, windows[-1].probabilities)
     means = {label: float(np.mean([w.probabilities[label] for w in windows if not w.silent])) for label in LABELS}
     ranked = dict(sorted(means.items(), key=lambda pair: -pair[1]))
-    return Prediction(ranked, windows, windows[-1].end, "made-up")
+    return Prediction(ranked, tuple(windows), windows[-1].end, "made-up")
 
 
 def test_a_genre_change_is_located():
-    assert recording("F" * 16 + "R" * 20).sections == [Section(0, 48, "Folk"), Section(48, 108, "Rock")]
+    assert recording("F" * 16 + "R" * 20).sections == (Section(0, 48, "Folk"), Section(48, 108, "Rock"))
 
 
 @pytest.mark.parametrize("change", ["R", "RR", "RRR"])
 def test_a_short_change_is_ignored_at_any_confidence(change):
     genres = "F" * 15 + change + "F" * 15
-    assert recording(genres, confidence=0.999).sections == [Section(0, 3 * len(genres), "Folk")]
+    assert recording(genres, confidence=0.999).sections == (Section(0, 3 * len(genres), "Folk"),)
 
 
 def test_a_genre_may_return():
@@ -62,7 +97,7 @@ def test_overlap_of_the_windows_does_not_change_the_sections():
 
 def test_the_last_window_counts_only_beyond_its_overlap():
     found = recording("F" * 10 + "R" * 11, seconds=61.0).sections
-    assert found == [Section(0, 30, "Folk"), Section(30, 61.0, "Rock")]
+    assert found == (Section(0, 30, "Folk"), Section(30, 61.0, "Rock"))
 
 
 @pytest.mark.parametrize("seconds", [0.4, 3.0, 7.0])
@@ -71,14 +106,14 @@ def test_a_short_recording_is_one_section(seconds):
     prediction = recording("RFP"[:windows], seconds=seconds)
     if seconds < 3:
         prediction = Prediction(prediction.probabilities, [Window(0, seconds, prediction.probabilities)], seconds, "")
-    assert prediction.sections == [Section(0, seconds, prediction.genre)]
+    assert prediction.sections == (Section(0, seconds, prediction.genre),)
 
 
 def test_a_single_section_has_the_genre_of_the_recording():
     """The fusion for a recording has other weights than for its windows, so the genres may differ."""
     prediction = recording("F" * 10)
     other_genre = Prediction({"Rock": 0.6, "Folk": 0.3, "Pop": 0.1}, prediction.windows, prediction.seconds, "")
-    assert other_genre.sections == [Section(0, 30, "Rock")]
+    assert other_genre.sections == (Section(0, 30, "Rock"),)
 
 
 @pytest.mark.parametrize(
