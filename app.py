@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 
-from genre.cli.values import in_home
 from genre.web import uploads  # must be imported before Gradio
 from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS, TEACH
 
@@ -17,6 +16,7 @@ from starlette.middleware import Middleware
 import genre
 from genre.inference.ensemble import member_threads
 from genre.malloc import keep_freed_memory
+from genre.options import in_home
 from genre.web import QUIET, STATIC, addresses, api, snippets, texts, views
 from genre.web.models import Models
 from genre.web.tabs import batch, live, song, teach

@@ -34,7 +34,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from genre.cli.train_options import parse_arguments
 from genre.data.dataset import HeldOut
 from genre.data.prepare import Preparation, prepare
 from genre.data.windows import front_end_name
@@ -48,6 +47,7 @@ from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from genre.models.member import RANDOM, create_backbone
 from genre.training.calibrate import calibrate
 from genre.training.members import Start, change_stage, recipe_from, train_member
+from genre.training.options import parse_arguments
 from genre.training.probe import fit_probe
 from genre.training.probe_run import describe_probe, embed_folder, save_probe
 from genre.training.recipe import RECIPES, Recipe

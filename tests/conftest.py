@@ -37,7 +37,7 @@ SLOW = (
     *("browser", "hub", "audio/test_damage.py"),
     *("web/test_limits.py", "web/test_safety.py", "web/test_teach.py"),
     *("training/test_command.py", "training/test_loop.py", "training/test_probe.py"),
-    *("data/test_archive.py", "data/test_download.py", "cli/test_command.py"),
+    *("data/test_archive.py", "data/test_download.py", "test_cli.py"),
     *("inference/test_cluster.py", "inference/test_explain.py"),
     *("test_container.py", "test_faults.py", "test_other_systems.py"),
 )

@@ -15,7 +15,7 @@ from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_batch import downloaded, drop, wait_until_done
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
 from tests.conftest import RATE, music, write_audio
-from tests.inference.export.test_label_track import of_kind, parsed
+from tests.inference.test_export import of_kind, parsed
 
 pytestmark = ON_DESKTOP
 

@@ -12,10 +12,11 @@ import torch
 from distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from genre.__main__ import main
+from genre.cli import main
 from genre.errors import AudioError
-from genre.inference import cluster, report
-from genre.inference.jsonl import state_of
+from genre.inference import cluster
+from genre.inference.cluster import state_of
+from genre.inference.export import to_row
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import SHIPPED
 from tests.conftest import ROOT, music, write_audio
@@ -54,8 +55,7 @@ def expected(archive, classifier):
                 result = classifier.classify(path)
             except AudioError as error:
                 result = error
-            (row,) = report.rows([(path, result)])
-            rows[str(path)] = row | {"file": str(path)} | RUN | state_of(str(path))
+            rows[str(path)] = to_row(path, result) | {"file": str(path)} | RUN | state_of(str(path))
     torch.set_num_threads(threads)
     return rows
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genre.inference.jsonl import JsonLines, JsonLinesError, state_of
+from genre.inference.cluster import JsonLines, JsonLinesError, state_of
 from tests.conftest import ROOT
 
 RUN = {"schema": 1, "checkpoint": "fma-small", "overlap": 0.0}
@@ -108,7 +108,7 @@ def test_a_second_writer_is_refused(path):
 
 
 def test_a_killed_run_does_not_keep_the_lock(path):
-    hold = "import os, sys; from pathlib import Path; from genre.inference.jsonl import JsonLines"
+    hold = "import os, sys; from pathlib import Path; from genre.inference.cluster import JsonLines"
     hold += "; held = JsonLines(Path(sys.argv[1]), {}); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", hold, path], cwd=ROOT, check=False).returncode == -9
     assert len(list(path.parent.iterdir())) == 2

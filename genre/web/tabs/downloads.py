@@ -12,16 +12,14 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from genre.inference import report
-from genre.inference.export.label_track import SUFFIX as LABELS
-from genre.inference.export.label_track import label_track
-from genre.inference.export.names import safe_name, unique_names
-from genre.inference.export.picture import SUFFIX as PICTURE
-from genre.inference.export.picture import picture
+from genre.errors import AudioError
+from genre.files import json_list
+from genre.inference import export
+from genre.inference.export import LABEL_TRACK, PICTURE, label_track, picture, safe_name, unique_names
 from genre.inference.prediction import Prediction
 from genre.web.tabs.queue import Song
 
-WINDOWS, JSON = ".windows.csv", ".json"  # suffixes, as LABELS and PICTURE
+WINDOWS, JSON = ".windows.csv", ".json"  # suffixes, as LABEL_TRACK and PICTURE
 BATCH_FILES = "genres.csv", "windows.csv", "genres.json", "labels-and-pictures.zip"
 SPREADSHEET = "utf-8-sig"  # Excel needs the byte order mark to read UTF-8
 
@@ -50,7 +48,7 @@ def of_song(path: str, prediction: Prediction, spectrogram: Image.Image, labels:
         address: of the page.
     """
     folder, name = _new_folder(), safe_name(path)
-    windows, everything, track, image = (folder / f"{name}{suffix}" for suffix in (WINDOWS, JSON, LABELS, PICTURE))
+    windows, everything, track, image = (folder / f"{name}{suffix}" for suffix in (WINDOWS, JSON, LABEL_TRACK, PICTURE))
     _write_windows_and_json([(Path(path).name, prediction)], labels, windows, everything)
     track.write_text(label_track(prediction), encoding="utf-8", newline="\n")
     picture(prediction, labels, path, spectrogram, address).save(image)
@@ -70,7 +68,9 @@ def of_batch(songs: list[Song], labels: list[str]) -> list[Path | None]:
     genres, windows, everything, archive = (folder / name for name in BATCH_FILES)
     found = [(song.name, song.result) for song in songs if song.result]
     with genres.open("w", encoding=SPREADSHEET, newline="") as file:
-        report.write_csv(found, labels, file)
+        write = export.csv_writer(file, labels)
+        for name, result in found:
+            write(name, result)
     _write_windows_and_json(found, labels, windows, everything)
     return [genres, windows, everything, archive if _zip_songs(songs, archive) else None]
 
@@ -81,7 +81,7 @@ def _zip_songs(songs: list[Song], archive: Path) -> int:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
         for song, name in zip(songs, names, strict=True):
             if isinstance(song.result, Prediction):
-                out.writestr(name + LABELS, label_track(song.result))
+                out.writestr(name + LABEL_TRACK, label_track(song.result))
                 if song.picture and song.picture.exists():
                     out.write(song.picture, name + PICTURE, zipfile.ZIP_STORED)  # PNG is compressed already
         return len(out.namelist())
@@ -93,8 +93,13 @@ def _new_folder() -> Path:
     return folder
 
 
-def _write_windows_and_json(found: report.Results, labels: list[str], windows: Path, everything: Path) -> None:
+def _write_windows_and_json(
+    found: list[tuple[str, Prediction | AudioError]], labels: list[str], windows: Path, everything: Path
+) -> None:
     with windows.open("w", encoding=SPREADSHEET, newline="") as file:
-        report.write_windows_csv(found, labels, file)
-    with everything.open("w", encoding="utf-8") as file:
-        report.write_json(found, file)
+        write = export.windows_csv_writer(file, labels)
+        for name, result in found:
+            write(name, result)
+    with everything.open("w", encoding="utf-8") as file, json_list(file) as append:
+        for name, result in found:
+            append(export.to_row(name, result))

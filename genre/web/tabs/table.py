@@ -3,8 +3,8 @@
 from html import escape
 
 from genre.errors import AudioError
+from genre.inference.export import format_sections
 from genre.inference.prediction import Prediction, Section, clock
-from genre.inference.report import format_sections
 from genre.models.colours import colour
 from genre.web import texts, views
 from genre.web.tabs.queue import Batch, Song

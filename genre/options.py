@@ -1,12 +1,10 @@
-"""Values of options: numbers, paths, names of checkpoints."""
+"""Values of options on command lines: numbers, and paths and other names with a home directory."""
 
 import argparse
 import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-
-from genre.cli import command_name
 
 
 def number(kind: type, wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
@@ -37,12 +35,3 @@ def in_home(text: str) -> str:
     Shells replace it at the start of a word alone, so not in `--out=~/model`.
     """
     return os.path.expanduser(text) if text == "~" or text.startswith("~/") else text  # noqa: PTH111 (other names, too)
-
-
-def audio(text: str) -> Path:
-    """As `path`, for what is read; an address is refused with the way to read it."""
-    if text.lower().startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(
-            f"{text} is an address, and files alone are read: curl -s {text} | {command_name()} -"
-        )
-    return path(text)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from distributed import LocalCluster
 from PIL import Image
 
 import genre.inference
-from genre.__main__ import main
+from genre import cli
+from genre.cli import Stop, main
 from genre.inference import cluster
 from tests.conftest import ROOT
 
@@ -283,3 +284,46 @@ def test_a_tilde_within_an_option_is_the_home_directory(folder, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert main([str(folder / "album"), "--labels=~/labels"]) == 0
     assert len(list((tmp_path / "home" / "labels").iterdir())) == 1 and not (tmp_path / "~").exists()
+
+
+def send(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
+
+
+def test_a_row_is_written_completely_before_the_interrupt():
+    written = []
+    with Stop() as stop, pytest.raises(KeyboardInterrupt):
+        for result in (1, 2, 3):
+            with stop.held():
+                if result == 2:
+                    send()
+                    send()  # as `timeout` does
+                written.append(result)
+    assert written == [1, 2]
+
+
+def test_a_repeated_signal_interrupts_writing(monkeypatch):
+    monkeypatch.setattr(cli, "REPEAT_SECONDS", 0)
+    with Stop() as stop, pytest.raises(KeyboardInterrupt), stop.held():
+        send()
+        with pytest.raises(KeyboardInterrupt):
+            send()
+
+
+def test_a_result_of_a_decoder_that_swallowed_the_signal_is_discarded():
+    with Stop() as stop:
+        with suppress(KeyboardInterrupt):
+            send()
+        with pytest.raises(KeyboardInterrupt), stop.held():
+            pytest.fail("a prediction for a partly decoded file was written")
+
+
+def test_ignored_signals_remain_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop() as stop:
+            send(signal.SIGHUP)
+        assert stop.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -4,11 +4,11 @@ import argparse
 import math
 from pathlib import Path
 
-from genre.cli.values import in_home, number, path
 from genre.data.prepare import holds_genre_folders
 from genre.errors import DataError
 from genre.files import clean_genre
 from genre.models.locations import DEFAULT
+from genre.options import in_home, number, path
 from genre.training.recipe import RECIPES
 
 TRAINING = {

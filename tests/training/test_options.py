@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from genre.cli.train_options import parse_arguments
 from genre.models.locations import DEFAULT
+from genre.training.options import parse_arguments
 
 
 @pytest.fixture
