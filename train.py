@@ -12,6 +12,7 @@ DIR is one of
     fma_small, which is downloaded (15 GB of disk), or a folder with fma_metadata/tracks.csv and
         fma_small/000/000002.mp3 ... of an earlier download; with its official split
     a folder of prepared log-mel arrays (.npy) with an index.csv, see genre/data/dataset.py
+    hf:USER/DATASET[@REVISION][:CONFIG], a data set of songs on the Hugging Face Hub, see genre/data/hub.py
 Each of multiple folders has a share of every batch. A folder without an official split is split by artist; no artist
 is in two splits over all folders. Audio is decoded once, on all cores, to an archive of log-mels. Every choice (best
 epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test, at the
@@ -35,7 +36,7 @@ import torch
 from accelerate import Accelerator
 
 from genre.data.dataset import HeldOut
-from genre.data.prepare import Preparation, prepare
+from genre.data.prepare import Preparation, prepare, source_name
 from genre.data.windows import front_end_name
 from genre.errors import DataError, GenreError
 from genre.files import write_json
@@ -119,9 +120,10 @@ def probe(arguments: argparse.Namespace) -> None:
     known = load_checkpoint(arguments.start_from)
     start = arguments.start_from
     print(f"Linear probe on {start}; --from {start} without --probe fine-tunes its networks, too.")
-    fitted = fit_probe(embed_folder(folder, Classifier(known), dict(arguments.counts_as)), known)
+    choices = {"label": arguments.label, "fma_metadata": arguments.fma_metadata}
+    fitted = fit_probe(embed_folder(folder, Classifier(known), dict(arguments.counts_as), **choices), known)
     with written_at_end(arguments.out) as new:
-        save_probe(new, known, fitted, folder.resolve().name, command_line())
+        save_probe(new, known, fitted, source_name(folder), command_line())
         write_card(new)
     print(describe_probe(fitted))
 
@@ -156,6 +158,8 @@ def preparation(arguments: argparse.Namespace, front_ends: list[str]) -> Prepara
         augmented_copies=0 if arguments.evaluate else arguments.augmented_copies,
         unlabelled=arguments.unlabelled,
         teacher=arguments.teacher,
+        label=arguments.label,
+        fma_metadata=arguments.fma_metadata,
     )
 
 

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 OWNER, READER = "hf_owner", "hf_reader"
 NAMESPACE = "user"
 REPO = r"(?P<repo>[^/]+/[^/]+)"
-KIND = r"/api/(?P<kind>models|spaces)/" + REPO
+KIND = r"/api/(?P<kind>models|spaces|datasets)/" + REPO
 
 
 class Refusal(Exception):
@@ -34,13 +35,14 @@ class Repo:
     """A repository: files by commit, branch and tags, and the variables of a Space."""
 
     private: bool
+    gated: bool = False
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     main: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: dict[str, bytes]) -> str:
-        self.main = hashlib.sha1(f"{len(self.commits)}{sorted(files)}".encode()).hexdigest()
+        self.main = hashlib.sha1(repr((len(self.commits), sorted(files.items()))).encode()).hexdigest()
         self.commits[self.main] = files
         return self.main
 
@@ -130,6 +132,8 @@ class Handler(BaseHTTPRequestHandler):
         found = self.server.repos.get((kind or "models", repo))
         if found is None or (found.private and not self.token):
             raise Refusal(404 if self.token else 401, "RepoNotFound", "Repository not found")
+        if found.gated:
+            raise Refusal(403 if self.token else 401, "GatedRepo", "Access to it is restricted")
         return found
 
     def find_to_write(self, repo: str, kind: str | None) -> Repo:
@@ -157,7 +161,11 @@ class Handler(BaseHTTPRequestHandler):
     def info(self, kind: str, repo: str, revision: str | None = None) -> None:
         found = self.find(repo, kind)
         commit = found.resolve(revision or "main")
-        self.reply_json({"id": repo, "sha": commit, "private": found.private})
+        files = found.commits[commit]
+        siblings = [
+            {"rfilename": path, "size": len(one), "blobId": _etag(one), "lfs": _lfs(one)} for path, one in files.items()
+        ]
+        self.reply_json({"id": repo, "sha": commit, "private": found.private, "siblings": siblings})
 
     def tree(self, kind: str, repo: str, revision: str) -> None:
         files = self.find(repo, kind).files(revision)
@@ -249,14 +257,22 @@ ROUTES = (
     (("POST",), KIND + "/commit/(?P<revision>.+)", Handler.commit),
     (("POST",), KIND + "/tag/(?P<revision>.+)", Handler.tag),
     (("POST",), "/api/spaces/" + REPO + "/variables", Handler.variable),
-    (("POST",), "/(?:(?P<kind>spaces)/)?" + REPO + r"\.git/info/lfs/objects/batch", Handler.lfs_batch),
+    (("POST",), "/(?:(?P<kind>spaces|datasets)/)?" + REPO + r"\.git/info/lfs/objects/batch", Handler.lfs_batch),
     (("PUT",), "/lfs/(?P<oid>[0-9a-f]{64})", Handler.lfs_upload),
-    (("HEAD", "GET"), "/(?:(?P<kind>spaces)/)?" + REPO + "/resolve/(?P<revision>[^/]+)/(?P<path>.+)", Handler.download),
+    (
+        ("HEAD", "GET"),
+        "/(?:(?P<kind>spaces|datasets)/)?" + REPO + "/resolve/(?P<revision>[^/]+)/(?P<path>.+)",
+        Handler.download,
+    ),
 )
 
 
 def _etag(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _lfs(content: bytes) -> dict:
+    return {"size": len(content), "sha256": _etag(content), "pointerSize": 130}
 
 
 @contextmanager
@@ -268,3 +284,22 @@ def running_hub() -> Iterator[Hub]:
     finally:
         hub.shutdown()
         hub.server_close()
+
+
+def use_hub(monkeypatch, url: str, token: str | None, folder: Path) -> None:
+    """The effect of HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_DISABLE_XET if set before the import."""
+    settings = {
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(folder / "cache"),
+        "HF_ASSETS_CACHE": str(folder / "assets"),
+        "HF_TOKEN_PATH": str(folder / "token"),
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_OFFLINE": False,
+    }
+    for name, value in settings.items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)

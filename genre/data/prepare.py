@@ -14,6 +14,7 @@ from genre.audio.folders import is_left_out
 from genre.data.archive import augment_archive, build_archive, teach_archive
 from genre.data.dataset import DataSet, HeldOut, read_data
 from genre.data.download import fetch_fma_small
+from genre.data.hub import hub_clips, is_on_hub, parse
 from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_audio, is_fma_small, unlabelled_songs
 from genre.data.windows import stored_as
 from genre.errors import DataError
@@ -26,12 +27,13 @@ class Preparation:
     """Settings of `prepare`.
 
     Attributes:
-        folders: of the sources: genre folders, FMA-small, or prepared arrays.
+        folders: of the sources: genre folders, FMA-small, prepared arrays, or `hf:` and a data set of the Hub.
         archives: folder of the archives of audio.
         front_ends: whose features are computed, names in `FRONT_ENDS`.
         shares, counts_as, held_out: see `read_data`.
         augmented_copies: of each training clip of audio, with augmented waveforms.
         unlabelled: folders of songs without a genre, which a teacher alone teaches.
+        label, fma_metadata: of data sets of the Hub, see `genre.data.hub.hub_songs`.
         teacher: weights of MusiCNN (`genre.data.musicnn`), whose output is added to archives of audio; None for none.
     """
 
@@ -44,6 +46,8 @@ class Preparation:
     augmented_copies: int = 0
     unlabelled: list[Path] = field(default_factory=list)
     teacher: Path | None = None
+    label: str | None = None
+    fma_metadata: Path | None = None
 
 
 def is_prepared(folder: Path) -> bool:
@@ -83,7 +87,7 @@ def _prepare(preparation: Preparation) -> DataSet:
     names = _names([*preparation.folders, *preparation.unlabelled])
     front_ends = sorted({stored_as(name) for name in preparation.front_ends})
     clips = {
-        name: unlabelled_songs(folder) if number >= len(preparation.folders) else _clips(folder)
+        name: _clips(preparation, folder, labelled=number < len(preparation.folders))
         for number, (name, folder) in enumerate(names.items())
         if not is_prepared(folder)
     }
@@ -120,7 +124,11 @@ def _only_writer(archives: Path) -> Iterator[None]:
         lock.release()
 
 
-def _clips(folder: Path) -> list[AudioClip]:
+def _clips(preparation: Preparation, folder: Path, *, labelled: bool) -> list[AudioClip]:
+    if is_on_hub(folder):
+        return hub_clips(parse(folder), labelled=labelled, label=preparation.label, fma=preparation.fma_metadata)
+    if not labelled:
+        return unlabelled_songs(folder)
     if is_fma_audio(folder):
         raise DataError(f"{folder} holds FMA's audio alone; name the folder above it, with fma_metadata/tracks.csv.")
     if _is_to_be_fetched(folder):
@@ -132,7 +140,7 @@ def _clips(folder: Path) -> list[AudioClip]:
 
 def _is_to_be_fetched(folder: Path) -> bool:
     """Whether FMA-small is wanted in a folder, by its name, and not there yet; nor are other sub-folders than its."""
-    if folder.name != "fma_small" or is_fma_small(folder):
+    if folder.name != "fma_small" or is_on_hub(folder) or is_fma_small(folder):
         return False
     return all(name.startswith(("fma_metadata", "fma_small")) for name in _sub_folders(folder))
 
@@ -143,16 +151,20 @@ def _sub_folders(folder: Path) -> list[str]:
 
 def _archive_folder(preparation: Preparation, folder: Path) -> Path:
     """The archive of a folder; different for folders of the same name."""
-    path = folder.resolve()
-    return preparation.archives / f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    path = folder if is_on_hub(folder) else folder.resolve()
+    return preparation.archives / f"{source_name(folder)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+
+
+def source_name(folder: Path) -> str:
+    """The name of a folder or of a data set of the Hub."""
+    return parse(folder).name if is_on_hub(folder) else folder.resolve().name
 
 
 def _names(folders: list[Path]) -> dict[str, Path]:
     """Folders by the names of their sources; a number is appended to names that repeat."""
     names: dict[str, Path] = {}
     for folder in folders:
-        base = folder.resolve().name
-        name = base = SOURCE_NAMES.get(base, base)
+        name = base = SOURCE_NAMES.get(source_name(folder), source_name(folder))
         number = 1
         while name in names:
             number += 1

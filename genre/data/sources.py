@@ -64,6 +64,36 @@ def is_fma_audio(folder: Path) -> bool:
     return bool(songs) and all(re.fullmatch(rf"{song.parent.name}\d{{3}}\.mp3", song.name) for song in songs)
 
 
+@dataclass(frozen=True)
+class FmaTrack:
+    """A row of FMA's table."""
+
+    number: int
+    subset: str
+    split: str
+    genre: str
+    artist: str
+    title: str = ""
+
+
+def fma_tracks(table: Path) -> list[FmaTrack]:
+    """The rows of FMA's tracks.csv; raises DataError for another table."""
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        try:
+            columns = list(zip(next(rows), next(rows), strict=True))
+            next(rows)  # the third header row names the index
+            names = (("set", "subset"), ("set", "split"), ("track", "genre_top"), ("artist", "name"))
+            places = [columns.index(name) for name in names]
+        except (ValueError, StopIteration) as error:
+            raise DataError(f"{table} is not FMA's table of tracks.") from error
+        title = columns.index(("track", "title")) if ("track", "title") in columns else None
+        return [
+            FmaTrack(int(row[0]), *(row[one] for one in places), *([row[title]] if title is not None else []))
+            for row in rows
+        ]
+
+
 def fma_small(folder: Path) -> list[AudioClip]:
     """FMA-small with its official split.
 
@@ -73,31 +103,21 @@ def fma_small(folder: Path) -> list[AudioClip]:
     Raises:
         DataError: tracks.csv is not FMA's.
     """
-    table = folder / "fma_metadata" / "tracks.csv"
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = csv.reader(file)
-        columns = list(zip(next(rows), next(rows), strict=True))
-        next(rows)  # the third header row names the index
-        names = (("set", "subset"), ("set", "split"), ("track", "genre_top"), ("artist", "name"))
-        try:
-            subset, split, genre, artist = (columns.index(name) for name in names)
-        except ValueError as error:
-            raise DataError(f"{table} is not FMA's table of tracks.") from error
-        tracks = [row for row in rows if row[subset] == "small"]
-    broken = [row for row in tracks if int(row[0]) in FMA_BROKEN]
+    tracks = [track for track in fma_tracks(folder / "fma_metadata" / "tracks.csv") if track.subset == "small"]
+    broken = [track for track in tracks if track.number in FMA_BROKEN]
     print(f"FMA-small: {len(tracks)} tracks; {len(broken)} known to be broken are left out")
     audio = folder / "fma_small"
     return [
         AudioClip(
-            path=audio / f"{int(row[0]):06}"[:3] / f"{int(row[0]):06}.mp3",
+            path=audio / f"{track.number:06}"[:3] / f"{track.number:06}.mp3",
             start=0.0,
-            track_id=row[0],
-            genre=row[genre],
-            artist=main_artist(row[artist]),
-            split=row[split],
+            track_id=str(track.number),
+            genre=track.genre,
+            artist=main_artist(track.artist),
+            split=track.split,
         )
-        for row in tracks
-        if int(row[0]) not in FMA_BROKEN
+        for track in tracks
+        if track.number not in FMA_BROKEN
     ]
 
 

@@ -12,6 +12,7 @@ from httpx2 import HTTPError, InvalidURL
 from huggingface_hub import HfApi, RepoFile, constants, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     OfflineModeIsEnabled,
@@ -149,6 +150,8 @@ def _answer(error: HfHubHTTPError) -> str:
     status, with_token = error.response.status_code, "authorization" in error.response.request.headers
     if isinstance(error, RevisionNotFoundError):
         return "it has no such revision."
+    if isinstance(error, GatedRepoError):
+        return "it is gated: accept its conditions on its page, and log in with hf auth login."
     if status == 401 and with_token:  # what a valid token may not read is "not found"
         return "the Hub does not take the stored token (401): log in with hf auth login, or unset HF_TOKEN."
     if status == 403:

@@ -4,6 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
+from genre.data.hub import is_on_hub
 from genre.data.prepare import holds_genre_folders
 from genre.errors import DataError
 from genre.files import clean_genre
@@ -69,6 +70,8 @@ def parse_arguments(description: str) -> argparse.Namespace:
         _refuse(parser, given & OF_EVALUATION, "without --evaluate, train.py")
     if not arguments.push:
         _refuse(parser, given & PUBLISHING, "without --push, train.py")
+    if not any(map(is_on_hub, [*arguments.data, *arguments.unlabelled])):
+        _refuse(parser, given & {"label", "fma_metadata"}, "without hf:USER/DATASET, train.py")
     _choose_probe(parser, arguments, given)
     return arguments
 
@@ -96,6 +99,13 @@ def _choose_probe(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=path, nargs="+", action="extend", metavar="DIR", help="music or prepared arrays, see above")
+    add("--label", metavar="COLUMN", help="of the genres in data sets of the Hub (the one that is named so)")
+    add(
+        "--fma-metadata",
+        type=path,
+        metavar="FILE",
+        help="FMA's tracks.csv, by whose titles and artists songs of the Hub get FMA's official split",
+    )
     share = number(float, "a number above 0", lambda value: 0 < value < math.inf)
     add(
         "--shares",

@@ -1,6 +1,5 @@
 """A folder of songs to a linear probe, and a probe to a checkpoint, for train.py and the page."""
 
-from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -8,6 +7,7 @@ from tqdm import tqdm
 
 from genre.audio import worker
 from genre.data.dataset import report_unused
+from genre.data.hub import hub_songs, is_on_hub, parse
 from genre.data.sources import find_songs, report_tags, without_copies
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.files import one_spelling, printable, renamed, write_json
@@ -22,46 +22,69 @@ from genre.training.probe import Head, Probe
 MOST_CONTRADICTED = 8  # songs that are listed
 
 
-def embed_folder(folder: Path, classifier: Classifier, counts_as: dict[str, str] | None = None) -> list[Song]:
-    """The songs of a folder with a sub-folder for each genre; prints those that cannot be decoded.
+def embed_folder(
+    folder: Path,
+    classifier: Classifier,
+    counts_as: dict[str, str] | None = None,
+    *,
+    label: str | None = None,
+    fma_metadata: Path | None = None,
+) -> list[Song]:
+    """The songs of a folder with a sub-folder for each genre, or of a data set of the Hub; prints those not decoded.
 
     The test part of an official split is left out, and so can be evaluated.
 
     Args:
+        folder: its path, or `hf:` and the name of a data set.
         counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
+        label, fma_metadata: see `genre.data.hub.hub_songs`.
 
     Raises:
         DataError: there is no such folder, it has no sub-folder with a song, the name of one is too long, or none of
-            its songs can be decoded.
+            its songs can be decoded; or as `hub_songs`.
     """
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.")
+    found = _hub_rows(folder, label, fma_metadata) if is_on_hub(folder) else _folder_rows(folder)
     counts_as = counts_as or {}
-    found = find_songs(folder)
-    report_unused(counts_as, found)
-    if tests := sum(split == "test" for known in found.values() for split in known.values()):
-        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --split test evaluates them")
-        found = without_copies(found, folder)
-    spelling = one_spelling(renamed(name, counts_as) for name in found)
-    genres: dict[str, list[Path]] = defaultdict(list)
-    for name, known in found.items():
-        if learned := [path for path, split in known.items() if split != "test"]:
-            genres[spelling[renamed(name, counts_as)]] += learned
-    tags = {path: worker.tags(path) for paths in genres.values() for path in paths}
-    report_tags(folder, len(genres), tags)
+    report_unused(counts_as, {genre for _, _, genre, _ in found})
+    spelling = one_spelling(renamed(genre, counts_as) for _, _, genre, _ in found)
     songs = []
-    with tqdm(total=len(tags), desc=f"{folder.name}: features", unit="song", mininterval=1) as bar:
-        for genre, paths in genres.items():
-            for path in paths:
-                name = printable(path.relative_to(folder).as_posix())
-                try:
-                    songs.append(Song(name, genre, tags[path].artist, embed(classifier, path)))
-                except AudioError as error:
-                    bar.write(f"{name}: {error} It is left out.")
-                bar.update()
-    if missing := sorted(genres.keys() - {song.genre for song in songs}):
+    genres = {spelling[renamed(genre, counts_as)] for _, _, genre, _ in found}
+    with tqdm(total=len(found), desc=f"{folder.name}: features", unit="song", mininterval=1) as bar:
+        for path, name, genre, artist in found:
+            try:
+                songs.append(Song(name, spelling[renamed(genre, counts_as)], artist, embed(classifier, path)))
+            except AudioError as error:
+                bar.write(f"{name}: {error} It is left out.")
+            bar.update()
+    if missing := sorted(genres - {song.genre for song in songs}):
         raise DataError(f"None of the songs of {' and '.join(missing)} can be decoded; add others, or leave it out.")
     return songs
+
+
+def _hub_rows(folder: Path, label: str | None, fma_metadata: Path | None) -> list[tuple[Path, str, str, str]]:
+    """Path, name, genre and artist of the songs of a data set of the Hub that are not for test."""
+    songs = hub_songs(parse(folder), label=label, fma=fma_metadata)
+    _report_tests(sum(song.split == "test" for song in songs))
+    return [(song.path, printable(song.name), song.genre, song.artist) for song in songs if song.split != "test"]
+
+
+def _folder_rows(folder: Path) -> list[tuple[Path, str, str, str]]:
+    """As `_hub_rows`, of a folder with a sub-folder for each genre."""
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    found = find_songs(folder)
+    if tests := sum(split == "test" for known in found.values() for split in known.values()):
+        _report_tests(tests)
+        found = without_copies(found, folder)
+    learned = [(path, genre) for genre, known in found.items() for path, split in known.items() if split != "test"]
+    tags = {path: worker.tags(path) for path, _ in learned}
+    report_tags(folder, len({genre for _, genre in learned}), tags)
+    return [(path, printable(path.relative_to(folder).as_posix()), genre, tags[path].artist) for path, genre in learned]
+
+
+def _report_tests(tests: int) -> None:
+    if tests:
+        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --split test evaluates them")
 
 
 def save_probe(folder: Path, checkpoint: Checkpoint, probe: Probe, source: str, command: str) -> None:

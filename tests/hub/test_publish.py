@@ -25,7 +25,7 @@ from genre.models.locations import SHIPPED
 from genre.models.member import RANDOM, Member, create_backbone
 from genre.web.models import Models
 from tests.conftest import ROOT, running_app
-from tests.hub_server import OWNER, READER, Hub, running_hub
+from tests.hub_server import OWNER, READER, Hub, running_hub, use_hub
 
 METRICS = SHIPPED / "fma-small" / "metrics.json"
 LABELS = json.loads((SHIPPED / "fma-small" / "config.json").read_text())["labels"]
@@ -56,24 +56,6 @@ def hub(monkeypatch, tmp_path) -> Hub:
     with running_hub() as hub:
         use_hub(monkeypatch, hub.url, OWNER, tmp_path)
         yield hub
-
-
-def use_hub(monkeypatch, url: str, token: str | None, folder: Path) -> None:
-    """The effect of HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_DISABLE_XET if set before the import."""
-    settings = {
-        "ENDPOINT": url,
-        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
-        "HF_HUB_CACHE": str(folder / "cache"),
-        "HF_TOKEN_PATH": str(folder / "token"),
-        "HF_HUB_DISABLE_XET": True,
-        "HF_HUB_OFFLINE": False,
-    }
-    for name, value in settings.items():
-        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
-        monkeypatch.delenv(name, raising=False)
-    if token:
-        monkeypatch.setenv("HF_TOKEN", token)
 
 
 def test_files_are_uploaded_unchanged(hub, checkpoint):
