@@ -7,6 +7,7 @@ import argparse
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -157,7 +158,7 @@ def _name() -> str:
 
 def _audio(text: str) -> Path:
     """As `path`, for what is read; an address is refused with the way to read it."""
-    if text.lower().startswith(("http://", "https://")):
+    if re.match("(https?|s?ftps?|smbs?|file)://", text, re.IGNORECASE):
         raise argparse.ArgumentTypeError(
             f"{text} is an address, and files alone are read: curl -s {text} | {_name()} -"
         )

@@ -125,8 +125,9 @@ def clean_genre(name: str) -> str:
 
 
 def genre_key(name: str) -> str:
-    """What the names of one genre share: they may differ in case and in Unicode form."""
-    return normalize("NFKC", name.casefold())
+    """What the names of one genre share: they may differ in case, Unicode form, and the kind of dashes and quotes."""
+    same = normalize("NFKC", name.casefold())
+    return "".join("-" if category(c) == "Pd" else "'" if c in "‘’ʼ´`" else c for c in same)
 
 
 def one_spelling(names: Iterable[str]) -> dict[str, str]:

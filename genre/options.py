@@ -30,8 +30,11 @@ def path(text: str) -> Path:
 
 
 def in_home(text: str) -> str:
-    """A path or another name, with the home directory in place of `~` or a leading `~/`.
+    """A path or another name, with the home directory in place of `~`, a leading `~/`, or the `~user` of another user.
 
-    Shells replace it at the start of a word alone, so not in `--out=~/model`.
+    Shells replace it at the start of a word alone, so not in `--out=~/model`. A file or folder whose own name begins
+    with `~` is meant where there is one.
     """
-    return os.path.expanduser(text) if text == "~" or text.startswith("~/") else text  # noqa: PTH111 (other names, too)
+    first = text.partition("/")[0]
+    is_home = first == "~" or (first.startswith("~") and not os.path.lexists(first))
+    return os.path.expanduser(text) if is_home else text  # noqa: PTH111 (other names, too)

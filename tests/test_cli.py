@@ -15,7 +15,7 @@ from distributed import LocalCluster
 from PIL import Image
 
 import genre.inference
-from genre import cli
+from genre import cli, options
 from genre.cli import Stop, main
 from genre.inference import cluster
 from tests.conftest import ROOT
@@ -55,6 +55,7 @@ def test_json_has_one_object_per_file_including_failed_ones(folder, capsys):
             "--labels and --picture do not work with --clu",
         ),
         (["https://example.org/song.mp3"], "curl -s https://example.org/song.mp3 | "),
+        (["ftp://example.org/song.mp3"], "curl -s ftp://example.org/song.mp3 | "),
     ],
 )
 def test_options_that_cannot_be_met_are_refused(options, message, capsys, tmp_path, monkeypatch):
@@ -284,6 +285,15 @@ def test_a_tilde_within_an_option_is_the_home_directory(folder, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert main([str(folder / "album"), "--labels=~/labels"]) == 0
     assert len(list((tmp_path / "home" / "labels").iterdir())) == 1 and not (tmp_path / "~").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the names of users are of Unix")
+def test_the_home_directory_of_another_user_is_meant_unless_a_file_has_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert options.path("~root/labels") == Path("~root/labels").expanduser()
+    (tmp_path / "~root").mkdir()
+    assert options.path("~root/labels") == Path("~root/labels")
+    assert options.path("~no such user/labels") == Path("~no such user/labels")
 
 
 def send(number=signal.SIGINT):

@@ -43,12 +43,14 @@ def checked(frames: Iterator[av.AudioFrame]) -> Iterator[av.AudioFrame]:
 
 
 def _words(frame: av.AudioFrame) -> np.ndarray | None:
-    """The upper 16 bits of the samples of both channels in turn; None for other frames than stereo of integers."""
-    if frame.format.name not in ("s16", "s16p", "s32", "s32p") or frame.layout.nb_channels != 2:
+    """The upper 16 bits of the samples of both channels in turn; None for other frames than stereo."""
+    if frame.format.packed.name not in ("s16", "s32", "flt", "dbl") or frame.layout.nb_channels != 2:
         return None
     words = frame.to_ndarray()
     words = words.T if frame.format.is_planar else words
-    return (words.astype(np.int64) >> 16 if words.itemsize == 4 else words).astype("<i2").ravel()
+    if words.dtype.kind == "f":
+        words = np.nan_to_num(words * 2.0**15).clip(-(2**15), 2**15 - 1)
+    return (words.astype(np.int64) >> 16 if words.dtype == np.int32 else words).astype("<i2").ravel()
 
 
 def _check(data: bytes) -> None:

@@ -199,6 +199,12 @@ def _reason(error: Exception) -> str:
     return "the path is not valid"
 
 
+def parts(file: BinaryIO) -> list[ogg.Part]:
+    """What FFmpeg reads in place of an open file: the parts of a chained one, or the file with its header corrected."""
+    whole = wav.patched(file)
+    return [whole] if whole else ogg.parts(file)
+
+
 class _Source:
     """The decoder of an open file: one of its tracks, or the parts of a chained file one after the other.
 
@@ -209,8 +215,7 @@ class _Source:
     """
 
     def __init__(self, file: BinaryIO, notes: list[str]):
-        whole = wav.patched(file)
-        self.parts, self.notes = [whole] if whole else ogg.parts(file), notes
+        self.parts, self.notes = parts(file), notes
         self.tally = Tally()
         self.declared: float | None = None
         self.lossless_floats, self._number = False, 0  # index of the track that is decoded

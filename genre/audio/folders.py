@@ -16,11 +16,14 @@ from genre.audio.decode import SUFFIXES
 from genre.files import one_line
 
 HIDDEN = r"\.(?!\.).*"  # with two dots or more it is a title: "...And Justice for All"
-# Deleted files on Windows ($RECYCLE.BIN, and folders by the number of a user), Synology (#recycle), QNAP (@Recycle) and
-# Unix (.Trash-1000); snapshots, indices and the like of these; what a check of the disk or a zip of macOS has made.
+# Deleted files on Windows ($RECYCLE.BIN, and folders by the number of a user), Synology (#recycle), QNAP (@Recycle),
+# other network drives (in several languages) and Unix (.Trash-1000); snapshots, indices and the like of these; what a
+# check of the disk or a zip of macOS has made. Recycler, Recycled and Trash are albums, too.
 SYSTEM = (
-    r"\$RECYCLE\.BIN|S-1-\d+(-\d+)+|System Volume Information|#recycle|#snapshot|@eaDir|@tmp|@Recycle|"
-    r"@Recently-Snapshot|\.Trash(es|-.*)?|Network Trash Folder|lost\+found|__MACOSX"
+    r"\$RECYCLE\.BIN|S-1-\d+(-\d+)+|System Volume Information|#recycle|#snapshot|@eaDir|@tmp|@Recycle|@sharebin|"
+    r"@Recently-Snapshot|~snapshot|\.Trash(es|-.*)?|Network Trash Folder|trashbox|files_trashbin|"
+    r"(Network Recycle Bin|Recycle Bin|Papierkorb|Corbeille|Papelera de reciclaje|Cestino|Lixeira|Prullenbak|Корзина|"
+    r"回收站|ごみ箱|휴지통)( \d| - Volume_\d)?|Temporary Items|lost\+found|LOST\.DIR|FOUND\.\d{3}|__MACOSX"
 )
 CLOUDS = {"icloud": "iCloud", "nextcloud": "Nextcloud", "owncloud": "ownCloud"}  # by the suffix of a placeholder
 PLACEHOLDER = rf"\.?.+({'|'.join(re.escape(suffix) for suffix in sorted(SUFFIXES))})\.({'|'.join(CLOUDS)})"

@@ -133,6 +133,8 @@ def declared_end(container: av.container.InputContainer, track: av.AudioStream, 
             seconds = min(late + seconds, whole)  # FFmpeg gives a track without a duration that of the file
     elif container.duration is not None and len(container.streams) == 1:
         seconds = container.duration / av.time_base
+        if "matroska" in container.format.name:  # FFmpeg counts from 0 there, also where the first packet is later
+            seconds -= max(0.0, origin(container, track))
     else:
         return None
     by_size = container.size * 8 / track.bit_rate if track.bit_rate else seconds

@@ -13,7 +13,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from genre.audio import decode, ogg
+from genre.audio import decode
 from genre.audio.mixdown import FULL_SCALE_LIMIT
 from genre.errors import AudioError
 
@@ -67,7 +67,7 @@ def _copy(path: str | os.PathLike, target: str | os.PathLike, seconds: float) ->
         av.FFmpegError: a packet cannot be decoded, or the container does not take it.
     """
     with decode.open_file(path) as file:
-        part, *others = ogg.parts(file)
+        part, *others = decode.parts(file)
         with decode.open_container(part) as source:
             track, *other_tracks = source.streams.audio
             suffix = _container(track)

@@ -21,10 +21,13 @@ COLLECTIVE = set(
 )
 ARTIST_TAGS = ("album_artist", "albumartist", "album artist", "artist", "author", "performer", "composer")
 # Between two artists: how tags store several (FFmpeg reads the first one of ID3v2.4, "A/B" of ID3v2.3, "A;B" of Vorbis
-# comments), and words for a guest, which only count where a name follows: Little Feat, Malcolm X.
-_WORDS = r"(?:featuring|feat|ft|with|and|vs|x)\b"
+# comments), and words for a guest, in several languages, which only count where a name follows: Little Feat, Malcolm X.
+_WORDS = (
+    r"(?:featuring|feat|ft|with|and|vs|versus|x|presents|pres|introducing|starring|meets|mit|und|avec|et|con|y|com|och|og|"
+    r"с|и)\b"
+)
 JOINT = re.compile(
-    rf"(?:\s[fw])?[;/|\\]|,(?!\d)|\s[&+×•·]\s|[\s(\[]{{1,2}}{_WORDS}[.:]?\s*(?![\s&+×•·;/|,)(\[]|{_WORDS}|$)"
+    rf"(?:\s[fw])?[;/|\\、\0]|,(?!\d)|\s[&+×•·]\s|[\s(\[]{{1,2}}-?{_WORDS}[.:]?\s*(?![\s&+×•·;/|,)(\[]|{_WORDS}|$)"
 )
 
 

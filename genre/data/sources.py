@@ -21,9 +21,9 @@ CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh
 CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length
 # Names of folders that are the parts of a data set, as "train", "Test set" or "02_validation"
 PARTS = {
-    **dict.fromkeys(("train", "training", "trn"), "training"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
-    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), "test"),
+    **dict.fromkeys(("train", "training", "trn", "trainval"), "training"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "tests", "testing", "tst", "eval", "evaluation", "holdout"), "test"),
 }
 PART_WORDS = {"set", "data", "split", "songs", "audio", "music", "files"}  # that may be part of such a name
 # Defective tracks of FMA-small: three clips without audio, three of about a second, one nearly silent
@@ -185,6 +185,8 @@ def find_songs(folder: Path) -> dict[str, dict[Path, str]]:
             songs[genre_of[place[0]]][path] = place[1]
     if splits := sorted({split for _, split in filter(None, places)} - {""}):
         print(f"{folder.name}: its folders for {', '.join(splits)} are the split, and no genres")
+    else:
+        _report_alike(folders)
     if loose := places.count(None):
         print(f"  {loose} songs beside the genre folders are left out")
     with_songs = {parts[0] for parts in folders if parts}
@@ -246,6 +248,22 @@ def _split_by_folder(folders: list[tuple[str, ...]], around: bool = False) -> li
     if parts_of and all("training" in found for found in parts_of) and set().union(*parts_of) - {"training", ""}:
         return [(parts[0], part_of(parts[1]) if len(parts) > 1 else "") if parts else None for parts in folders]
     return []
+
+
+def _report_alike(folders: list[tuple[str, ...]]) -> None:
+    """Print where the folders that are taken for genres all hold the same folders, as those of folds or years do."""
+    inside: dict[str, dict[str, str]] = {}
+    for parts in folders:
+        if parts:
+            inside.setdefault(parts[0], {}).update((genre_key(name), name) for name in parts[1:2])
+    shared = set.intersection(*(set(below) for below in inside.values()))
+    if len(inside) > 1 and len(shared) > 1:
+        first = next(iter(inside.values()))
+        names = [one_line(name) for key, name in first.items() if key in shared]
+        print(
+            f"  {' and '.join(map(one_line, inside))} are learned as genres, and all hold {' and '.join(names)}: "
+            "if these are the genres, give the folders around them to --data"
+        )
 
 
 def part_of(name: str) -> str:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from genre.audio import decode, mixdown, packets
+from genre.audio import decode, mixdown, packets, playback
 from genre.errors import AudioError
 from tests.conftest import RATE, music, tone, write_audio
 
@@ -258,13 +258,13 @@ def test_a_file_with_only_silent_tracks_is_silent(tmp_path):
 
 
 def timed_file(path, spans, seconds=60):
-    """A film (sound alone in Ogg) of these seconds with a tone in the spans, from begin to end in seconds."""
+    """A film (sound alone in Ogg and .mka) of these seconds with a tone in the spans, from begin to end in seconds."""
     with av.open(str(path), "w") as container:
         film = None
-        if path.suffix != ".ogg":
+        if path.suffix not in (".ogg", ".mka"):
             film = container.add_stream("mpeg4", rate=1)
             film.width, film.height, film.pix_fmt = 32, 32, "yuv420p"
-        codec = "libopus" if path.suffix == ".ogg" else "aac"
+        codec = "libopus" if path.suffix in (".ogg", ".mka") else "aac"
         sound = container.add_stream(codec, rate=48000, layout="mono")
         for second in range(seconds):
             if film:
@@ -297,6 +297,12 @@ def test_times_are_those_of_the_file(tmp_path, name):
     for start in (10.0, 30.0):
         excerpt = decode.decode(path, RATE, start=start, seconds=2).numpy()
         assert np.abs(excerpt).max() == pytest.approx(np.abs(sound[round(start * RATE) :][: 2 * RATE]).max(), abs=0.05)
+
+
+def test_sound_alone_that_begins_late_is_complete(tmp_path):
+    notes = []
+    sound = np.concatenate(list(decode.stream(timed_file(tmp_path / "late.mka", [(20, 40)]), RATE, notes=notes)))
+    assert len(sound) / RATE == pytest.approx(20, abs=0.2) and notes == []
 
 
 def test_a_cut_film_is_said_to_be_incomplete(tmp_path):
@@ -339,9 +345,13 @@ def test_fewer_valid_bits_than_the_container_has(tmp_path, container, valid, for
     path = tmp_path / "recorder.wav"
     path.write_bytes(data)
     np.testing.assert_allclose(decode.decode(path, RATE), numbers / 32768, atol=1e-6)
+    copy, suffixes = tmp_path / "copy", []
+    list(playback.write(path, copy, 60, suffixes))
+    played = decode.decode(copy, RATE)[: len(numbers)]
+    assert np.corrcoef(played, numbers[: len(played)])[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("suffix", ["flac", "m4a", "aiff"])
+@pytest.mark.parametrize("suffix", ["flac", "m4a", "aiff", "wav"])
 @pytest.mark.parametrize(
     ("sync", "name"),
     [
@@ -357,7 +367,7 @@ def test_packed_surround_sound_is_refused_by_name(tmp_path, suffix, sync, name):
     words, random = bytes.fromhex(sync), np.random.default_rng(0)
     data = bytes(4000) + b"".join(words + random.bytes(2048 - len(words)) for _ in range(100))
     channels = np.frombuffer(data, "<i2").reshape(-1, 2).T
-    codec = {"flac": "flac", "m4a": "alac", "aiff": "pcm_s16be"}[suffix]
+    codec = {"flac": "flac", "m4a": "alac", "aiff": "pcm_s16be", "wav": "pcm_f32le"}[suffix]
     path = write_audio(tmp_path / f"album.{suffix}", list((channels / np.float32(32768)).astype(np.float32)), codec)
     with pytest.raises(AudioError, match=f"^This file holds {name} sound that is packed as PCM"):
         decode.decode(path, RATE)

@@ -100,13 +100,20 @@ def test_names_that_begin_with_two_dots_or_more_are_titles(tmp_path):
 def test_deleted_songs_and_folders_of_the_system_are_left_out_in_any_case(tmp_path):
     system = ["$Recycle.Bin/S-1-5-21-1-2/$R1.mp3", "#recycle/a.mp3", "a/@RECYCLE/b.mp3", "a/@eaDir/c.mp3"]
     system += ["RECYCLER/S-1-5-21-1-2/Dc1.mp3", "System Volume Information/a.mp3", "lost+found/a.mp3"]
-    system += [".Trash-1000/a.mp3", "__MACOSX/a.mp3"]
+    system += [
+        ".Trash-1000/a.mp3",
+        "__MACOSX/a.mp3",
+        "Recycle Bin - Volume_1/a.mp3",
+        "papierkorb/a.mp3",
+        "корзина/a.mp3",
+    ]
+    system += ["FOUND.000/a.mp3", "LOST.DIR/a.mp3"]
     music = ["#1 Hits/a.mp3", "$uicide/a.mp3", "RECYCLER/a.mp3"]
     touch(*(tmp_path / name for name in [*system, *music]))
     found = find_audio(tmp_path)
     assert names(found, tmp_path) == music
     assert left_out([found])[0].startswith(
-        "9 hidden or system folders skipped: #recycle, $Recycle.Bin, .Trash-1000 and "
+        "14 hidden or system folders skipped: #recycle, $Recycle.Bin, .Trash-1000 and "
     )
     assert find_audio(tmp_path / "#recycle").folders == [tmp_path / "#recycle"]
 

@@ -75,6 +75,7 @@ def test_songs_with_guests_are_their_bands(tmp_path):
     ("artist", "names"),
     {
         "a": "A feat. B|A (Featuring B)|A ft.B|A with B|A & B|A and B|A, B & C|A/B|A;B|A; B|A x B|A vs. B|A w/ B|a",
+        "the a": "The A mit B|The A avec B|The A y B|The A presents B|The A -feat. B-|The A、B",
         "little feat": "Little Feat|Little Feat feat. B|Little Feat & B",
         "lil nas x": "Lil Nas X|Lil Nas X (feat. B)",
         "beyoncé": unicodedata.normalize("NFD", "Beyoncé|Beyoncé feat. B"),
@@ -191,6 +192,20 @@ def test_genres_that_are_spelled_alike_are_one_and_named(tmp_path, capsys):
         write_song(tmp_path / name / f"{number}.flac", {"artist": str(number)})
     assert sorted(clip.genre for clip in genre_folders(tmp_path)) == [forms[0], forms[0], "Rock", "Rock"]
     assert "Rock and rock are one genre, Rock: they differ in case" in capsys.readouterr().out
+
+
+def test_dashes_and_quotes_make_no_difference_between_genres(tmp_path):
+    for number, name in enumerate(["Hip-Hop", "Hip\u2010Hop", "Drum'n'Bass", "Drum\u2019n\u2019Bass"]):
+        write_song(tmp_path / name / f"{number}.flac", {"artist": str(number)})
+    assert sorted(clip.genre for clip in genre_folders(tmp_path)) == 2 * ["Drum'n'Bass"] + 2 * ["Hip-Hop"]
+
+
+@pytest.mark.parametrize("outer", [["fold1", "fold2"], ["2019", "2020"]])
+def test_folders_that_all_hold_the_same_folders_are_named(tmp_path, outer, capsys):
+    for number, name in enumerate(f"{one}/{genre}" for one in outer for genre in ("Pop", "Rock")):
+        write_song(tmp_path / name / f"{number}.flac", {"artist": str(number)})
+    genre_folders(tmp_path)
+    assert f"{' and '.join(outer)} are learned as genres, and all hold Pop and Rock" in capsys.readouterr().out
 
 
 PARTS = {"training": "Train", "validation": "val", "test": "test_set"}
