@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import torch
-from gradio.route_utils import delete_files_created_by_app
 from safetensors.torch import save_file
 
 import app
@@ -26,7 +25,7 @@ from genre.errors import CheckpointError
 from genre.models.checkpoint import add_music_detector, load_checkpoint
 from genre.models.locations import SHIPPED
 from genre.models.music import MusicDetector
-from genre.web import texts, uploads
+from genre.web import texts
 from genre.web.models import Models
 from tests.conftest import ROOT, music, running_app, tone, write_audio
 from tests.hub.test_publish import REPO, use_hub
@@ -94,16 +93,6 @@ def until(condition, what):
             return
         time.sleep(0.1)
     pytest.fail(f"timeout before {what}")
-
-
-def test_examples_are_not_deleted_with_the_uploads(monkeypatch, tmp_path):
-    """By default Gradio deletes their copies together with uploads."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(uploads, "FOLDER", tmp_path)
-    page = app.build_page(Models())
-    uploads.keep_clean(page)
-    delete_files_created_by_app(page, None)
-    assert {path.name for path in tmp_path.glob("*/*.mp3")} == {path.name for path in (ROOT / "examples").glob("*.mp3")}
 
 
 @pytest.fixture(scope="module")

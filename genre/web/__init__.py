@@ -1,9 +1,34 @@
-"""The Gradio page. Only this package and app.py depend on Gradio."""
+"""The Gradio page. Only this package and app.py depend on Gradio.
 
+Importing it sets GRADIO_TEMP_DIR, which Gradio reads while it is itself imported.
+"""
+
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 STATIC = Path(__file__).parent / "static"  # style sheet and scripts
-PLAYBACK = "playback!"  # folder of the playback copy beside the upload, in whose name Gradio leaves no "!"
 # Options of events that are not part of the API.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+UNQUEUED: dict[str, Any] = {"queue": False, **QUIET}  # of those that take no time
+
+
+def script(name: str) -> str:
+    """A script of the folder `static`, for `js_on_load` of a component; each says what Gradio lacks without it."""
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def _own_folder() -> Path:
+    """Create a folder and set GRADIO_TEMP_DIR to it; exits with one line if that is impossible."""
+    try:
+        folder = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"), "genre").resolve()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SystemExit("Uploads have no folder: set GRADIO_TEMP_DIR to one that can be written to.") from error
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    return folder
+
+
+UPLOADS = _own_folder()  # which the page uses alone

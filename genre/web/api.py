@@ -1,15 +1,14 @@
 """The page's API for programs: named HTTP endpoints, which are MCP tools, too."""
 
+import base64
+import binascii
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_base64_to_cache, ssrf_protected_download
-from gradio.utils import get_upload_folder
 
 import genre
-from genre.web import texts
+from genre.web import gradio_internals, texts, uploads
 from genre.web.limits import MAX_FILE_SIZE, MAX_SONGS
 from genre.web.models import Models
 
@@ -89,22 +88,24 @@ def _uploaded(song: Any) -> dict:
         AudioError: it is something else, or the address cannot be fetched.
     """
     if isinstance(song, str) and song.startswith("data:"):
-        if len(song) * 3 // 4 > MAX_FILE_SIZE:  # of base64
-            raise genre.AudioError(texts.too_large(MAX_FILE_SIZE))
-        try:
-            return {"path": save_base64_to_cache(song, get_upload_folder())}
-        except ValueError as error:
-            raise genre.AudioError(texts.SEND_A_FILE) from error
-        except OSError as error:
-            raise genre.AudioError(texts.NO_ROOM) from error
+        return {"path": _saved(song.partition(",")[2])}
     if isinstance(song, str) and song.startswith(("http://", "https://")):
-        try:
-            path = ssrf_protected_download(song, get_upload_folder())
-        except gr.Error as error:
-            raise genre.AudioError(error.message) from error
-        except Exception as error:  # of any kind where the address is malformed
-            raise genre.AudioError(texts.NO_ADDRESS) from error
-        return {"path": path, "orig_name": Path(path).name}
+        path = gradio_internals.download(song)
+        return {"path": str(path), "orig_name": path.name}
     if isinstance(song, dict) and isinstance(song.get("path"), str):
         return song
     raise genre.AudioError(texts.SEND_A_FILE)
+
+
+def _saved(content: str) -> str:
+    """Path of a new upload with this content, which is encoded in base64; raises AudioError as `_uploaded`."""
+    if len(content) * 3 // 4 > MAX_FILE_SIZE:
+        raise genre.AudioError(texts.too_large(MAX_FILE_SIZE))
+    try:
+        path = uploads.new_folder() / "song"
+        path.write_bytes(base64.b64decode(content))
+    except binascii.Error as error:
+        raise genre.AudioError(texts.SEND_A_FILE) from error
+    except OSError as error:
+        raise genre.AudioError(texts.NO_ROOM) from error
+    return str(path)

@@ -1,68 +1,170 @@
-"""The folder of uploads. Import this module before Gradio, which reads GRADIO_TEMP_DIR on import.
+"""Files of visitors: their folder, decoding within the limits of the page, copies for playback, and the zone for many.
 
 Gradio deletes the files of sessions that it has in memory. Files of a process that was killed, and uploads that were
-cancelled, stay; a thread therefore deletes all old files in the folder, which the app uses alone.
+cancelled, stay; a thread therefore deletes all old files in the folder.
 """
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import gradio as gr
+import numpy as np
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from genre.web import PLAYBACK, texts
+from genre.audio import decode, folders, worker
+from genre.errors import AudioError
+from genre.models.locations import SHIPPED
+from genre.web import UPLOADS, script, texts
+from genre.web.limits import JOB_SECONDS, MAX_FILE_SIZE, MAX_SECONDS
 
-if TYPE_CHECKING:
-    from gradio import Blocks
-
-NAME = "genre"
+FOLDER = UPLOADS
+EXAMPLES = [SHIPPED.parent / "examples" / name for name in ("drum_loop.mp3", "arpeggio.mp3", "strummed_chords.mp3")]
 TTL_SECONDS = 3300  # time to live of a file, so that it is deleted within the hour
 UNFINISHED_TTL_SECONDS = 300  # of an upload that has received no further byte
 CHECK_SECONDS = 60
+PLAYBACK = "playback!"  # folder of the playback copy beside the upload, in whose name Gradio leaves no "!"
+COPY = "copy"  # name of a complete one, before its suffix
 
 
-def _own_folder() -> Path:
-    """Create a folder and set GRADIO_TEMP_DIR to it; exits with one line if that is impossible."""
+def is_upload(path: str) -> bool:
+    """Whether a path is in the folder of uploads."""
     try:
-        folder = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"), NAME).resolve()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise SystemExit("Uploads have no folder: set GRADIO_TEMP_DIR to one that can be written to.") from error
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+        return Path(path).resolve().is_relative_to(FOLDER)
+    except ValueError:  # a path with a NUL character, which no system has
+        return False
+
+
+def new_folder() -> Path:
+    """An empty folder among the uploads, whose content is deleted as theirs."""
+    folder = FOLDER / secrets.token_hex(16)
+    folder.mkdir()
     return folder
 
 
-FOLDER = _own_folder()
+def read(
+    path: str, rate: int, *, start: float = 0.0, seconds: float | None = None, notes: list[str] | None = None
+) -> Iterator[np.ndarray]:
+    """As `genre.audio.decode.stream`, but at most `MAX_SECONDS`, and ends `JOB_SECONDS` after its start.
+
+    A note tells of either end.
+
+    Raises:
+        AudioError: also if the path is outside the folder of uploads, since an API call may contain any path, and if
+            the upload has been deleted.
+    """
+    if not is_upload(path):
+        raise AudioError(texts.NOT_SENT)
+    if not Path(path).exists():
+        raise AudioError(texts.DELETED)
+    notes = [] if notes is None else notes
+    deadline, samples = time.monotonic() + JOB_SECONDS, 0
+    limit = min(seconds or MAX_SECONDS, MAX_SECONDS)
+    for piece in worker.stream(path, rate, start=start, seconds=limit, notes=notes):
+        if samples and time.monotonic() > deadline:
+            notes.append(texts.OUT_OF_TIME)
+            return
+        samples += len(piece)
+        yield piece
+    if samples >= MAX_SECONDS * rate:
+        notes.append(texts.limit_reached(MAX_SECONDS))
 
 
-def keep_clean(page: "Blocks") -> None:
-    """Start a thread that deletes old files, and exempt the examples, which Gradio copies to the folder only once."""
-    exempt = set()
-    for block in page.blocks.values():
-        block.keep_in_cache |= block.temp_files
-        exempt |= block.keep_in_cache
+class PlaybackCopy:
+    """The playback copy of an upload: written beside the classification by a decoding process, deleted with the upload.
+
+    Leaving its context ends the work on it.
+
+    Attributes:
+        file: None until the copy is complete.
+        has_ended: whether there will be no other one.
+    """
+
+    def __init__(self, upload: str):
+        self.upload = Path(upload)
+        self.file: Path | None = None
+        self._wanted, self._done = True, threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> "PlaybackCopy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wanted = False
+
+    def begin(self) -> None:
+        """Write it in a thread, unless it is there, or that has begun."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, daemon=True)
+            self._thread.start()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._done.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end of the work; returns whether it has ended, with a copy or without."""
+        return self._done.wait(seconds)
+
+    def _write(self) -> None:
+        folder, deadline = self.upload.parent / PLAYBACK, time.monotonic() + JOB_SECONDS
+        part = folder / f"{secrets.token_hex(8)}.part"
+        try:
+            if not is_upload(str(self.upload)):
+                return
+            if found := next(folder.glob(f"{COPY}.*"), None):
+                self.file = found
+                return
+            folder.mkdir(exist_ok=True)
+            suffix = worker.write_playback(
+                self.upload, part, MAX_SECONDS, lambda: self._wanted and time.monotonic() < deadline
+            )
+            if suffix:
+                self.file = part.replace(folder / f"{COPY}.{suffix}")
+        except (AudioError, OSError):  # also where the disk is full
+            pass
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            self._done.set()
+
+
+def examples() -> list[Path]:
+    """Copies of the examples among the uploads, made where they are missing; they become as new, so that they stay."""
+    copies = [FOLDER / f"example {number}" / example.name for number, example in enumerate(EXAMPLES)]
+    for example, copy in zip(EXAMPLES, copies, strict=True):
+        if copy.exists():
+            os.utime(copy)
+        else:
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(example, copy)
+    return copies
+
+
+def keep_clean() -> None:
+    """Start a thread that deletes old files, but for the examples."""
 
     def work() -> None:
         while True:
-            with suppress(OSError):  # a folder vanished while it was listed
-                sweep(exempt)
+            with suppress(OSError):  # a folder vanished while it was listed, or the disk is full
+                examples()
+                sweep()
             time.sleep(CHECK_SECONDS)
 
     threading.Thread(target=work, daemon=True).start()
 
 
-def sweep(exempt: set[str]) -> None:
-    """Delete files and empty folders older than their time to live, but for the paths in `exempt`.
+def sweep() -> None:
+    """Delete files and empty folders older than their time to live.
 
     A playback copy goes as soon as its upload is gone. Unfinished uploads are directly in `FOLDER`, finished ones in
     folders of their own.
@@ -71,7 +173,7 @@ def sweep(exempt: set[str]) -> None:
         ttl = UNFINISHED_TTL_SECONDS if path.parent == FOLDER else TTL_SECONDS
         with suppress(OSError):  # Gradio has deleted it meanwhile, or the folder is not empty
             old = time.time() - path.lstat().st_ctime > ttl
-            if str(path) not in exempt and (old or _has_lost_its_upload(path)):
+            if old or _has_lost_its_upload(path):
                 path.rmdir() if path.is_dir() else path.unlink()
 
 
@@ -101,3 +203,46 @@ class DiskSpaceCheck:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             await refusal(scope, receive, send)
+
+
+def zone_for_songs(label: str, more: str, most: int, zone: str, field: str, group: int = 0) -> gr.HTML:
+    """Lay out a zone for several songs, with a button that chooses a folder; it has an event `dropped`, see `dropped`.
+
+    Args:
+        more: text beside the button.
+        most: number of songs that are taken.
+        zone, field: `elem_id` of the tab's column, and of the field.
+        group: number of songs of an event; 0 for all, which the tab then gets together.
+    """
+    gr.File(file_count="multiple", label=label, height=150, elem_id=field)
+    return gr.HTML(
+        f'<button type="button">{texts.FOLDER}</button><input type="file" webkitdirectory hidden>'
+        f'<span>{more}</span><progress aria-hidden="true" hidden></progress><p role="status"></p>',
+        js_on_load=script("folder.js"),
+        elem_classes="folder",
+        zone=zone,
+        field=field,
+        suffixes=sorted(decode.SUFFIXES),
+        hidden=folders.HIDDEN,
+        system=folders.SYSTEM,
+        placeholder=folders.PLACEHOLDER,
+        clouds=folders.CLOUDS,
+        most=most,
+        largest=MAX_FILE_SIZE,
+        group=group,
+        left_out=texts.left_out_files(MAX_FILE_SIZE),
+    )
+
+
+def dropped(event: gr.EventData) -> list[tuple[str, str]]:
+    """(path, original name) of the files of an event; the path of one that was not sent is empty.
+
+    So is one outside of the folder of uploads, since a visitor may send anything.
+    """
+    sent = getattr(event, "files", None)
+    pairs = [tuple(one) for one in sent if isinstance(one, list)] if isinstance(sent, list) else []
+    return [
+        (pair[0] if is_upload(pair[0]) else "", pair[1])
+        for pair in pairs
+        if len(pair) == 2 and all(isinstance(part, str) for part in pair)
+    ]

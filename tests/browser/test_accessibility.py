@@ -46,10 +46,7 @@ def test_no_state_has_serious_findings(page, example, theme):
     expect(page.get_by_role("button", name=texts.SONG_DOWNLOADS[-1])).to_be_enabled(timeout=SECONDS)
     assert severe_findings(page) == []
     page.get_by_role("button", name=texts.CARD).click()
-    page.get_by_role("button", name=texts.SNIPPETS).click()
-    for tab in ("curl", "MCP", "Python"):
-        page.get_by_role("tab", name=tab).click()
-        assert severe_findings(page) == []
+    assert severe_findings(page) == []
     page.get_by_role("tab", name=texts.LIVE_TAB).click()
     assert severe_findings(page) == []
 

@@ -207,18 +207,6 @@ def test_dropped_folders_are_opened(batch_page, album):
     )
 
 
-def test_the_snippets_name_the_files_of_the_batch(batch_page, album):
-    page = batch_page
-    drop(page, album / "=1+1.wav")
-    wait_until_done(page)
-    page.get_by_role("button", name="Call it from a program").click()
-    expect(page.locator("#snippets")).to_contain_text("songs = ['=1+1.wav']")
-    expect(page.locator("#snippets")).to_contain_text(f"Client('{page.url.rstrip('/')}')")
-    page.get_by_role("tab", name="curl").click()
-    expect(page.locator("#snippets")).to_contain_text("for song in =1+1.wav; do")
-    assert fits(page)
-
-
 @ON_DESKTOP
 def test_rows_are_there_before_all_songs_are_uploaded_and_a_stop_ends_the_upload(batch_page, album):
     """A request for each song; from the eleventh on they are held up."""

@@ -5,7 +5,6 @@ from playwright.sync_api import expect
 
 from genre.inference.prediction import clock
 from genre.web import texts
-from genre.web.teach import texts as teach_texts
 from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_batch import fits
 
@@ -29,8 +28,6 @@ def test_a_song_gets_prediction_spectrogram_and_windows(page, example):
     assert spectrogram_image.evaluate("image => image.complete && image.naturalWidth > 200")
 
     assert fits(page)
-    page.get_by_role("button", name=texts.SNIPPETS).click()
-    expect(page.locator("#snippets")).to_contain_text(f"songs = ['{example.name}']")
 
 
 def test_a_click_plays_from_there_and_explains_the_window(page, example):
@@ -76,15 +73,11 @@ def test_overlapping_windows_are_shown_and_explained(page, classifier, example):
 def test_no_tab_is_wider_than_the_screen(page, example):
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
-    for tab in (texts.LIVE_TAB, texts.BATCH_TAB, teach_texts.TAB):
+    for tab in (texts.LIVE_TAB, texts.BATCH_TAB, texts.TEACH_TAB):
         page.get_by_role("tab", name=tab).click()
         assert fits(page)
     page.get_by_role("button", name=texts.CARD).click()
-    page.get_by_role("button", name=texts.SNIPPETS).click()
-    for tab in ("Python", "curl", "MCP"):
-        page.get_by_role("tab", name=tab).click()
-        page.locator("#snippets .cm-content:visible").wait_for()
-        assert fits(page)
+    assert fits(page)
 
 
 @ON_DESKTOP

@@ -8,8 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 import genre
-from genre.web import texts as page_texts
-from genre.web.teach import texts
+from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP, THEMES
 from tests.browser.test_accessibility import severe_findings
 from tests.browser.test_batch import downloaded, fits
@@ -34,8 +33,8 @@ def new_song(tmp_path):
 
 
 def open_tab(page):
-    page.get_by_role("tab", name=texts.TAB).click()
-    page.locator("#teach").get_by_role("button", name=page_texts.FOLDER).wait_for()
+    page.get_by_role("tab", name=texts.TEACH_TAB).click()
+    page.locator("#teach").get_by_role("button", name=texts.FOLDER).wait_for()
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def teach_page(page):
 
 
 def drop(page, *files, genre_name=""):
-    page.get_by_label(texts.GENRE).fill(genre_name)
+    page.get_by_label(texts.TEACH_GENRE).fill(genre_name)
     page.set_input_files(FILES, files)
 
 
@@ -80,18 +79,18 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     expect(page.locator("#intro")).to_contain_text("2 genres: Buzz and Hiss.")
     expect(page.locator("#about")).to_contain_text("Learned from 8 songs, on top of the networks of fma-small.")
 
-    page.get_by_role("tab", name=page_texts.SONG_TAB, exact=True).click()
+    page.get_by_role("tab", name=texts.SONG_TAB, exact=True).click()
     page.set_input_files(UPLOAD, new_song)
     wait_for_prediction(page)
     shown = probabilities(page)
     expect(page.locator("#timeline .scale.genres span")).to_have_count(2)
 
-    page.get_by_role("tab", name=page_texts.BATCH_TAB).click()
+    page.get_by_role("tab", name=texts.BATCH_TAB).click()
     page.set_input_files("#songs-drop input[type=file]", new_song)
     expect(page.locator("#batch .songs td.genre")).to_have_text(re.compile("Buzz|Hiss|not music"), timeout=SECONDS)
 
     open_tab(page)
-    archive = downloaded(page, texts.DOWNLOAD, tmp_path)
+    archive = downloaded(page, texts.TEACH_DOWNLOAD, tmp_path)
     with zipfile.ZipFile(archive) as file:
         file.extractall(tmp_path)
     classifier = genre.load(tmp_path / "my-genres")
@@ -100,8 +99,8 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     assert shown == {name: f"{p:.0%}" for name, p in prediction.probabilities.items()}
     assert "A linear probe" in classifier.checkpoint.card
 
-    page.get_by_role("tab", name=page_texts.LIVE_TAB).click()
-    page.get_by_role("button", name=page_texts.LIVE["start"]).click()
+    page.get_by_role("tab", name=texts.LIVE_TAB).click()
+    page.get_by_role("button", name=texts.LIVE["start"]).click()
     expect(page.locator("#live-prediction .bars li")).to_have_count(2, timeout=SECONDS)
 
 
@@ -127,7 +126,7 @@ def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection, 
     train(page)
     expect(page.locator(".learned h2")).to_have_text(re.compile(r"\d of 7 songs right"), timeout=SECONDS)
 
-    page.get_by_role("button", name=texts.CLEAR).click()
+    page.get_by_role("button", name=texts.TEACH_CLEAR).click()
     expect(page.locator(ROWS)).to_have_count(0)
     expect(page.locator("#intro")).to_contain_text("8 genres", timeout=SECONDS)
     assert fits(page)
@@ -166,7 +165,7 @@ def test_a_stop_keeps_what_was_read(teach_page, tmp_path):
     expect(page.locator(ROWS)).to_have_count(8)
     train(page)
     page.locator("#teach").get_by_role("button", name=texts.STOP, exact=True).click()
-    expect(alert(page)).to_have_text(texts.STOPPED, timeout=SECONDS)
+    expect(alert(page)).to_have_text(texts.TEACH_STOPPED, timeout=SECONDS)
     train(page)
     expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right", timeout=SECONDS)
 
@@ -188,7 +187,7 @@ def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server
     for page, names in ((first, "A and B"), (second, "C and D")):
         expect(page.locator(".learned")).to_be_visible(timeout=SECONDS)
         expect(page.locator("#intro")).to_contain_text(f"2 genres: {names}.", timeout=SECONDS)
-    other.get_by_role("button", name=page_texts.CARD).click()
+    other.get_by_role("button", name=texts.CARD).click()
     other.locator("#model input").click()
     expect(other.get_by_role("option")).to_have_count(len(genre.available()))
     expect(other.locator("#intro")).to_contain_text("8 genres")
@@ -220,5 +219,5 @@ def test_all_files_of_a_folder_are_sorted_by_its_sub_folders(teach_page, tmp_pat
         shutil.copy(example, path)
     teach_page.set_input_files(FOLDER, tmp_path / "Music")
     expect(teach_page.locator(ROWS)).to_have_count(14)
-    expect(teach_page.locator("#teach")).to_contain_text(texts.outside(1))
+    expect(teach_page.locator("#teach")).to_contain_text(texts.outside_of_folders(1))
     expect(teach_page.locator("#teach")).to_contain_text("14 songs of 2 genres")

@@ -11,8 +11,7 @@ from genre.features.log_mel import FRONT_ENDS
 from genre.inference.live import BUFFER_SECONDS, FLOOR, LiveClassifier
 from genre.models.checkpoint import ConfidenceLimits, Fusion, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
-from genre.web import texts
-from genre.web.tabs import live
+from genre.web import live, texts
 from tests.conftest import music, tone
 
 RATE = 48000  # Hz, of most microphones

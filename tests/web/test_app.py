@@ -8,10 +8,9 @@ from gradio_client import Client, handle_file
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-import app
-from genre.web import texts, views
+from genre.web import song, texts, views
 from genre.web.models import Models
-from genre.web.tabs import result
+from genre.web.page import build_page
 from tests.conftest import run_async
 from tests.visitor import Visitor
 
@@ -105,8 +104,8 @@ def test_wrong_arguments_are_one_sentence(server, example):
 
 def test_an_explanation_that_comes_too_late_changes_nothing(monkeypatch):
     """Its last output must be no "Explaining …", which Gradio would send again at the end."""
-    monkeypatch.setattr(result, "explain", lambda *_, **__: None)
-    page = app.build_page(models := Models())
+    monkeypatch.setattr(song, "explain", lambda *_, **__: None)
+    page = build_page(models := Models())
     explain = next(one.fn for one in page.fns.values() if one.api_name == "why")
     click = SimpleNamespace(genre="Rock", start=0.0)
     first, last = explain("a.mp3", models.first, 0.0, ["b.mp3"], click)

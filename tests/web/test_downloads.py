@@ -11,10 +11,9 @@ from PIL import Image
 
 from genre.errors import AudioError
 from genre.inference.prediction import Prediction, Window
-from genre.web import uploads
-from genre.web.playback import PlaybackCopy
-from genre.web.tabs import downloads
-from genre.web.tabs.queue import Song
+from genre.web import downloads, uploads
+from genre.web.batch import Song
+from genre.web.uploads import PlaybackCopy
 from tests.conftest import music, write_audio
 
 LABELS = ["Folk", "Rock"]
@@ -26,7 +25,6 @@ IMAGE = Image.new("RGB", (300, 128))
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
     """The folder of uploads."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(uploads, "FOLDER", tmp_path)
     return tmp_path
 
@@ -38,11 +36,11 @@ def test_files_of_a_song_are_in_a_folder_of_their_own_and_deleted_within_the_hou
     assert {file.parent.parent for file in files} == {folder} and all(file.stat().st_size for file in files)
     (row,) = json.loads(files[1].read_text(encoding="utf-8"))
     assert row["genre"] == "Folk"
-    uploads.sweep(exempt=set())
+    uploads.sweep()
     assert all(file.exists() for file in files)
     later = time.time() + 3600
     monkeypatch.setattr(uploads.time, "time", lambda: later)
-    uploads.sweep(exempt=set())
+    uploads.sweep()
     assert list(folder.iterdir()) == []
 
 
@@ -75,8 +73,16 @@ def test_a_playback_copy_goes_with_its_upload_and_leaves_nothing_of_its_beginnin
     with PlaybackCopy(str(upload)) as copy:
         copy.begin()
         assert copy.wait(120)
-    uploads.sweep(exempt=set())
+    uploads.sweep()
     assert copy.file.exists()
     upload.unlink()
-    uploads.sweep(exempt=set())
+    uploads.sweep()
     assert not [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_examples_stay_as_new_and_are_copied_again_where_they_are_missing(folder):
+    first, second, _ = uploads.examples()
+    age = second.stat().st_ctime_ns
+    first.unlink()
+    uploads.examples()
+    assert first.exists() and second.stat().st_ctime_ns > age

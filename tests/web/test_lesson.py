@@ -14,13 +14,9 @@ from genre.inference.embed import Embedding
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import DEFAULT, SHIPPED
 from genre.web import models as models_module
-from genre.web import texts as page_texts
-from genre.web import views as page_views
+from genre.web import teach, texts, views
 from genre.web.models import TAUGHT_PREFIX, Models
-from genre.web.teach import lesson as lessons_module
-from genre.web.teach import texts, views
-from genre.web.teach.learn import learn
-from genre.web.teach.lesson import Lesson, Lessons, sort_files
+from genre.web.teach import Lesson, Lessons, learn, sort_files
 
 
 def files(*names):
@@ -94,12 +90,12 @@ def test_folders_name_genres_unless_one_is_typed(names, genre, expected):
 
 
 def test_songs_beside_the_sub_folders_are_left_out():
-    assert sorted_by_folder("mine/Rock/a.mp3", "mine/b.mp3") == ([("Rock", "a.mp3")], texts.outside(1))
+    assert sorted_by_folder("mine/Rock/a.mp3", "mine/b.mp3") == ([("Rock", "a.mp3")], texts.outside_of_folders(1))
 
 
 def test_folders_for_training_and_test_are_no_genres():
     parts = ("train/Rock/a.mp3", "train/Jazz/b.mp3", "test/rock/c.mp3")
-    expected = ([("Rock", "a.mp3"), ("Jazz", "b.mp3")], texts.for_test(1))
+    expected = ([("Rock", "a.mp3"), ("Jazz", "b.mp3")], texts.left_for_test(1))
     assert sorted_by_folder(*parts) == sorted_by_folder(*(f"mine/{name}" for name in parts)) == expected
 
 
@@ -125,12 +121,12 @@ def test_songs_without_a_genre_are_one_sentence(names, genre, message):
         sorted_by_folder(*names, genre=genre)
     lesson = Lesson()
     lesson.add(files(*names), genre)
-    assert lesson.songs == [] and message in lesson.message and "alert" in views.status(lesson)
+    assert lesson.songs == [] and message in lesson.message and "alert" in teach.status(lesson)
 
 
 def test_songs_and_genres_are_limited(monkeypatch):
-    monkeypatch.setattr(lessons_module, "MAX_TAUGHT_SONGS", 3)
-    monkeypatch.setattr(lessons_module, "MAX_TAUGHT_GENRES", 2)
+    monkeypatch.setattr(teach, "MAX_TAUGHT_SONGS", 3)
+    monkeypatch.setattr(teach, "MAX_TAUGHT_GENRES", 2)
     lesson = lesson_of(Rock=["a", "b"], Folk=["c", "d"])
     assert [song.name for song in lesson.songs] == ["a", "b", "c"]
     assert lesson.message == texts.too_many_songs(3)
@@ -205,7 +201,7 @@ def test_the_first_model_is_known_by_the_name_of_its_repository(monkeypatch):
 
 
 def test_only_the_lessons_used_last_are_kept(monkeypatch):
-    monkeypatch.setattr(lessons_module, "MAX_TEACHERS", 2)
+    monkeypatch.setattr(teach, "MAX_TEACHERS", 2)
     lessons, (one, two, three, four) = Lessons(), (lesson_of(Rock=["a"]) for _ in range(4))
     lessons.use(one)
     lessons.use(two)
@@ -230,7 +226,7 @@ def test_a_taught_model_is_there_as_long_as_its_visitor_keeps_it(classifier):
     del taught
     gc.collect()
     for gone in (name, TAUGHT_PREFIX, TAUGHT_PREFIX + "0" * 32):
-        with pytest.raises(CheckpointError, match=re.escape(page_texts.TAUGHT_MODEL_GONE)):
+        with pytest.raises(CheckpointError, match=re.escape(texts.TAUGHT_MODEL_GONE)):
             models.get(gone)
 
 
@@ -238,6 +234,6 @@ def test_names_and_genres_are_escaped():
     lesson = lesson_of(**{"<b>x</b>": ['"><i>.mp3']}, Folk=["c"])
     lesson.songs[1].error = AudioError("<u>")
     lesson.working, lesson.current = True, lesson.songs[0]
-    page = views.table(lesson) + views.status(lesson) + page_views.alert_box("<u>")
+    page = teach.table(lesson) + teach.status(lesson) + views.alert_box("<u>")
     assert not re.search(r"<(b>x|i>|u>)", page)
     assert "&lt;b&gt;x&lt;/b&gt;</option>" in page and 'title="&quot;&gt;&lt;i&gt;.mp3"' in page

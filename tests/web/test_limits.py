@@ -10,9 +10,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from genre.errors import CheckpointError
-from genre.web import models, texts, upload_reader
+from genre.web import models, song, texts, uploads
 from genre.web.models import Models
-from genre.web.tabs import result
 from tests.conftest import ROOT, music, running_app, write_audio
 from tests.hub.test_publish import LABELS, REPO, small_checkpoint, use_hub
 from tests.hub_server import OWNER, running_hub
@@ -75,14 +74,14 @@ def test_a_full_queue_answers_503(visitor, example):
 
 
 def test_a_job_that_takes_too_long_returns_the_prediction_so_far(monkeypatch, tmp_path):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(upload_reader, "JOB_SECONDS", 0)
+    monkeypatch.setattr(uploads, "FOLDER", tmp_path)
+    monkeypatch.setattr(uploads, "JOB_SECONDS", 0)
     path = write_audio(tmp_path / "long.wav", [music(60)], "pcm_s16le")
     classifier = Models().get(None)
     prediction = classifier.classify(path)
     assert prediction.seconds == pytest.approx(10, abs=0.1)  # the first piece
     assert prediction.notes == [texts.OUT_OF_TIME]
-    *_, last = result.stream_results(classifier, str(path))
+    *_, last = song.stream_results(classifier, str(path))
     assert "Classified 0:10 in 4 windows." in last.card and texts.OUT_OF_TIME in last.card
 
 

@@ -4,10 +4,10 @@ import pytest
 
 from genre.errors import AudioError
 from genre.inference.prediction import Prediction, Window
+from genre.web import batch as table
 from genre.web import views
+from genre.web.batch import Batch
 from genre.web.limits import MAX_SONGS
-from genre.web.tabs import table
-from genre.web.tabs.queue import Batch
 
 LABELS = ["Folk", "<i>Rock</i>"]
 

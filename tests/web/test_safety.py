@@ -15,7 +15,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from genre.models.locations import SHIPPED
-from genre.web import addresses, texts
+from genre.web import gradio_internals, texts
 from tests.conftest import ROOT, run_async
 from tests.visitor import Visitor, dropped, file
 
@@ -234,9 +234,9 @@ def fetch(monkeypatch, tmp_path):
     async def public(host):
         return "127.0.0.1"
 
-    monkeypatch.setattr(addresses, "async_validate_url", public)
-    monkeypatch.setattr(addresses, "MAX_FILE_SIZE", 10_000)
-    monkeypatch.setattr(processing_utils, "async_transport", addresses.BoundedTransport())
+    monkeypatch.setattr(gradio_internals, "async_validate_url", public)
+    monkeypatch.setattr(gradio_internals, "MAX_FILE_SIZE", 10_000)
+    monkeypatch.setattr(processing_utils, "async_transport", gradio_internals.BoundedTransport())
     return lambda neighbour: Path(
         processing_utils.ssrf_protected_download(
             f"http://songs.example:{neighbour.server_port}/song.mp3", str(tmp_path)

@@ -6,11 +6,10 @@ import sys
 
 import pytest
 
-import app
-from genre.web import texts as page_texts
+from genre.web import texts
 from genre.web.models import TAUGHT_PREFIX, Models
-from genre.web.teach import texts
-from genre.web.teach.lesson import Lesson
+from genre.web.page import build_page
+from genre.web.teach import Lesson
 from tests.conftest import ROOT, running_app
 from tests.training.test_probe import NAMES, write_collection
 from tests.visitor import Visitor, dropped
@@ -49,7 +48,7 @@ def test_a_later_visitor_takes_the_place_of_an_earlier_one(strict, collection, e
     assert "Buzz" in first.ask("show", song, name, 0, None)
 
     drop_songs(second, collection)  # there is room for one
-    assert page_texts.TAUGHT_MODEL_GONE in first.ask("show", song, name, 0, None)
+    assert texts.TAUGHT_MODEL_GONE in first.ask("show", song, name, 0, None)
     assert texts.FORGOTTEN in first.ask("learn_songs", None, None)
     assert "8 of 8 songs right" in second.ask("learn_songs", None, None)
 
@@ -70,14 +69,14 @@ def test_a_batch_outlives_the_model_that_was_taught(strict, collection, example)
     assert "Nearest of 2 genres" in first.ask("open_chosen", None)
     added = first.ask("add", None, name, event=dropped(first.upload(example)))
     assert "error" not in added and "Waiting" in added
-    assert page_texts.TAUGHT_MODEL_GONE in first.ask("classify_songs", None)
+    assert texts.TAUGHT_MODEL_GONE in first.ask("classify_songs", None)
     again = first.ask("add", None, name, event=dropped(first.upload(example)))  # the song before waits no longer
-    assert again.count(page_texts.WAITING) == 1
+    assert again.count(texts.WAITING) == 1
 
 
 def test_nothing_is_left_of_a_visitor_who_leaves_half_way():
     """Gradio closes the generator of a job whose visitor has left."""
-    page = app.build_page(Models())
+    page = build_page(Models())
     (learn,) = (one.fn for one in page.fns.values() if one.api_name == "learn_songs")
     lesson = Lesson()
     lesson.add([("/cache/0", "a.mp3"), ("/cache/1", "b.mp3")], "Rock")
@@ -90,7 +89,7 @@ def test_nothing_is_left_of_a_visitor_who_leaves_half_way():
 
 @pytest.mark.parametrize(("switch", "found"), [("on", "True"), ("off", "False")])
 def test_the_tab_can_be_switched_off(switch, found):
-    program = "import app, genre.web.models as m; print('learn_songs' in str(app.build_page(m.Models()).config))"
+    program = "from genre.web import page, models; print('learn_songs' in str(page.build_page(models.Models()).config))"
     environment = os.environ | {"GENRE_TEACH": switch}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout == f"{found}\n", done.stderr

@@ -3,9 +3,9 @@ import re
 import pytest
 
 from genre.inference.prediction import Prediction, Window
+from genre.web import batch as table
 from genre.web import views
-from genre.web.tabs import table
-from genre.web.tabs.queue import Batch
+from genre.web.batch import Batch
 
 LABELS = ["Folk", "Rock"]
 FOLK = {"Folk": 0.9, "Rock": 0.1}

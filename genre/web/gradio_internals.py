@@ -1,17 +1,44 @@
-"""Download of songs that API calls name by URL: from public hosts only, up to the file size limit.
+"""What the page uses of Gradio beyond its public API, as of Gradio 6.31: look here first when Gradio is updated.
 
-Gradio reads a whole response into memory and decompresses it, without a limit; a transport can set one.
+`processing_utils.async_transport`: Gradio downloads songs that API calls name by URL with it. It reads a whole response
+into memory and decompresses it, without a limit, and no option sets one; this transport does.
+
+`processing_utils.ssrf_protected_download`: Gradio fetches the URL of a file, but not those in a list of files, as MCP
+clients send them; this is the function by which it does, from public hosts only.
+
+The scripts in `static` know class names and addresses of Gradio's page; each says at its top what it is for.
 """
 
+from pathlib import Path
 from typing import cast
 
 import gradio as gr
 import httpx
-from gradio.processing_utils import PUBLIC_HOSTNAME_WHITELIST
+from gradio import processing_utils
 from safehttpx import AsyncSecureTransport, async_validate_url, matches_domain_whitelist
 
-from genre.web import texts
+from genre.errors import AudioError
+from genre.web import texts, uploads
 from genre.web.limits import MAX_FILE_SIZE
+
+
+def bound_downloads() -> None:
+    """Make Gradio download at most `MAX_FILE_SIZE`."""
+    processing_utils.async_transport = BoundedTransport()  # type: ignore[assignment]  # declared None
+
+
+def download(address: str) -> Path:
+    """Download a song to the folder of uploads.
+
+    Raises:
+        AudioError: the address cannot be fetched.
+    """
+    try:
+        return Path(processing_utils.ssrf_protected_download(address, str(uploads.FOLDER)))
+    except gr.Error as error:
+        raise AudioError(error.message) from error
+    except Exception as error:  # of any kind where the address is malformed
+        raise AudioError(texts.NO_ADDRESS) from error
 
 
 class BoundedTransport(httpx.AsyncBaseTransport):
@@ -44,7 +71,9 @@ class BoundedTransport(httpx.AsyncBaseTransport):
 
 
 async def _transport(host: str) -> httpx.AsyncHTTPTransport:
-    if matches_domain_whitelist(host, PUBLIC_HOSTNAME_WHITELIST):  # the Hub has private addresses on Spaces
+    if matches_domain_whitelist(
+        host, processing_utils.PUBLIC_HOSTNAME_WHITELIST
+    ):  # the Hub, which is private on Spaces
         return httpx.AsyncHTTPTransport()
     return AsyncSecureTransport(await async_validate_url(host))
 

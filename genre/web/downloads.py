@@ -3,13 +3,12 @@
 The files are in folders of their own in Gradio's cache, where they are deleted with the uploads.
 """
 
-import secrets
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from genre.errors import AudioError
@@ -17,14 +16,17 @@ from genre.files import json_list
 from genre.inference import export
 from genre.inference.export import LABEL_TRACK, PICTURE, label_track, picture, safe_name, unique_names
 from genre.inference.prediction import Prediction
-from genre.web.tabs.queue import Song
+from genre.web.uploads import new_folder
+
+if TYPE_CHECKING:
+    from genre.web.batch import Song
 
 WINDOWS, JSON = ".windows.csv", ".json"  # suffixes, as LABEL_TRACK and PICTURE
 BATCH_FILES = "genres.csv", "windows.csv", "genres.json", "labels-and-pictures.zip"
 SPREADSHEET = "utf-8-sig"  # Excel needs the byte order mark to read UTF-8
 
 
-def build(labels: list[str]) -> list[gr.DownloadButton]:
+def buttons(labels: list[str]) -> list[gr.DownloadButton]:
     """Buttons, which are disabled until they have a file."""
     return [gr.DownloadButton(label, size="sm", interactive=False) for label in labels]
 
@@ -47,7 +49,7 @@ def of_song(path: str, prediction: Prediction, spectrogram: Image.Image, labels:
         labels: of the model.
         address: of the page.
     """
-    folder, name = _new_folder(), safe_name(path)
+    folder, name = new_folder(), safe_name(path)
     windows, everything, track, image = (folder / f"{name}{suffix}" for suffix in (WINDOWS, JSON, LABEL_TRACK, PICTURE))
     _write_windows_and_json([(Path(path).name, prediction)], labels, windows, everything)
     track.write_text(label_track(prediction), encoding="utf-8", newline="\n")
@@ -57,14 +59,14 @@ def of_song(path: str, prediction: Prediction, spectrogram: Image.Image, labels:
 
 def picture_of(name: str, prediction: Prediction, spectrogram: Image.Image, labels: list[str], address: str) -> Path:
     """Draw the picture of a song of a batch into a file."""
-    file = _new_folder() / "picture.png"
+    file = new_folder() / "picture.png"
     picture(prediction, labels, name, spectrogram, address).save(file)
     return file
 
 
-def of_batch(songs: list[Song], labels: list[str]) -> list[Path | None]:
+def of_batch(songs: list["Song"], labels: list[str]) -> list[Path | None]:
     """Write the files of a batch: two tables, JSON, and a zip of label tracks and pictures; None for an empty one."""
-    folder = _new_folder()
+    folder = new_folder()
     genres, windows, everything, archive = (folder / name for name in BATCH_FILES)
     found = [(song.name, song.result) for song in songs if song.result]
     with genres.open("w", encoding=SPREADSHEET, newline="") as file:
@@ -75,7 +77,7 @@ def of_batch(songs: list[Song], labels: list[str]) -> list[Path | None]:
     return [genres, windows, everything, archive if _zip_songs(songs, archive) else None]
 
 
-def _zip_songs(songs: list[Song], archive: Path) -> int:
+def _zip_songs(songs: list["Song"], archive: Path) -> int:
     """Write the label track and, unless it has been deleted, the picture of each song; returns the number of files."""
     names = unique_names([song.name for song in songs])
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
@@ -85,12 +87,6 @@ def _zip_songs(songs: list[Song], archive: Path) -> int:
                 if song.picture and song.picture.exists():
                     out.write(song.picture, name + PICTURE, zipfile.ZIP_STORED)  # PNG is compressed already
         return len(out.namelist())
-
-
-def _new_folder() -> Path:
-    folder = Path(get_upload_folder()) / secrets.token_hex(16)
-    folder.mkdir(parents=True)
-    return folder
 
 
 def _write_windows_and_json(

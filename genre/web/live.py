@@ -10,26 +10,44 @@ import numpy as np
 import genre
 from genre.inference.live import BUFFER_SECONDS, TOO_QUIET, LiveClassifier, LiveResult
 from genre.inference.prediction import clock
-from genre.web import QUIET, STATIC, texts, views
+from genre.web import QUIET, UNQUEUED, script, texts, views
 from genre.web.limits import MAX_RECORDING_SECONDS
 from genre.web.models import Models
-from genre.web.upload_reader import is_upload
+from genre.web.uploads import is_upload
 
 IDLE_SECONDS = 300  # after which the audio buffer of a visitor is deleted
 
 
-def build(models: Models, model: gr.Dropdown, song: gr.Audio, tabs: gr.Tabs) -> None:
-    """Lay out and wire the tab.
+class LiveTab:
+    """The tab.
 
     Args:
+        model: component with the name of the model.
         song: component that receives the recording.
         tabs: the one with the id "song" is selected then.
     """
 
-    def classify_live(live: LiveClassifier | None, name: str, event: gr.EventData) -> tuple[LiveClassifier | None, str]:
+    def __init__(self, models: Models, model: gr.Dropdown, song: gr.Audio, tabs: gr.Tabs):
+        self.models = models
+        state = gr.State(time_to_live=IDLE_SECONDS)
+        with gr.Row():
+            with gr.Column():
+                recorder = gr.HTML(PANEL, elem_id="live", js_on_load=script("live.js"), padding=False)
+            with gr.Column(elem_id="live-prediction"):
+                prediction = gr.HTML(NOTHING_YET)
+        classified = recorder.sound(self.classify_live, [state, model], [state, prediction], **QUIET)
+        classified.then(None, js="() => window.dispatchEvent(new Event('live-classified'))", **QUIET)
+        refused = classified.failure(lambda: views.error(texts.BUSY), None, prediction, **UNQUEUED)
+        refused.then(None, js="() => window.dispatchEvent(new Event('live-refused'))", **QUIET)
+        taken = recorder.stop(self.hand_over, None, [state, prediction, song, tabs], **UNQUEUED)
+        taken.success(None, js="() => window.dispatchEvent(new Event('live-taken'))", **QUIET)
+
+    def classify_live(
+        self, live: LiveClassifier | None, name: str, event: gr.EventData
+    ) -> tuple[LiveClassifier | None, str]:
         """The classifier with the new samples in its buffer, and the card with its prediction."""
         try:
-            classifier = models.get(name)
+            classifier = self.models.get(name)
             if live is None or event.fresh or live.classifier is not classifier:
                 live = LiveClassifier(classifier, event.rate)
             live.add(samples(event.sound))
@@ -37,24 +55,9 @@ def build(models: Models, model: gr.Dropdown, song: gr.Audio, tabs: gr.Tabs) -> 
         except genre.GenreError as error:
             return None, views.error(str(error))
 
-    def hand_over(event: gr.EventData) -> tuple[None, str, str, gr.Tabs]:
+    def hand_over(self, event: gr.EventData) -> tuple[None, str, str, gr.Tabs]:
         """Delete the audio buffer, clear the card, and open the recording in the tab of one song."""
         return None, NOTHING_YET, uploaded(event.path), gr.Tabs(selected="song")
-
-    state = gr.State(time_to_live=IDLE_SECONDS)
-    with gr.Row():
-        with gr.Column():
-            recorder = gr.HTML(
-                PANEL, elem_id="live", js_on_load=(STATIC / "live.js").read_text(encoding="utf-8"), padding=False
-            )
-        with gr.Column(elem_id="live-prediction"):
-            prediction = gr.HTML(NOTHING_YET)
-    classified = recorder.sound(classify_live, [state, model], [state, prediction], **QUIET)
-    classified.then(None, js="() => window.dispatchEvent(new Event('live-classified'))", **QUIET)
-    refused = classified.failure(lambda: views.error(texts.BUSY), None, prediction, queue=False, **QUIET)
-    refused.then(None, js="() => window.dispatchEvent(new Event('live-refused'))", **QUIET)
-    taken = recorder.stop(hand_over, None, [state, prediction, song, tabs], queue=False, **QUIET)
-    taken.success(None, js="() => window.dispatchEvent(new Event('live-taken'))", **QUIET)
 
 
 def samples(sound: str) -> np.ndarray:

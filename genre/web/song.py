@@ -1,0 +1,258 @@
+"""Tab for one song: drop or record it, see its prediction and its timeline. The tab for several songs has one, too."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+from gradio.events import Dependency
+
+import genre
+from genre.features.image import Spectrogram, data_uri
+from genre.inference.classify import Classifier
+from genre.inference.explain import explain
+from genre.web import QUIET, UNQUEUED, downloads, script, texts, views
+from genre.web.limits import MAX_FILE_SIZE
+from genre.web.models import Models
+from genre.web.uploads import PlaybackCopy, examples
+
+UPDATE_SECONDS = 0.7  # between two updates of the page while a long file is decoded
+UPDATE_WINDOWS = 300  # with more windows updates are as much rarer, since they take as much longer to send and to draw
+
+
+class SongTab:
+    """The tab.
+
+    Args:
+        model: component with the name of the model.
+        described: event that follows a change of the model, once it has been loaded.
+
+    Attributes:
+        song: audio component, to which other tabs may send a recording.
+    """
+
+    def __init__(self, models: Models, model: gr.Dropdown, described: Dependency):
+        self.models = models
+        self.latest = gr.State([])  # song, model and overlap that were asked for last
+        with gr.Row(equal_height=True, elem_id="ask"):
+            with gr.Column():
+                self.song = gr.Audio(
+                    label=texts.SONG,
+                    type="filepath",
+                    format=None,
+                    elem_id="song",
+                    buttons=[],
+                    editable=False,
+                    # the timeline shows it; Gradio's decodes all of a song again, gigabytes for a mix of two hours
+                    waveform_options=gr.WaveformOptions(show_recording_waveform=False),
+                )
+            with gr.Column(elem_id="prediction"):
+                self.prediction = gr.HTML(
+                    views.EMPTY,
+                    js_on_load=script("any_file.js"),
+                    folder=views.error(texts.FOLDER_ON_SONG),
+                    too_large=views.error(texts.too_large(MAX_FILE_SIZE)),
+                    refused=views.error(texts.REFUSED),
+                    not_sent=views.error(texts.NOT_SENT),
+                    largest=MAX_FILE_SIZE,
+                    lost=views.error(texts.CONNECTION_LOST),
+                    live=texts.LIVE_TAB,
+                    insecure=views.error(texts.LIVE["SecurityError"]),
+                )
+        gr.Examples(
+            [[str(path)] for path in examples()],
+            self.song,
+            example_labels=texts.EXAMPLE_NAMES,
+            cache_examples=False,
+            label=texts.EXAMPLES,
+            elem_id="examples",
+        )
+        with gr.Column(elem_id="timeline"):
+            self.overlap = gr.Radio(
+                list(texts.OVERLAPS.items()), value=0.0, label=texts.OVERLAP_OF, info=texts.OVERLAP_MORE, render=False
+            )
+            self.timeline, self.why = timeline_and_why(models, model, self.song, self.overlap, self.latest, _shows)
+            self.timeline.value = views.blank_timeline(models.get(models.first).labels)
+            with gr.Row(elem_classes="downloads", elem_id="song-downloads"):
+                self.buttons = downloads.buttons(texts.SONG_DOWNLOADS)
+            self.why.render()
+            with gr.Accordion(texts.OVERLAP, open=False, elem_id="overlap"):
+                self.overlap.render()
+        asked = [self.song, model, self.overlap, self.latest]
+        for changed in (partial(gr.on, [self.song.change, self.overlap.change]), described.then):
+            event = changed(self.ask, asked, [self.song, self.prediction, *self.buttons], **UNQUEUED)
+            classified = event.then(
+                self.show,
+                asked,
+                [self.prediction, self.timeline, self.why, *self.buttons],
+                api_visibility="private",
+                show_progress="minimal",
+                show_progress_on=self.prediction,
+                trigger_mode="always_last",
+            )
+            classified.failure(lambda: views.error(texts.BUSY), None, self.prediction, **UNQUEUED)
+            # for live.js
+            classified.success(None, js="() => window.dispatchEvent(new Event('song-classified'))", **QUIET)
+
+    def ask(self, path: str | None, name: str, overlap: float, latest: list) -> dict:
+        """The card while the job is in the queue; ends a job for another song, model or overlap."""
+        latest[:] = [path, name, overlap]
+        return {self.song: gr.Audio(label=Path(path).name if path else texts.SONG)} | self.waiting(path)
+
+    def waiting(self, path: str | None) -> dict:
+        return {self.prediction: views.CLASSIFYING if path else views.EMPTY} | downloads.disabled(self.buttons)
+
+    def show(self, path: str | None, name: str, overlap: float, latest: list, request: gr.Request) -> Iterator[dict]:
+        """Prediction card, timeline, an empty explanation, and the downloads at the end."""
+        labels = []
+        try:
+            classifier = self.models.get(name)
+            labels = classifier.labels
+            yield self.waiting(path) | {self.timeline: views.blank_timeline(labels), self.why: ""}
+            if not path:
+                return
+            files: dict | None = None
+            for result in stream_results(classifier, path, overlap):
+                if latest and latest != [path, name, overlap]:  # the visitor has asked for another one meanwhile
+                    return
+                shown = {self.prediction: result.card, self.timeline: result.timeline}
+                yield shown | (files or {})  # all of it: a browser may skip an update
+                if result.complete and files is None:
+                    files = self.written(path, result, labels, page_address(request))
+                    yield shown | files
+        except genre.GenreError as error:
+            yield {
+                self.prediction: views.error(str(error)),
+                self.timeline: views.blank_timeline(labels),
+                self.why: "",
+            }
+
+    def written(self, path: str, result: "Result", labels: list[str], address: str) -> dict:
+        """The downloads; none where the disk is full, since the result is complete all the same."""
+        with suppress(OSError):
+            files = downloads.of_song(path, result.prediction, result.spectrogram.image(), labels, address)
+            return downloads.enabled(self.buttons, files)
+        return {}
+
+
+def _shows(latest: list, path: str) -> bool:
+    """Whether the recording with this path is the one that was asked for last."""
+    return not latest or latest[0] == path
+
+
+def page_address(request: gr.Request) -> str:
+    """Address of the page as a visitor's browser has it; empty for other programs."""
+    return str(request.headers.get("referer", "")).partition("?")[0].partition("#")[0].rstrip("/")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of a recording so far; card and timeline are HTML.
+
+    Attributes:
+        complete: whether all of it has been classified; the timeline may still wait for the playback copy.
+    """
+
+    complete: bool
+    prediction: genre.Prediction
+    spectrogram: Spectrogram
+    card: str
+    timeline: str
+
+
+def timeline_and_why(
+    models: Models,
+    model: gr.components.Component,
+    recording: gr.components.Component,
+    overlap: gr.components.Component,
+    state: gr.State,
+    shows: Callable[[Any, str], bool],
+) -> tuple[gr.HTML, gr.HTML]:
+    """The timeline, and the explanation that a click on one of its windows shows; the caller renders the latter.
+
+    Args:
+        recording: component with the path of the file that the timeline shows.
+        overlap: component with the overlap of its windows.
+        state: of the tab.
+        shows: whether the tab, by the value of its state, still shows the recording with this path; where it does not,
+            an explanation comes too late.
+    """
+
+    def why(path: str | None, name: str, overlap: float, value: Any, click: gr.EventData) -> Iterator[str | dict]:
+        try:
+            classifier = models.get(name)
+            label, start = _asked(click)
+            if not path or label not in classifier.labels or not math.isfinite(start):
+                yield ""
+                return
+            yield views.EXPLAINING
+            explanation = explain(classifier, path, start, label, overlap=overlap)
+            # Too late, nothing changes; without any output Gradio would send the one before again.
+            yield views.why(explanation, classifier.labels) if shows(value, path) else gr.skip()
+        except genre.GenreError as error:
+            yield views.error(str(error))
+
+    timeline = gr.HTML(js_on_load=script("timeline.js"), min_height=0, unplayable=texts.UNPLAYABLE)
+    map_ = gr.HTML(js_on_load=script("why.js"), min_height=0, render=False)
+    clicked = timeline.click(why, [recording, model, overlap, state], map_, trigger_mode="always_last", **QUIET)
+    clicked.failure(lambda: views.error(texts.BUSY), None, map_, **UNQUEUED)
+    return timeline, map_
+
+
+def _asked(click: gr.EventData) -> tuple[str, float]:
+    """Genre and start in seconds of the window that was clicked; NaN for what other programs may send instead."""
+    try:
+        return str(click.genre), float(click.start)
+    except (AttributeError, TypeError, ValueError):
+        return "", math.nan
+
+
+def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> Iterator[Result]:
+    """Classify a file; yields the result so far while it is decoded, then the complete one until it can be played too.
+
+    Raises:
+        AudioError: the file cannot be decoded, or it is silent.
+    """
+    spectrogram = Spectrogram(classifier.sample_rate)
+    due, prediction = 0.0, None
+    with PlaybackCopy(path) as copy:
+        for prediction in classifier.stream(path, overlap=overlap, on_clip=spectrogram.add):
+            if time.monotonic() > due:
+                yield _render(classifier, prediction, spectrogram, copy)
+                rarer = max(1.0, len(prediction.windows) / UPDATE_WINDOWS)
+                due = time.monotonic() + UPDATE_SECONDS * rarer
+            copy.begin()  # not before the first result, which it would delay
+        if prediction:  # always, since a silent recording raises
+            playable = copy.has_ended
+            result = _render(classifier, prediction, spectrogram, copy, complete=True)
+            yield result
+            if not playable:
+                while not copy.wait(UPDATE_SECONDS):
+                    yield result  # the caller may leave here
+                yield _render(classifier, prediction, spectrogram, copy, complete=True)
+
+
+def _render(
+    classifier: Classifier,
+    prediction: genre.Prediction,
+    spectrogram: Spectrogram,
+    copy: PlaybackCopy,
+    complete: bool = False,
+) -> Result:
+    labels, image = classifier.labels, data_uri(spectrogram.image())
+    end, role = (texts.COMPLETE, "status") if complete else (texts.STILL_CLASSIFYING, "group")
+    none = None if copy.has_ended else ""
+    address = f"gradio_api/file={quote(str(copy.file))}" if copy.file else none
+    return Result(
+        complete,
+        prediction,
+        spectrogram,
+        views.prediction_card(prediction, labels, views.coverage(prediction) + end, role),
+        views.timeline(prediction, labels, image, spectrogram.highest_hz, address),
+    )
