@@ -11,7 +11,7 @@ from genre.features.log_mel import FRONT_ENDS
 from genre.inference.live import BUFFER_SECONDS, FLOOR, LiveClassifier
 from genre.models.checkpoint import ConfidenceLimits, Fusion, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
-from genre.web import live, texts
+from genre.web import live, texts, uploads
 from tests.conftest import music, tone
 
 RATE = 48000  # Hz, of most microphones
@@ -105,7 +105,7 @@ def test_samples_are_decoded_from_16_bit_integers():
 
 def test_only_files_in_the_upload_folder_are_accepted(tmp_path, monkeypatch):
     folder = tmp_path / "uploads"
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    monkeypatch.setattr(uploads, "FOLDER", folder)
     inside = folder / "abc" / "live.wav"
     assert live.uploaded(str(inside)) == str(inside)
     for path in (tmp_path / "private.wav", folder / ".." / "private.wav", "/etc/passwd"):
