@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from genre.inference.prediction import Prediction
 
 DESCRIPTION = """\
-Predict the music genre of audio files, one line a file.
+Predict the music genre of audio files, and print a line per file.
 
 A prediction is the nearest of the genres that the model was trained on. Where the model is not confident, it names the
 few that a file may have. Music of another genre (for the shipped model: jazz, reggae, classical ...) is none of them,
@@ -94,6 +94,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         description=DESCRIPTION,
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
     add = parser.add_argument
     add(
@@ -103,6 +104,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="Classify these audio or video files, folders of them, or pipes; - is standard input.",
     )
+    add("-h", "--help", action="help", help="Print this help and exit.")
     add("--version", action="version", version=__version__, help="Print the version and exit.")
     add(
         "--checkpoint",
@@ -118,26 +120,27 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument(
-        "--json", action="store_true", help="Print a JSON list with an object a file, with sections and windows."
+        "--json", action="store_true", help="Print a JSON list with an object per file, with its sections and windows."
     )
-    output.add_argument("--csv", action="store_true", help="Print CSV with a row a file.")
+    output.add_argument("--csv", action="store_true", help="Print CSV with a row per file.")
     output.add_argument(
         "--out",
         type=path,
-        help="Append a JSON line a file to this one, for --cluster; the same command resumes a run that was stopped.",
+        metavar="JSONL",
+        help="Append a JSON line per file to this file (with --cluster); the same command again resumes the run.",
     )
     add("--cluster", metavar="ADDRESS", help="Classify on the Dask cluster at this address; 'local' uses all cores.")
     add(
         "--labels",
         type=path,
         metavar="FOLDER",
-        help="Write a label track for Audacity a file, too, such as SONG.mp3.labels.txt; it replaces an earlier one.",
+        help="Also write a label track for Audacity per file, SONG.mp3.labels.txt; that of an earlier run is replaced.",
     )
     add(
         "--picture",
         type=path,
         metavar="FOLDER",
-        help="Write a picture to send a file, too, such as SONG.mp3.genre.png; it replaces an earlier one.",
+        help="Also write a picture to send per file, SONG.mp3.genre.png; that of an earlier run is replaced.",
     )
     arguments = parser.parse_args(argv)
     if (arguments.cluster is None) != (arguments.out is None):

@@ -27,7 +27,7 @@ from genre.inference.export import (
 )
 from genre.inference.prediction import Prediction, Window
 from genre.models.colours import colour
-from tests.conftest import RATE, music, write_audio
+from tests.conftest import RATE, ROOT, music, write_audio
 
 LABELS = ["Folk", "Rock"]
 FOLK, ROCK = {"Folk": 0.9, "Rock": 0.1}, {"Rock": 0.8, "Folk": 0.2}
@@ -250,3 +250,26 @@ def test_the_name_says_which_song_it_is_whatever_the_order():
 def test_a_thousand_songs_of_one_name_get_a_thousand_names():
     names = unique_names(["01.mp3"] * 1000)
     assert len({name.casefold() for name in names}) == 1000 and names[:2] == ["01.mp3", "01.mp3 2"]
+
+
+def test_the_documented_example_is_what_is_written(classifier):
+    text = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
+    documented = json.loads(text.split("```json\n")[1].split("```")[0])
+    row = to_row("examples/drum_loop.mp3", classifier.classify(ROOT / "examples" / "drum_loop.mp3"))
+    assert_close(json.loads(json.dumps(row)), documented)
+    assert all(f"`{field}`" in text for field in documented)
+
+
+def assert_close(value, expected):
+    """Equal, with the fields in the same order; probabilities differ a little between processors."""
+    assert type(value) is type(expected)
+    if isinstance(value, dict):
+        assert list(value) == list(expected) or value == pytest.approx(expected, abs=2e-3)
+        for key in expected:
+            assert_close(value[key], expected[key])
+    elif isinstance(value, list):
+        assert len(value) == len(expected)
+        for one, other in zip(value, expected, strict=True):
+            assert_close(one, other)
+    else:
+        assert value == (pytest.approx(expected, abs=2e-3) if isinstance(value, float) else expected)
