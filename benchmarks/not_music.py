@@ -22,8 +22,8 @@ from torch import Tensor
 
 from benchmarks.make_not_music import make
 from benchmarks.shipped_data import read_shipped_data
+from genre.audio.clips import CLIP_SECONDS
 from genre.errors import GenreError
-from genre.features.log_mel import CLIP_SECONDS
 from genre.hub.card import add_note
 from genre.inference.classify import Classifier
 from genre.inference.embed import embed

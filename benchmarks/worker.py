@@ -72,7 +72,7 @@ def size(system: type) -> dict[str, int]:
 
 def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
     """Decoding and the spectrogram image on their own, front ends and networks as they run within a prediction."""
-    from genre.features.clips import cut_clips
+    from genre.audio.clips import cut_clips
     from genre.features.image import Spectrogram, data_uri
 
     ours: Ours = system()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre import __version__
-from genre.audio.pipes import STDIN, as_file
+from genre.audio.audio import STDIN, Audio
 from genre.errors import AudioError, GenreError
 from genre.files import json_list, one_line
 from genre.inference import MAX_OVERLAP
@@ -187,11 +187,10 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         for song in files:
             spectrogram = Spectrogram(classifier.sample_rate) if arguments.picture else None
             try:
-                with as_file(song) as file:
-                    for prediction in classifier.stream(
-                        file, overlap=arguments.overlap, on_clip=spectrogram.add if spectrogram else None
-                    ):
-                        result: Prediction | AudioError = prediction
+                for prediction in classifier.stream(
+                    Audio(song), overlap=arguments.overlap, on_clip=spectrogram.add if spectrogram else None
+                ):
+                    result: Prediction | AudioError = prediction
             except AudioError as error:
                 result = error
             with stop.held():

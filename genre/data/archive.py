@@ -31,13 +31,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from genre.audio import worker
+from genre.audio.audio import Audio
+from genre.audio.clips import CLIP_SECONDS
 from genre.data import musicnn
 from genre.data.musicnn import SIZE, WINDOWS, MusiCNN, load_musicnn
 from genre.data.sources import AudioClip
 from genre.data.windows import FORMATS, MUSICNN_FILE, STORED, augmented_done_file, done_file, taught_file
 from genre.errors import AudioError, DataError
-from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel
+from genre.features.log_mel import FRONT_ENDS, LogMel
 from genre.files import one_line, read_json, replaced, write_json
 
 UNREADABLE_NOTE = "clip is not readable"
@@ -152,7 +153,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
     Raises:
         AudioError: the file cannot be decoded, or is silent where the clip is.
     """
-    waveform = worker.decode(path, SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
+    waveform = torch.from_numpy(Audio(path).samples(SAMPLE_RATE, start=start, seconds=CLIP_SECONDS))
     if not waveform.any():
         raise AudioError("This clip is silent.")
     if copy is not None:
@@ -166,7 +167,7 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
 
 def _clip_taught(path: Path, start: float, weights: Path) -> list[np.ndarray]:
     """MusiCNN's outputs for a clip, shape (WINDOWS, SIZE) float16; raises AudioError as `clip_features`."""
-    waveform = worker.decode(path, musicnn.SAMPLE_RATE, start=start, seconds=CLIP_SECONDS)
+    waveform = torch.from_numpy(Audio(path).samples(musicnn.SAMPLE_RATE, start=start, seconds=CLIP_SECONDS))
     return [_loaded_musicnn(weights).clip(waveform).half().numpy()]
 
 

@@ -44,7 +44,7 @@ from huggingface_hub import (
 )
 from tqdm import tqdm
 
-from genre.audio import worker
+from genre.audio.audio import Audio
 from genre.audio.decode import SUFFIXES
 from genre.audio.folders import is_left_out
 from genre.audio.tags import main_artist
@@ -188,7 +188,7 @@ def hub_songs(
         names = [tuple(_plain(_first(song["columns"].get(name))) for name in (title, artist)) for song in songs]
         found = _with_official_split(dataset, found, [official.get(one, set()) for one in names])
     kept = _without_copies(_spelled(found) if labelled else found)
-    tags = {song.path: worker.tags(song.path) for song in kept}
+    tags = {song.path: Audio(song.path).tags for song in kept}
     kept = [replace(one, artist=one.artist or tags[one.path].artist, seconds=tags[one.path].seconds) for one in kept]
     unnamed = sum(not song.artist for song in kept)
     print(

@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genre.audio.clips import CLIP_SECONDS
 from genre.errors import DataError
-from genre.features.log_mel import CLIP_SECONDS, MelPower
+from genre.features.log_mel import MelPower
 
 SAMPLE_RATE = 16_000  # Hz
 FRAMES = 187  # of a window, 3 s at 62.5 frames a second

@@ -10,11 +10,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from genre.audio import worker
+from genre.audio.audio import Audio
+from genre.audio.clips import CLIP_SECONDS
 from genre.audio.folders import FoundFiles, find_audio, is_left_out, left_out
 from genre.audio.tags import Tags, main_artist
 from genre.errors import DataError
-from genre.features.log_mel import CLIP_SECONDS
 from genre.files import clean_genre, genre_key, one_line, one_spelling, printable, report_spellings
 
 CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
@@ -141,7 +141,7 @@ def unlabelled_songs(folder: Path) -> list[AudioClip]:
 
 def _clips(folder: Path, songs: dict[str, dict[Path, str]]) -> list[AudioClip]:
     """The clips of songs by genre, which have an official split or an empty one."""
-    tags = {path: worker.tags(path) for paths in songs.values() for path in paths}
+    tags = {path: Audio(path).tags for paths in songs.values() for path in paths}
     report_tags(folder, len(songs), tags)
     _report_shared_artists(songs, tags)
     return [

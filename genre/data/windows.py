@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genre.audio.clips import window_starts
 from genre.data.dataset import DataSet, Source
 from genre.errors import DataError
-from genre.features.log_mel import FRONT_ENDS, LogMel, LogMelConfig, window_starts
+from genre.features.log_mel import FRONT_ENDS, LogMel, LogMelConfig
 from genre.models.checkpoint import MIN_PROBABILITY
 
 STATISTICS_TRACKS = 512  # of a source

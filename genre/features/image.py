@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from genre.features.clips import Clip
+from genre.audio.clips import Clip
 from genre.features.log_mel import MIN_POWER, MelPower
 
 FRAME_SECONDS = 0.093  # resolves neighbouring notes and beats
@@ -32,16 +32,16 @@ class Spectrogram:
         self.highest_hz = min(HIGHEST_HZ, rate / 2)
         n_fft = 2 ** round(math.log2(FRAME_SECONDS * rate))  # other lengths are slower by a multiple
         self.mel = MelPower(rate, n_fft, n_fft // HOPS_PER_FRAME, BANDS, self.highest_hz)
-        self.seconds = 0.0
+        self._end: float | None = None
         self._columns: list[np.ndarray] = []  # dB as float16, (bands, frames) a clip
 
     def add(self, clip: Clip) -> None:
-        """Append the columns of a clip after `seconds`, the end of what was added before."""
-        first = round((self.seconds - clip.start) * self.rate)
+        """Append the columns of a clip after the end of the one that was added before."""
+        first = 0 if self._end is None else round((self._end - clip.start) * self.rate)
         last = round((clip.end - clip.start) * self.rate)
         power = self.mel(clip.waveform[max(0, first) : last])
         self._columns.append((10 * power.clamp(min=MIN_POWER).log10()).numpy().astype(np.float16))
-        self.seconds = clip.end
+        self._end = clip.end
 
     def image(self) -> Image.Image:
         """An RGB image, time from left to right, frequency from bottom to top."""

@@ -24,8 +24,8 @@ import torchaudio
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-CLIP_SECONDS = 30.0  # levels are relative to this much audio, see above
-TAIL_SECONDS = 0.1  # a remainder up to this length, such as an encoder's padding, gets no window
+from genre.audio.clips import CLIP_SECONDS
+
 FRAMES_AT_ONCE = 256  # of the STFT: with their spectra 2 to 4 MB
 MIN_POWER = 1e-10  # lower limit of mel power, librosa's `amin`
 RANGES = {  # of settings: one far outside, in a checkpoint from anywhere, would take all memory
@@ -125,18 +125,6 @@ FRONT_ENDS = {
     ),
     "dense": LogMelConfig(n_fft=4096, hop_length=1024, f_max=11025),
 }
-
-
-def window_starts(seconds: float, window_seconds: float, hop_seconds: float) -> list[float]:
-    """Starts of the windows that cover a recording, in seconds: every hop, and one more that ends with the recording.
-
-    A remainder of up to `TAIL_SECONDS` is not covered. A recording shorter than a window has one window, at 0.
-    """
-    last = max(0.0, seconds - window_seconds)
-    starts = [i * hop_seconds for i in range(int(last / hop_seconds + 1e-6) + 1)]
-    if last - starts[-1] > TAIL_SECONDS:
-        starts.append(last)
-    return starts
 
 
 class MelPower(nn.Module):

@@ -1,9 +1,8 @@
 """Classify recordings: log-mel windows to member outputs, to probabilities per window and per recording."""
 
-import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genre.audio import worker
-from genre.audio.decode import stream_array
+from genre.audio.audio import Audio
+from genre.audio.clips import Clip
 from genre.audio.silence import SILENCE, level, silent
 from genre.errors import AudioError
-from genre.features.clips import Clip, cut_clips
 from genre.inference import check_overlap
 from genre.inference.ensemble import run_members
 from genre.inference.prediction import Prediction, Window
@@ -45,36 +43,34 @@ class Classifier:
 
     Args:
         checkpoint: trained members, see `genre.models.checkpoint`; the attribute has them with fused batch norms.
-        read: decodes files; same arguments and results as `genre.audio.decode.stream`, which does it in this process.
-            By default another process does, so that a file that crashes the decoder raises AudioError.
     """
 
-    def __init__(self, checkpoint: Checkpoint, read: Callable[..., Iterator[np.ndarray]] = worker.stream):
+    def __init__(self, checkpoint: Checkpoint):
         self.checkpoint = replace(
             checkpoint, members={name: fuse_batch_norm(m) for name, m in checkpoint.members.items()}
         )
-        self.read = read
         self.labels = checkpoint.labels
         self.window_seconds = checkpoint.window_seconds
         self.sample_rate = checkpoint.sample_rate
 
     def classify(
         self,
-        audio: str | os.PathLike | np.ndarray | Tensor,
+        audio: Audio | str | os.PathLike | np.ndarray | Tensor,
         sample_rate: int | None = None,
         *,
         start: float = 0.0,
         seconds: float | None = None,
         overlap: float = 0.0,
     ) -> Prediction:
-        """Classify a file, or samples in memory.
+        """Classify a recording.
 
         Args:
-            audio: path of audio, or of a video with a sound track; or samples of shape (samples,) or (channels,
-                samples), floating point with a full scale of 1 or integers with that of their type.
-            sample_rate: of samples, in Hz; None for a path.
+            audio: a recording, or what `Audio` makes one of: path of audio, or of a video with a sound track; or
+                samples of shape (samples,) or (channels, samples), floating point with a full scale of 1 or integers
+                with that of their type.
+            sample_rate: of samples, in Hz; None for all others.
             start, seconds: where the excerpt to classify begins and how long it is, in seconds; by default the
-                whole recording.
+                whole recording. The times of the prediction are those of the recording.
             overlap: fraction of a window that the next window overlaps, from 0 to `MAX_OVERLAP`.
 
         Raises:
@@ -86,7 +82,7 @@ class Classifier:
 
     def stream(
         self,
-        audio: str | os.PathLike | np.ndarray | Tensor,
+        audio: Audio | str | os.PathLike | np.ndarray | Tensor,
         sample_rate: int | None = None,
         *,
         start: float = 0.0,
@@ -98,54 +94,21 @@ class Classifier:
 
         `on_clip` is called with every clip, before the prediction that includes it.
         """
-        if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
-            raise ValueError(f"start must be at least 0 and seconds above 0, not {start} and {seconds}")
-        notes: list[str] = []
-        if isinstance(audio, np.ndarray | Tensor):
-            if sample_rate is None:
-                raise ValueError("samples need their sample_rate, in Hz")
-            samples = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else audio
-            pieces = stream_array(samples, sample_rate, self.sample_rate, start=start, seconds=seconds, notes=notes)
-        elif sample_rate is not None:
-            raise ValueError("a file has a sample rate of its own")
-        else:
-            pieces = self.read(audio, self.sample_rate, start=start, seconds=seconds, notes=notes)
-        prediction = None
-        for prediction, clip in self.classify_pieces(pieces, overlap=overlap, notes=notes):
+        check_overlap(overlap)
+        recording = audio if isinstance(audio, Audio) else Audio(audio, sample_rate)
+        hop_seconds = self.window_seconds * (1 - overlap)
+        clips = recording.clips(self.sample_rate, self.window_seconds, hop_seconds, start=start, seconds=seconds)
+        results: list[_ClipResult] = []
+        for clip in clips:
+            results.append(self._classify_clip(clip))
             if on_clip:
                 on_clip(clip)
-            if prediction:
+            if prediction := self._predict(results, clip.end - start, tuple(recording.notes)):
                 yield prediction
-        if prediction and len(notes) > len(prediction.notes):  # the end of the file gave more of them
-            yield replace(prediction, notes=tuple(notes))
-
-    def classify_pieces(
-        self, pieces: Iterable[np.ndarray], *, overlap: float = 0.0, notes: list[str] | None = None
-    ) -> Iterator[tuple[Prediction | None, Clip]]:
-        """Classify a mono waveform that arrives in pieces.
-
-        Args:
-            pieces: float32, shape (samples,) each, at `sample_rate`.
-            overlap: see `classify`.
-            notes: `Prediction.notes` so far; the iterator that decodes the pieces may append to it.
-
-        Yields:
-            the prediction for the audio so far (None while all of it is silent) and the latest clip, after every 30 s
-            and at the end.
-
-        Raises:
-            AudioError: there are no samples, or all windows are silent.
-            ValueError: `overlap` is out of range.
-        """
-        check_overlap(overlap)
-        results, notes = [], [] if notes is None else notes
-        for clip in cut_clips(pieces, self.sample_rate, self.window_seconds, self.window_seconds * (1 - overlap)):
-            results.append(self._classify_clip(clip))
-            yield self._predict(results, clip.end, notes), clip
         if not any(result.log_probabilities for result in results):
             raise AudioError("This recording is silent.")
 
-    def _predict(self, results: list["_ClipResult"], seconds: float, notes: list[str]) -> Prediction | None:
+    def _predict(self, results: list["_ClipResult"], seconds: float, notes: tuple[str, ...]) -> Prediction | None:
         """The prediction for all clips so far; None if all of them are silent."""
         is_silent = silent(np.concatenate([result.levels for result in results]))
         masks = np.split(is_silent, np.cumsum([len(result.levels) for result in results])[:-1])

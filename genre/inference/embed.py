@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genre.audio.audio import Audio
+from genre.audio.clips import cut_clips
 from genre.audio.silence import silent
 from genre.errors import AudioError
-from genre.features.clips import cut_clips
 from genre.inference.classify import Classifier, select_windows
 from genre.inference.ensemble import run_members
 
@@ -32,21 +33,22 @@ class Embedding:
     digest: str
 
 
-def embed(classifier: Classifier, path: str | os.PathLike, seconds: float | None = SONG_SECONDS) -> Embedding:
-    """Features of the beginning of a file, of the clips and windows that `Classifier.classify` has.
+def embed(classifier: Classifier, audio: Audio | str | os.PathLike, seconds: float | None = SONG_SECONDS) -> Embedding:
+    """Features of the beginning of a recording, of the clips and windows that `Classifier.classify` has.
 
     Args:
         classifier: whose members compute them.
-        path: audio, or a video with a sound track.
+        audio: the recording, or the path of one.
         seconds: length of the beginning; None for all of it.
 
     Raises:
         AudioError: the file cannot be decoded, or it is silent.
     """
+    recording = audio if isinstance(audio, Audio) else Audio(audio)
     digest, features, levels = hashlib.sha256(), [], []
 
     def pieces() -> Iterator[np.ndarray]:
-        for piece in classifier.read(path, classifier.sample_rate, seconds=seconds):
+        for piece in recording.pieces(classifier.sample_rate, seconds=seconds):
             digest.update(piece.data)
             yield piece
 

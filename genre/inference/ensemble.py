@@ -13,8 +13,8 @@ from threading import Barrier
 import torch
 from torch import Tensor
 
+from genre.audio.clips import Clip
 from genre.audio.silence import audible_span
-from genre.features.clips import Clip
 from genre.models.checkpoint import Checkpoint
 from genre.models.member import Member
 

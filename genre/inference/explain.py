@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from genre.features.clips import Clip, cut_clips, windows_per_clip
+from genre.audio.audio import Audio
+from genre.audio.clips import Clip, windows_per_clip
 from genre.features.image import HIGHEST_HZ, Spectrogram, mel_position
 from genre.features.log_mel import LogMelConfig
 from genre.inference import check_overlap
@@ -60,28 +61,34 @@ class Explanation:
 
 
 def explain(
-    classifier: Classifier, path: str | os.PathLike, start: float, genre: str, *, overlap: float = 0.0
+    classifier: Classifier,
+    audio: Audio | str | os.PathLike,
+    at: float,
+    genre: str,
+    *,
+    start: float = 0.0,
+    seconds: float | None = None,
+    overlap: float = 0.0,
 ) -> Explanation:
-    """Explain one of the windows that `Classifier.classify` makes of a whole recording.
-
-    If only an excerpt was classified, the windows of its last 30 s may have got other predictions than are explained
-    here.
+    """Explain one of the windows that `Classifier.classify` makes of a recording.
 
     Args:
-        path: the recording.
-        start: of the window, in seconds; the window with the closest start is explained.
+        audio: the recording, or the path of one.
+        at: start of the window in the recording, in seconds; the window with the closest start is explained.
         genre: one of the classifier's labels.
-        overlap: that the recording was classified with, see `Classifier.classify`.
+        start, seconds, overlap: that the recording was classified with, see `Classifier.classify`.
 
     Raises:
         AudioError: the file cannot be decoded at that time.
-        ValueError: `genre` is not a label, `start` is no number, or `overlap` is out of range.
+        ValueError: `genre` is not a label, `at` is no number, or one of the others is out of range.
     """
     check_overlap(overlap)
     label = classifier.labels.index(genre)
-    if not math.isfinite(start):
-        raise ValueError(f"start must be a number of seconds, not {start}")
-    clip, origin, at = _find_window(classifier, path, start, classifier.window_seconds * (1 - overlap))
+    if not math.isfinite(at):
+        raise ValueError(f"the start of a window must be a number of seconds, not {at}")
+    recording = audio if isinstance(audio, Audio) else Audio(audio)
+    hop_seconds = classifier.window_seconds * (1 - overlap)
+    clip, at = _find_window(classifier, recording, at, hop_seconds, start, seconds)
     inputs = member_inputs(classifier.checkpoint, clip, at)
     with torch.inference_mode():
         probabilities = fused_probabilities(classifier.checkpoint, inputs)[0].tolist()
@@ -89,8 +96,8 @@ def explain(
     spectrogram = _draw(clip, at, classifier.sample_rate, classifier.window_seconds)
     return Explanation(
         genre,
-        origin + at,
-        origin + at + classifier.window_seconds,
+        at,
+        at + classifier.window_seconds,
         dict(ranked),
         patch_attributions(classifier.checkpoint, inputs, label).numpy(),
         spectrogram,
@@ -153,29 +160,29 @@ def patch_weights(config: LogMelConfig) -> Tensor:
 
 
 def _find_window(
-    classifier: Classifier, path: str | os.PathLike, start: float, hop_seconds: float
-) -> tuple[Clip, float, float]:
-    """Find the clip with the window that starts closest to `start`.
+    classifier: Classifier, recording: Audio, at: float, hop_seconds: float, start: float, seconds: float | None
+) -> tuple[Clip, float]:
+    """Find the clip with the window that starts closest to `at`; returns it and the window's start, in seconds.
 
     Clips are those of the classifier: decoding begins at the start of a clip, one clip early, since the last clip of a
     recording overlaps the one before.
-
-    Returns:
-        the clip, the time in the recording where decoding began, and the window's start relative to it, in seconds.
     """
     window_seconds = classifier.window_seconds
     span = windows_per_clip(window_seconds, hop_seconds) * hop_seconds  # from the start of a clip to that of the next
-    origin = max(0.0, (start // span - 1) * span)
-    pieces = classifier.read(path, classifier.sample_rate, start=origin)
+    at = at if seconds is None else min(at, start + seconds)
+    skipped = max(0.0, ((at - start) // span - 1) * span)
+    seconds = None if seconds is None else seconds - skipped
     closest: tuple[float, float, Clip] | None = None
-    for clip in cut_clips(pieces, classifier.sample_rate, window_seconds, hop_seconds):
-        found = [(abs(origin + at - start), at, clip) for at in clip.window_starts]
+    for clip in recording.clips(
+        classifier.sample_rate, window_seconds, hop_seconds, start=start + skipped, seconds=seconds
+    ):
+        found = [(abs(one - at), one, clip) for one in clip.window_starts]
         closest = min([*found, closest] if closest else found, key=lambda one: one[:2])
-        if origin + clip.window_starts[-1] > start - START_TOLERANCE:
+        if clip.window_starts[-1] > at - START_TOLERANCE:
             break
     assert closest  # `cut_clips` raises where there is no clip
     _, at, clip = closest
-    return clip, origin, at
+    return clip, at
 
 
 def _draw(clip: Clip, at: float, rate: int, seconds: float) -> np.ndarray:

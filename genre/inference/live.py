@@ -71,7 +71,7 @@ class LiveClassifier:
         prediction = None
         needed = min(self.classifier.window_seconds, BUFFER_SECONDS)  # the window of *whole* is longer than the buffer
         if len(buffer) >= needed * rate and level(buffer) >= TOO_QUIET:
-            ((prediction, _),) = self.classifier.classify_pieces([buffer])
+            prediction = self.classifier.classify(buffer, rate)
         return LiveResult(self._samples / self.rate, level(buffer[-round(LEVEL_SECONDS * rate) :]), prediction)
 
 

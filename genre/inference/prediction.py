@@ -27,7 +27,7 @@ class Window:
     """Prediction for one window.
 
     Attributes:
-        start, end: in the recording, or in the excerpt that was classified, in seconds.
+        start, end: in the recording, in seconds.
         probabilities: calibrated, by genre, most probable first; empty if the window is silent.
     """
 
@@ -87,7 +87,7 @@ class Prediction:
 
     Attributes:
         probabilities: calibrated, by genre, most probable first; they sum to 1.
-        windows: predictions for the windows in order of time; together they cover the recording.
+        windows: predictions for the windows in order of time; together they cover what was classified.
         seconds: duration of the audio that was classified.
         checkpoint: name of the model.
         is_music: output of the music detector; True if the checkpoint has none. If False, the genre means little.
@@ -197,17 +197,17 @@ def find_sections(windows: Sequence[Window], genres: list[str], seconds: float) 
     Args:
         windows: in order of time.
         genres: most probable first.
-        seconds: duration of the recording.
+        seconds: duration of what was classified.
 
     Returns:
-        the sections in order of time; they cover the recording from 0 to its end, and neighbours differ.
+        the sections in order of time; they cover what was classified, and neighbours differ.
     """
     edges = window_edges(windows, seconds)
     weights = np.diff(edges) / EVIDENCE_SECONDS
     pieces = _best_split(edges, _log_probabilities(windows, genres) * weights[:, None])
     found = [Section(float(edges[first]), float(edges[last]), genres[genre]) for first, last, genre in pieces]
     if len(found) == 1:
-        found = [Section(0.0, seconds, genres[0])]
+        found = [Section(float(edges[0]), float(edges[-1]), genres[0])]
     return tuple(_replace_silence(found, _silences(windows, edges)))
 
 
@@ -234,12 +234,13 @@ def _replace_silence(found: list[Section], silences: list[Section]) -> list[Sect
 
 
 def window_edges(windows: Sequence[Window], seconds: float) -> np.ndarray:
-    """Boundaries between windows, in seconds, shape (windows + 1,).
+    """Boundaries between windows of a recording or an excerpt of this length, in seconds, shape (windows + 1,).
 
     Overlapping neighbours are separated in the middle of their overlap, so that no audio counts twice.
     """
     inner = [(one.end + following.start) / 2 for one, following in pairwise(windows)]
-    return np.array([0.0, *inner, seconds])
+    start = windows[0].start
+    return np.array([start, *inner, start + seconds])
 
 
 def _best_split(edges: np.ndarray, log_probabilities: np.ndarray) -> list[tuple[int, int, int]]:
@@ -253,7 +254,7 @@ def _best_split(edges: np.ndarray, log_probabilities: np.ndarray) -> list[tuple[
     best = np.full(len(edges), -np.inf)  # score of the best split up to an edge
     best[0] = SWITCH_COST  # the first section costs nothing
     cut: dict[int, tuple[int, int]] = {}  # last edge of a section -> its first edge, its genre
-    shortest = min(MIN_SECONDS, edges[-1]) - 1e-6
+    shortest = min(MIN_SECONDS, edges[-1] - edges[0]) - 1e-6
     for last in range(1, len(edges)):
         firsts = np.flatnonzero(edges[last] - edges >= shortest)
         if len(firsts) == 0:

@@ -8,12 +8,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from genre.audio import worker
+from genre.audio.audio import Audio
+from genre.audio.clips import CLIP_SECONDS, window_starts
 from genre.data.dataset import DataSet
 from genre.data.windows import Windows, front_end_name
 from genre.errors import DataError
 from genre.features.augment import NO_CHANGE
-from genre.features.log_mel import CLIP_SECONDS, window_starts
 from genre.models.member import Member
 from genre.models.music import MusicDetector
 
@@ -145,7 +145,7 @@ def embed_validation(member: Member, windows: Windows) -> list[Tensor]:
 def embed_file(member: Member, path: Path) -> Tensor:
     """Features of the windows of a recording's first 30 s, half a window apart, shape (windows, features)."""
     config = member.log_mel.config
-    clip = worker.decode(path, config.sample_rate, seconds=CLIP_SECONDS)
+    clip = torch.from_numpy(Audio(path).samples(config.sample_rate, seconds=CLIP_SECONDS))
     starts = window_starts(len(clip) / config.sample_rate, config.window_seconds, config.window_seconds / 2)
     return pooled_features(member, member.log_mel(clip, torch.tensor(starts, dtype=torch.float64)))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from genre.audio import worker
+from genre.audio.audio import Audio
 from genre.data.dataset import report_unused
 from genre.data.hub import hub_songs, is_on_hub, parse
 from genre.data.sources import find_songs, report_tags, without_copies
@@ -77,7 +77,7 @@ def _folder_rows(folder: Path) -> list[tuple[Path, str, str, str]]:
         _report_tests(tests)
         found = without_copies(found, folder)
     learned = [(path, genre) for genre, known in found.items() for path, split in known.items() if split != "test"]
-    tags = {path: worker.tags(path) for path, _ in learned}
+    tags = {path: Audio(path).tags for path, _ in learned}
     report_tags(folder, len({genre for _, genre in learned}), tags)
     return [(path, printable(path.relative_to(folder).as_posix()), genre, tags[path].artist) for path, genre in learned]
 

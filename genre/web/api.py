@@ -39,7 +39,7 @@ def build(models: Models) -> None:
             checkpoint
         """
         try:
-            return classifier.classify(_uploaded(song)["path"]).to_dict()
+            return classifier.classify(uploads.Upload(_uploaded(song)["path"])).to_dict()
         except genre.GenreError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -68,7 +68,7 @@ def build(models: Models) -> None:
             try:
                 upload = _uploaded(song)
                 row["file"] = upload.get("orig_name") or "song"
-                row |= classifier.classify(upload["path"]).to_dict()
+                row |= classifier.classify(uploads.Upload(upload["path"])).to_dict()
             except genre.GenreError as error:
                 row |= {"error": str(error)}
             rows.append(row)

@@ -327,7 +327,7 @@ def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterato
     result: genre.Prediction | AudioError | None = None
     spectrogram = Spectrogram(classifier.sample_rate)
     try:
-        for result in classifier.stream(song.path, on_clip=spectrogram.add):
+        for result in classifier.stream(uploads.Upload(song.path), on_clip=spectrogram.add):
             yield result.seconds
             if not batch.wants(song, name):
                 return

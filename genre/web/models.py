@@ -11,7 +11,7 @@ from genre.errors import CheckpointError
 from genre.inference.classify import Classifier
 from genre.models.checkpoint import Checkpoint, load_checkpoint
 from genre.models.locations import DEFAULT, HUB_PREFIX
-from genre.web import texts, uploads
+from genre.web import texts
 from genre.web.limits import MAX_MODEL_SIZE
 
 CACHED = 3  # models in memory, besides the first one; each as it is stored, and with fused batch norms
@@ -24,7 +24,7 @@ class _Loaded:
 
     def __init__(self, checkpoint: Checkpoint):
         self.checkpoint = checkpoint
-        self.classifier = Classifier(checkpoint, uploads.read)
+        self.classifier = Classifier(checkpoint)
 
 
 class Models:

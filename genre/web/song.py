@@ -20,7 +20,7 @@ from genre.inference.explain import explain
 from genre.web import QUIET, UNQUEUED, downloads, script, texts, views
 from genre.web.limits import MAX_FILE_SIZE
 from genre.web.models import Models
-from genre.web.uploads import PlaybackCopy, examples
+from genre.web.uploads import PlaybackCopy, Upload, examples
 
 UPDATE_SECONDS = 0.7  # between two updates of the page while a long file is decoded
 UPDATE_WINDOWS = 300  # with more windows updates are as much rarer, since they take as much longer to send and to draw
@@ -192,7 +192,7 @@ def timeline_and_why(
                 yield ""
                 return
             yield views.EXPLAINING
-            explanation = explain(classifier, path, start, label, overlap=overlap)
+            explanation = explain(classifier, Upload(path), start, label, overlap=overlap)
             # Too late, nothing changes; without any output Gradio would send the one before again.
             yield views.why(explanation, classifier.labels) if shows(value, path) else gr.skip()
         except genre.GenreError as error:
@@ -222,7 +222,7 @@ def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> I
     spectrogram = Spectrogram(classifier.sample_rate)
     due, prediction = 0.0, None
     with PlaybackCopy(path) as copy:
-        for prediction in classifier.stream(path, overlap=overlap, on_clip=spectrogram.add):
+        for prediction in classifier.stream(Upload(path), overlap=overlap, on_clip=spectrogram.add):
             if time.monotonic() > due:
                 yield _render(classifier, prediction, spectrogram, copy)
                 rarer = max(1.0, len(prediction.windows) / UPDATE_WINDOWS)

@@ -18,7 +18,6 @@ from typing import Any
 import gradio as gr
 
 import genre
-from genre.audio import worker
 from genre.data.sources import genres_by_folder
 from genre.errors import AudioError, DataError
 from genre.files import clean_genre, one_spelling
@@ -394,9 +393,10 @@ def taught(lesson: Lesson) -> list[tuple[str, str]]:
 
 def read_song(classifier: Classifier, song: TaughtSong) -> None:
     """Set artist and features of a song, or the error."""
+    upload = uploads.Upload(song.path)
     try:
-        song.embedding = embed(classifier, song.path, MAX_TAUGHT_SECONDS)
-        song.artist = worker.tags(song.path).artist
+        song.embedding = embed(classifier, upload, MAX_TAUGHT_SECONDS)
+        song.artist = upload.tags.artist
     except AudioError as error:
         song.error = error
 
@@ -420,7 +420,7 @@ def learn(lesson: Lesson, models: Models) -> Path:
         save_probe(folder, base, probe, SOURCE, COMMAND.format(base=base.name))
         write_card(folder)
         archive = shutil.make_archive(str(uploads.new_folder() / NAME), "zip", work, NAME)
-        classifier = Classifier(load_checkpoint(folder), uploads.read)
+        classifier = Classifier(load_checkpoint(folder))
     lesson.learned(probe, classifier, models.add_taught(classifier), songs)
     return Path(archive)
 

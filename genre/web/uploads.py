@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from genre.audio import decode, folders, worker
+from genre.audio.audio import Audio
 from genre.errors import AudioError
 from genre.models.locations import SHIPPED
 from genre.web import UPLOADS, script, texts
@@ -51,32 +52,35 @@ def new_folder() -> Path:
     return folder
 
 
-def read(
-    path: str, rate: int, *, start: float = 0.0, seconds: float | None = None, notes: list[str] | None = None
-) -> Iterator[np.ndarray]:
-    """As `genre.audio.decode.stream`, but at most `MAX_SECONDS`, and ends `JOB_SECONDS` after its start.
+class Upload(Audio):
+    """A file that a visitor has sent.
 
-    A note tells of either end.
-
-    Raises:
-        AudioError: also if the path is outside the folder of uploads, since an API call may contain any path, and if
-            the upload has been deleted.
+    At most `MAX_SECONDS` are decoded, and none after `JOB_SECONDS`; a note tells of either end. Nothing is read of a
+    path outside the folder of uploads, since an API call may contain any path.
     """
-    if not is_upload(path):
-        raise AudioError(texts.NOT_SENT)
-    if not Path(path).exists():
-        raise AudioError(texts.DELETED)
-    notes = [] if notes is None else notes
-    deadline, samples = time.monotonic() + JOB_SECONDS, 0
-    limit = min(seconds or MAX_SECONDS, MAX_SECONDS)
-    for piece in worker.stream(path, rate, start=start, seconds=limit, notes=notes):
-        if samples and time.monotonic() > deadline:
-            notes.append(texts.OUT_OF_TIME)
-            return
-        samples += len(piece)
-        yield piece
-    if samples >= MAX_SECONDS * rate:
-        notes.append(texts.limit_reached(MAX_SECONDS))
+
+    def __init__(self, path: str):
+        super().__init__(path)
+        self._path = path
+
+    def _file(self) -> Path:
+        """The upload; raises AudioError if the path is none, or if it has been deleted."""
+        if not is_upload(self._path):
+            raise AudioError(texts.NOT_SENT)
+        if not Path(self._path).exists():
+            raise AudioError(texts.DELETED)
+        return Path(self._path)
+
+    def pieces(self, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Iterator[np.ndarray]:
+        deadline, samples = time.monotonic() + JOB_SECONDS, 0
+        for piece in super().pieces(rate, start=start, seconds=min(seconds or MAX_SECONDS, MAX_SECONDS)):
+            if samples and time.monotonic() > deadline:
+                self.notes.append(texts.OUT_OF_TIME)
+                return
+            samples += len(piece)
+            yield piece
+        if samples >= MAX_SECONDS * rate:
+            self.notes.append(texts.limit_reached(MAX_SECONDS))
 
 
 class PlaybackCopy:

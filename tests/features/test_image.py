@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from genre.features.clips import Clip, cut_clips
+from genre.audio.clips import Clip, cut_clips
 from genre.features.image import BANDS, MAX_COLUMNS, Spectrogram, data_uri, mel_position
 from tests.conftest import RATE, tone
 

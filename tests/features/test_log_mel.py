@@ -6,10 +6,11 @@ import pytest
 import soundfile
 import torch
 
+from genre.audio.clips import CLIP_SECONDS
 from genre.audio.decode import decode
 from genre.data.archive import clip_features
 from genre.data.windows import FORMATS
-from genre.features.log_mel import CLIP_SECONDS, FRONT_ENDS, LogMel, LogMelConfig
+from genre.features.log_mel import FRONT_ENDS, LogMel, LogMelConfig
 from tests.conftest import RATE, music
 
 MORE_TRACKS = (140, 1039, 1040, 1066, 1069, 1073, 1075, 1082, 1083)

@@ -4,7 +4,7 @@ import time
 import pytest
 import torch
 
-from genre.features.clips import cut_clips
+from genre.audio.clips import cut_clips
 from genre.inference.ensemble import run_members
 from tests.conftest import music
 

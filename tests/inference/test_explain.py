@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from genre.audio.clips import Clip, cut_clips
 from genre.audio.decode import stream
 from genre.errors import AudioError
-from genre.features.clips import Clip, cut_clips
 from genre.features.image import HIGHEST_HZ, mel_position
 from genre.features.log_mel import FRONT_ENDS
 from genre.inference.explain import (
@@ -75,6 +75,18 @@ def test_the_explained_window_is_a_classified_window(classifier, tmp_path, secon
         explanation = explain(classifier, path, round(window.start, 3), window.genre, overlap=overlap)
         assert explanation.start == pytest.approx(window.start)
         assert explanation.end == pytest.approx(max(window.end, 3.0))
+        assert explanation.probabilities == pytest.approx(window.probabilities, abs=1e-4)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+@pytest.mark.parametrize(("start", "seconds"), [(20.3, None), (20.3, 62.5), (61, 2)])
+def test_the_explained_window_of_an_excerpt_is_a_classified_window(classifier, tmp_path, start, seconds, overlap):
+    path = write_audio(tmp_path / "music.flac", [music(95) * np.linspace(0.2, 1, 95 * RATE, dtype=np.float32)], "flac")
+    excerpt = {"start": start, "seconds": seconds, "overlap": overlap}
+    windows = classifier.classify(path, **excerpt).windows
+    for window in {0: windows[0], 1: windows[len(windows) // 2], 2: windows[-1]}.values():
+        explanation = explain(classifier, path, round(window.start, 3), window.genre, **excerpt)
+        assert explanation.start == pytest.approx(window.start)
         assert explanation.probabilities == pytest.approx(window.probabilities, abs=1e-4)
 
 

@@ -39,7 +39,7 @@ def lesson_of(**songs):
 def models(monkeypatch):
     """Models that load nothing."""
     models = Models()
-    monkeypatch.setattr(models_module, "Classifier", lambda checkpoint, read: checkpoint)
+    monkeypatch.setattr(models_module, "Classifier", lambda checkpoint: checkpoint)
     return models
 
 

@@ -78,9 +78,9 @@ def test_a_job_that_takes_too_long_returns_the_prediction_so_far(monkeypatch, tm
     monkeypatch.setattr(uploads, "JOB_SECONDS", 0)
     path = write_audio(tmp_path / "long.wav", [music(60)], "pcm_s16le")
     classifier = Models().get(None)
-    prediction = classifier.classify(path)
+    prediction = classifier.classify(uploads.Upload(str(path)))
     assert prediction.seconds == pytest.approx(10, abs=0.1)  # the first piece
-    assert prediction.notes == [texts.OUT_OF_TIME]
+    assert prediction.notes == (texts.OUT_OF_TIME,)
     *_, last = song.stream_results(classifier, str(path))
     assert "Classified 0:10 in 4 windows." in last.card and texts.OUT_OF_TIME in last.card
 

@@ -1,0 +1,240 @@
+"""A recording and where it comes from: a file, a pipe, bytes or samples in memory.
+
+Files are decoded in another process (`genre.audio.worker`), so that one that crashes or hangs the decoder raises an
+AudioError and stops nothing else. What comes through a pipe is copied to a temporary file first, since decoders seek.
+"""
+
+import math
+import os
+import select
+import shutil
+import stat
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import numpy as np
+
+from genre.audio import worker
+from genre.audio.decode import stream_array
+from genre.audio.tags import Tags
+from genre.errors import AudioError
+from genre.files import printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genre.audio.clips import Clip
+
+STDIN = ("-", "/dev/stdin")
+MAX_BYTES = 2**31  # of a pipe: three hours of uncompressed CD audio
+NO_WRITER_SECONDS = 3  # timeout for a process to open a FIFO for writing
+PAUSE_SECONDS = 60  # timeout for the next bytes
+CHUNK_BYTES = 2**16
+
+
+class Audio:
+    """A recording.
+
+    Args:
+        source: path of an audio file or of a video with a sound track, or of a FIFO; "-" for standard input; a binary
+            file object or bytes of such a file; or samples of shape (samples,) or (channels, samples), floating point
+            with a full scale of 1 or integers with that of their type. What comes through a pipe can be read as often
+            as a file, for as long as this object exists.
+        sample_rate: of samples, in Hz; None for all others.
+
+    Attributes:
+        name: of the file, printable; "standard input" for that, and empty for bytes and samples.
+        notes: a sentence for each deviation that the user should know of, complete once the pieces have been read:
+            which of multiple tracks was decoded, how channels or levels were changed, which gaps there are, how much
+            could not be decoded.
+
+    Raises:
+        ValueError: samples have no rate, or anything else has one.
+    """
+
+    def __init__(
+        self, source: "str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor", sample_rate: int | None = None
+    ):
+        self.notes: list[str] = []
+        self._samples: np.ndarray | None = None
+        self._sample_rate = sample_rate
+        self._source: Path | bytes | BinaryIO
+        self._copy: Path | None = None
+        if hasattr(source, "cpu"):
+            source = cast("Tensor", source).detach().cpu().numpy()
+        if isinstance(source, np.ndarray):
+            if sample_rate is None:
+                raise ValueError("samples need their sample_rate, in Hz")
+            self._samples = source
+        elif sample_rate is not None:
+            raise ValueError("a file has a sample rate of its own")
+        elif isinstance(source, str | os.PathLike):
+            self._source = Path(source)
+        else:
+            self._source = source
+
+    @property
+    def name(self) -> str:
+        if self._samples is not None or not isinstance(self._source, Path):
+            return ""
+        return "standard input" if str(self._source) in STDIN else printable(self._source.name)
+
+    @cached_property
+    def tags(self) -> Tags:
+        """What the headers of the file say; empty for samples, and for a file that is damaged or missing."""
+        if self._samples is not None:
+            return Tags()
+        try:
+            return worker.tags(self._file())
+        except AudioError:
+            return Tags()
+
+    def pieces(self, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Iterator[np.ndarray]:
+        """Decode the recording piece by piece, so that one of any length fits in memory.
+
+        Args:
+            rate: wanted sample rate, in Hz.
+            start, seconds: where the wanted excerpt begins and how long it is at most, in seconds; by default it is the
+                whole recording.
+
+        Returns:
+            an iterator of mono pieces of about 10 s, float32, shape (samples,), that appends to `notes`.
+
+        Raises:
+            AudioError: nothing, or nearly nothing, can be decoded; also after some pieces.
+            ValueError: `start` or `seconds` is out of range, or samples have another shape, type or rate.
+        """
+        if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
+            raise ValueError(f"start must be at least 0 and seconds above 0, not {start} and {seconds}")
+        self.notes = []
+        if self._samples is None:
+            return worker.stream(self._file(), rate, start=start, seconds=seconds, notes=self.notes)
+        rate_of_samples = self._sample_rate or 0
+        return stream_array(self._samples, rate_of_samples, rate, start=start, seconds=seconds, notes=self.notes)
+
+    def samples(self, rate: int, *, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
+        """All `pieces` in one, float32, shape (samples,)."""
+        return np.concatenate(list(self.pieces(rate, start=start, seconds=seconds)))
+
+    def clips(
+        self,
+        rate: int,
+        window_seconds: float,
+        hop_seconds: float,
+        *,
+        start: float = 0.0,
+        seconds: float | None = None,
+    ) -> "Iterator[Clip]":
+        """The clips of the recording, or of an excerpt, see `genre.audio.clips.cut_clips`; times are those of the
+        recording. Arguments and errors are those of `pieces` and `cut_clips`."""
+        from genre.audio.clips import cut_clips  # needs torch, which takes seconds to import
+
+        return cut_clips(self.pieces(rate, start=start, seconds=seconds), rate, window_seconds, hop_seconds, start)
+
+    def _file(self) -> Path:
+        """The file to decode: the source itself, or a copy of what is read from it, which goes with this object.
+
+        Raises:
+            AudioError: the source is a device or the like, nothing comes through the pipe, or more than `MAX_BYTES`, or
+                the copy cannot be written.
+        """
+        source = self._source
+        if self._copy:
+            return self._copy
+        if isinstance(source, Path):
+            pipe, timeout = _stdin() if str(source) in STDIN else _fifo(source)
+            if pipe is None:
+                return source
+            with pipe:
+                self._copy = self._copied(_chunks(pipe, timeout))
+        elif isinstance(source, bytes):
+            self._copy = self._copied([source])
+        else:
+            self._copy = self._copied(iter(lambda: source.read(CHUNK_BYTES), b""))
+        return self._copy
+
+    def _copied(self, chunks: Iterable[bytes]) -> Path:
+        """Write chunks to a temporary file, which is deleted with this object."""
+        total = 0
+        try:
+            folder = tempfile.mkdtemp(prefix="genre-")
+            delete = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            copy = Path(folder, "pipe")
+            try:
+                with copy.open("wb") as file:
+                    for chunk in chunks:
+                        total += file.write(chunk)
+                        if total > MAX_BYTES:
+                            raise AudioError(
+                                f"More than {MAX_BYTES / 2**30:g} GiB came through this pipe; save it as a file."
+                            )
+            except BaseException:
+                delete()
+                raise
+        except OSError as error:
+            raise AudioError(f"This pipe cannot be read into a temporary file: {error.strerror}.") from error
+        return copy
+
+
+def _fifo(path: Path) -> tuple[FileIO | None, float]:
+    """The FIFO, opened without blocking, and the timeout for its first bytes, in seconds; None for a file, or where it
+    cannot be opened, which the decoder reports."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode):
+            return FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)), NO_WRITER_SECONDS
+    except (OSError, ValueError):
+        return None, 0.0
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise AudioError("This is neither a file nor a pipe.")
+    return None, 0.0
+
+
+def _stdin() -> tuple[FileIO, float]:
+    """Standard input, and the timeout for its first bytes, in seconds."""
+    if sys.stdin is None:
+        raise AudioError("Standard input is closed.")
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISREG(mode)):
+        raise AudioError("Standard input is neither a file nor a pipe.")
+    return FileIO(sys.stdin.fileno(), closefd=False), PAUSE_SECONDS
+
+
+def _chunks(pipe: FileIO, timeout: float) -> Iterator[bytes]:
+    """The content of a pipe, to its end.
+
+    Args:
+        timeout: seconds to wait for the first bytes; if it is less than `PAUSE_SECONDS`, the pipe must be non-blocking,
+            so that reading it tells whether a writer has opened it.
+    """
+    empty = True
+    while True:
+        ready = _ready(pipe, timeout)
+        if not ready and timeout == PAUSE_SECONDS:
+            raise AudioError(f"Nothing came through this pipe for {PAUSE_SECONDS} seconds.")
+        timeout = PAUSE_SECONDS
+        chunk = pipe.read(CHUNK_BYTES)
+        if chunk is None:  # a writer has opened it and written nothing yet
+            continue
+        if not chunk and not ready:
+            raise AudioError(f"Nobody has opened this pipe for writing for {NO_WRITER_SECONDS} seconds.")
+        if not chunk and empty:
+            raise AudioError("Nothing came through this pipe.")
+        if not chunk:
+            return
+        empty = False
+        yield chunk
+
+
+def _ready(pipe: FileIO, seconds: float) -> bool:
+    """Wait for bytes or for the end of the pipe; False after the timeout, in seconds."""
+    try:
+        return bool(select.select([pipe], [], [], seconds)[0])
+    except OSError:  # select on Windows takes sockets only; reading blocks instead
+        return True
