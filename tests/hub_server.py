@@ -154,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(400, "", "not a Gradio Space")
         exists = (kind, name) in self.server.repos
         if not exists:
-            self.server.create(name, kind, private=request["visibility"] == "private")
+            self.server.create(name, kind, private=request.get("visibility") == "private")
         url = f"{self.server.url}/{'spaces/' if kind == 'spaces' else ''}{name}"
         self.reply(json.dumps({"url": url}).encode(), 409 if exists else 200)
 

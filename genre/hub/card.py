@@ -1,11 +1,16 @@
-"""The model card of a checkpoint, written from its metrics.json."""
+"""The model card of a checkpoint: its text by metrics.json, its metadata for the Hub, its confusion matrix as image."""
 
+import io
 import re
 from pathlib import Path
 
+from huggingface_hub import EvalResult, ModelCardData
+from PIL import Image, ImageDraw, ImageFont
+
+from genre.data.hub import HubDataset, is_on_hub, parse
 from genre.data.prepare import SOURCE_NAMES
 from genre.files import read_json, replaced, write_json
-from genre.models.checkpoint import LEVELS
+from genre.models.checkpoint import LEVELS, Checkpoint
 from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_split, read_metrics
 
 USE = (
@@ -23,6 +28,8 @@ FMA_DATA = (
     "under CC BY 4.0, and the data set is meant for research. No audio is part of this checkpoint."
 )
 LEVELS_OF_FIGURES = ("first_window", "track")
+CELL, GAP, FONT_SIZE = 44, 8, 15  # in pixels
+DARKEST = (8, 48, 107)  # white to dark blue: a single hue is safe for colour-blind people
 OTHER_DATA = "collected by the person who trained this checkpoint, who states its licences. No audio is part of it."
 
 
@@ -44,13 +51,58 @@ def write_card(folder: Path) -> None:
         "## Results\n\n" + _results(metrics),
         *([_notes(metrics["notes"])] if metrics.get("notes") else []),
         f"## Intended use\n\n{USE}",
-        "## Data\n\n" + _data(training["sources"]),
+        "## Data\n\n" + _data(training),
         f"## Limits\n\n{LIMITS}",
         '## How to load\n\n```python\nimport genre\n\nclassifier = genre.load("hf-hub:user/repo")  # or this folder\n'
         'print(classifier.classify("song.mp3"))\n```',
     ]
     with replaced(folder / "README.md") as new:
         new.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def card_metadata(checkpoint: Checkpoint) -> ModelCardData:
+    """The front matter of the card, with test accuracies if metrics.json has them."""
+    training = checkpoint.metrics.get("training", {})
+    on_hub = hub_datasets(training)
+    results = [
+        EvalResult(
+            task_type="audio-classification",
+            task_name="Music genre classification",
+            dataset_type=on_hub[source].repo if source in on_hub else re.sub("[ _]", "-", source.lower()),
+            dataset_name=source,
+            dataset_split="test",
+            metric_type="accuracy",
+            metric_name=name,
+            metric_value=figures[level]["top1"],
+        )
+        for source, figures in checkpoint.metrics.get("test", {}).items()
+        for level, name in (("track", "Top-1, track"), ("first_window", "Top-1, first window"))
+    ]
+    bases = {_base_model(member.backbone.pretrained_cfg) for member in checkpoint.members.values()} - {""}
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="timm",
+        pipeline_tag="audio-classification",
+        inference=False,  # no widget: the Hub has none for networks of timm on spectrograms
+        tags=["music", "genre", "music-genre-classification", "audio-classification", "timm"],
+        datasets=sorted({one.repo for one in on_hub.values()}) or None,
+        base_model=sorted(bases) if bases and training.get("start") not in (None, "random weights") else None,
+        metrics=["accuracy"] if results else None,
+        model_name=checkpoint.name,
+        eval_results=results or None,
+    )
+
+
+def _base_model(pretrained: dict) -> str:
+    """The name on the Hub of timm's network with these weights; empty where it has none."""
+    architecture, tag = pretrained.get("architecture"), pretrained.get("tag")
+    return f"timm/{architecture}.{tag}" if architecture and tag else ""
+
+
+def hub_datasets(training: dict) -> dict[str, HubDataset]:
+    """The data sets of the Hub in the command of a training, by the names of their sources."""
+    words = re.split(r"""[\s='"]""", training.get("command", ""))
+    return {one.name: one for one in (parse(word) for word in words if is_on_hub(word))}
 
 
 def add_note(folder: Path, command: str, text: str) -> None:
@@ -102,9 +154,16 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", text)
 
 
-def _data(sources: dict) -> str:
-    others = [name for name in sources if name != SOURCE_NAMES["fma_small"]]
-    paragraphs = [FMA_DATA] if len(others) < len(sources) else []
+def _data(training: dict) -> str:
+    on_hub = hub_datasets(training)
+    others = [name for name in training["sources"] if name != SOURCE_NAMES["fma_small"] and name not in on_hub]
+    paragraphs = [FMA_DATA] if SOURCE_NAMES["fma_small"] in training["sources"] else []
+    paragraphs += [
+        f"{_plain(name)}: the data set [{one.repo}](https://huggingface.co/datasets/{one.repo}) of the Hugging Face Hub"
+        f"{f', revision {_plain(one.revision)}' if one.revision else ''}, whose card states its licence. No audio is "
+        "part of this checkpoint."
+        for name, one in on_hub.items()
+    ]
     if others:
         paragraphs.append(f"{', '.join(map(_plain, others))}: {OTHER_DATA}")
     return "\n\n".join(paragraphs)
@@ -164,3 +223,32 @@ def _notes(notes: dict[str, str]) -> str:
 def _table(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def confusion_image(confusion: dict) -> bytes:
+    """Confusion matrix {labels, counts} as PNG: true genre by row, predicted by column; shades by share of the row."""
+    labels, counts = confusion["labels"], confusion["counts"]
+    font = ImageFont.load_default(FONT_SIZE)
+    margin = 2 * GAP + round(max(font.getlength(text) for text in (*labels, "column: predicted")))
+    size = CELL * len(labels)
+    names = Image.new("RGB", (margin, size), "white")
+    for row, label in enumerate(labels):
+        at = (margin - GAP, CELL * (row + 0.5))
+        ImageDraw.Draw(names).text(at, label, "black", font, anchor="rm")
+
+    image = Image.new("RGB", (margin + size, margin + size), "white")
+    image.paste(names, (0, 0))
+    image.paste(names.transpose(Image.Transpose.ROTATE_90), (margin, size))  # right-aligned at the matrix, too
+    draw = ImageDraw.Draw(image)
+    draw.multiline_text((GAP, size + GAP), "row: true\ncolumn: predicted", "dimgray", font)
+    for row, line in enumerate(counts):
+        for column, count in enumerate(line):
+            share = count / max(1, sum(line))
+            left, top = margin + CELL * column, CELL * row
+            shade = tuple(round(255 + share * (dark - 255)) for dark in DARKEST)
+            draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), shade)
+            middle = (left + CELL / 2 - 1, top + CELL / 2 - 1)
+            draw.text(middle, str(count), "white" if share > 0.6 else "black", font, anchor="mm")
+    file = io.BytesIO()
+    image.save(file, "png", optimize=True)
+    return file.getvalue()

@@ -6,21 +6,20 @@ Hub reads the metrics, and an image of the confusion matrix; the local folder is
 the Hub is kept: the last line of one that was pushed has the hash of the others.
 """
 
+import glob
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from httpx2 import TransportError
 from huggingface_hub import (
     CommitInfo,
-    CommitOperationAdd,
-    CommitOperationDelete,
-    EvalResult,
     HfApi,
-    ModelCardData,
     RepoCard,
     constants,
     get_token,
@@ -37,7 +36,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from genre.errors import CheckpointError, GenreError
 from genre.files import read_json
-from genre.hub.confusion import confusion_image
+from genre.hub.card import card_metadata, confusion_image
 from genre.models.checkpoint import Checkpoint, load_checkpoint
 from genre.models.locations import HUB_PREFIX, hub_reason
 from genre.models.member import WEIGHTS_FILE
@@ -158,38 +157,6 @@ def _sizes(files: dict[str, Path | bytes]) -> dict[str, int]:
     return {path: len(one) if isinstance(one, bytes) else one.stat().st_size for path, one in files.items()}
 
 
-def card_metadata(checkpoint: Checkpoint) -> ModelCardData:
-    """The front matter of the card, with test accuracies if metrics.json has them."""
-    tests = checkpoint.metrics.get("test", {})
-    results = [
-        EvalResult(
-            task_type="audio-classification",
-            dataset_type=_dataset_id(source),
-            dataset_name=source,
-            dataset_split="test",
-            metric_type="accuracy",
-            metric_name=name,
-            metric_value=figures[level]["top1"],
-        )
-        for source, figures in tests.items()
-        for level, name in (("track", "Top-1, track"), ("first_window", "Top-1, first window"))
-    ]
-    sources = checkpoint.metrics.get("training", {}).get("sources", {})
-    return ModelCardData(
-        license="apache-2.0",
-        library_name="timm",
-        pipeline_tag="audio-classification",
-        tags=["music", "genre", "audio-classification", "timm"],
-        datasets=["FMA-small"] if "fma-small" in map(_dataset_id, sources) else None,
-        model_name=checkpoint.name,
-        eval_results=results or None,
-    )
-
-
-def _dataset_id(source: str) -> str:
-    return source.lower().replace("_", "-").replace(" ", "-")
-
-
 def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[str, Path | bytes]:
     """Files to upload by path in the repository: only those of the checkpoint, not others in its folder."""
     paths = [
@@ -199,6 +166,7 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
     if checkpoint.music:
         paths.append(MUSIC_FILE)
     files: dict[str, Path | bytes] = {path: folder / path for path in paths}
+    files["config.json"] = _with_timm(folder, next(iter(checkpoint.members)))
     card = checkpoint.card.strip() or f"# {checkpoint.name}"
     if checkpoint.metrics:
         split = best_split(checkpoint.metrics)
@@ -212,6 +180,16 @@ def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[s
     card = card.replace(f"{HUB_PREFIX}user/repo", f"{HUB_PREFIX}{repo}")
     files[CARD] = _signed(f"---\n{card_metadata(checkpoint).to_yaml()}\n---\n\n{card}\n")
     return files
+
+
+def _with_timm(folder: Path, member: str) -> bytes:
+    """config.json with what timm reads of it, so that timm.create_model("hf-hub:user/repo") loads this member."""
+    config = read_json(folder / member / "config.json")
+    network = {
+        key: config[key] for key in ("architecture", "num_classes", "num_features", "model_args") if key in config
+    }
+    weights = {"pretrained_cfg": config["pretrained_cfg"] | {"hf_hub_filename": f"{member}/{WEIGHTS_FILE}"}}
+    return (json.dumps(read_json(folder / "config.json") | network | weights, indent=2) + "\n").encode()
 
 
 def _space_files(repo: str, revision: str) -> dict[str, Path | bytes]:
@@ -297,13 +275,22 @@ def _free_tag(api: HfApi, repo: str, tag: str | None) -> str:
 def _commit(
     api: HfApi, repo: str, repo_type: str, files: dict[str, Path | bytes], ours: set[str], message: str
 ) -> CommitInfo:
-    """Make a commit that adds `files` and removes other files whose top-level name is in `ours`."""
-    there = api.list_repo_files(repo, repo_type=repo_type)
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        *(CommitOperationAdd(path, content) for path, content in files.items()),
-        *(CommitOperationDelete(path) for path in there if path.split("/")[0] in ours and path not in files),
-    ]
-    return api.create_commit(repo, operations, commit_message=message, repo_type=repo_type)
+    """Make a commit that adds `files` and removes other files whose top-level name is in `ours`.
+
+    `upload_folder` makes a single commit of up to 250 files.
+    """
+    with TemporaryDirectory(prefix="genre-", ignore_cleanup_errors=True) as folder:
+        for path, content in files.items():
+            copy = Path(folder) / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        return api.upload_folder(
+            repo_id=repo,
+            repo_type=repo_type,
+            folder_path=folder,
+            commit_message=message,
+            delete_patterns=[pattern for name in ours for pattern in (glob.escape(name), f"{glob.escape(name)}/*")],
+        )
 
 
 @contextmanager

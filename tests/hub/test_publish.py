@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard
@@ -18,9 +19,10 @@ from PIL import Image
 import genre
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
-from genre.hub.confusion import confusion_image
+from genre.files import write_json
+from genre.hub.card import confusion_image, write_card
 from genre.hub.publish import PublishError, push_checkpoint, push_space
-from genre.models.checkpoint import ConfidenceLimits, Fusion, save_checkpoint
+from genre.models.checkpoint import ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
 from genre.models.locations import SHIPPED
 from genre.models.member import RANDOM, Member, create_backbone
 from genre.web.models import Models
@@ -65,12 +67,22 @@ def test_files_are_uploaded_unchanged(hub, checkpoint):
     assert set(files) - {".gitattributes"} == {
         "README.md", "config.json", "metrics.json", "confusion.png", "dense/config.json", weights,
     }  # fmt: skip
-    for path in ("config.json", "metrics.json", "dense/config.json", weights):
+    for path in ("metrics.json", "dense/config.json", weights):
         assert files[path] == (checkpoint / path).read_bytes()
+    config = json.loads((checkpoint / "config.json").read_text())
+    assert json.loads(files["config.json"]).items() >= config.items()
     assert published.files == {path: len(content) for path, content in files.items() if path != ".gitattributes"}
     assert (published.repo, published.tag, published.revision) == (REPO, "v1", hub.repo(REPO).main)
     assert published.url == f"{hub.url}/{REPO}/tree/v1"
     assert len(hub.repo(REPO).commits) == 2  # the initial one of the Hub, and the push
+
+
+def test_timm_and_genre_load_what_was_pushed(hub, checkpoint):
+    push_checkpoint(checkpoint, REPO)
+    network = timm.create_model(f"hf-hub:{REPO}@v1", pretrained=True)
+    member = load_checkpoint(checkpoint).members["dense"].backbone.state_dict()
+    assert all(torch.equal(value, member[name]) for name, value in network.state_dict().items())
+    assert genre.load(f"hf-hub:{REPO}@v1").labels == LABELS
 
 
 def test_the_space_classifies_with_the_pushed_checkpoint(hub, checkpoint, tmp_path):
@@ -153,9 +165,10 @@ def test_the_card_has_metadata_and_metrics(hub, checkpoint):
     push_checkpoint(checkpoint, REPO)
     card = ModelCard(hub.repo(REPO).files()["README.md"].decode())
     metadata = card.data.to_dict()
-    assert [metadata[key] for key in ("license", "library_name", "pipeline_tag", "datasets")] == [
-        "apache-2.0", "timm", "audio-classification", ["FMA-small"],
+    assert [metadata[key] for key in ("license", "library_name", "pipeline_tag", "inference", "base_model")] == [
+        "apache-2.0", "timm", "audio-classification", False, ["timm/test_efficientnet.r160_in1k"],
     ]  # fmt: skip
+    assert "datasets" not in metadata  # FMA-small came from its own server
     assert card.data.model_name == "mine"
     test = json.loads(METRICS.read_text())["test"]
     results = {(one.dataset_name, one.metric_name, one.metric_value) for one in card.data.eval_results}
@@ -178,6 +191,25 @@ def test_a_card_without_metrics_has_no_results(hub, tmp_path):
     card = ModelCard(files["README.md"].decode())
     assert card.data.eval_results is None and card.data.to_dict().get("datasets") is None
     assert "# bare" in card.text
+
+
+def test_the_card_names_data_sets_of_the_hub(hub, checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "mine")
+    metrics = json.loads(METRICS.read_text())
+    metrics |= {split: {"songs": metrics[split]["FMA-small"]} for split in ("validation", "test")}
+    metrics["training"] |= {
+        "command": "python train.py --data hf:someone/songs@v2 other --from-scratch",
+        "start": "random weights",
+        "sources": {name: metrics["training"]["sources"]["outside"] for name in ("songs", "other")},
+    }
+    write_json(folder / "metrics.json", metrics)
+    write_card(folder)
+    push_checkpoint(folder, REPO)
+    card = ModelCard(hub.repo(REPO).files()["README.md"].decode())
+    assert card.data.datasets == ["someone/songs"] and card.data.base_model is None
+    assert {one.dataset_type for one in card.data.eval_results} == {"someone/songs"}
+    assert "[someone/songs](https://huggingface.co/datasets/someone/songs)" in card.text
+    assert "other: collected by the person who trained this checkpoint" in card.text
 
 
 def test_cells_of_the_confusion_image_are_darker_for_larger_shares():
