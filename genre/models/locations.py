@@ -34,7 +34,7 @@ HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # downloaded from the Hub:
 HUB_FILE_BYTES = 2**20  # minimum size that counts for a file, since each costs a request
 # What a download raises: hf_xet RuntimeError, also for a full disk; an answer that is not the Hub's is a ValueError.
 HUB_ERRORS = (HTTPError, InvalidURL, EntryNotFoundError, OSError, RuntimeError, ValueError)
-XET_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in the messages of hf_xet
+OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in the messages of libraries in Rust
 
 
 def available() -> list[str]:
@@ -137,7 +137,7 @@ def hub_reason(error: BaseException, store: str = "the cache") -> str:
                 return "the Hub cannot be reached; is there a network?"
             case OSError(errno=int(number)):
                 return f"{store} cannot be written: {os.strerror(number)}."
-            case RuntimeError() if found := XET_OS_ERROR.search(str(cause)):
+            case RuntimeError() if found := OS_ERROR.search(str(cause)):
                 return f"{store} cannot be written: {os.strerror(int(found[1]))}."
         cause = cause.__cause__
     if isinstance(error, ValueError):

@@ -5,6 +5,7 @@ pretrained=True)` loads without this package; its keys `front_end` and `normalis
 """
 
 import copy
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from genre.errors import CheckpointError
 from genre.features.log_mel import LogMel, LogMelConfig
 from genre.files import read_json, replaced
-from genre.models.locations import HUB_ERRORS, hub_reason
+from genre.models.locations import HUB_ERRORS, OS_ERROR, hub_reason
 
 # A timm classifier: nn.Module, forward_features, forward_head and get_classifier, for which timm has no type.
 Backbone: TypeAlias = Any
@@ -208,19 +209,28 @@ def _with_fresh_head(backbone: Backbone, labels: int) -> Backbone:
 
 
 def save_member(member: Member, folder: Path, labels: list[str]) -> None:
-    """Write a member's folder, with weights as float16, on which all evaluations are made."""
-    timm.models.save_for_hf(
-        copy.deepcopy(member.backbone).half().to(memory_format=torch.contiguous_format),
-        str(folder),
-        model_config={
-            "label_names": labels,
-            "front_end": member.log_mel.config.to_dict(),
-            "normalisation": {"mean": member.mean, "std": member.std},
-        },
-        model_args={"in_chans": 1},
-        data_config={"input_size": (1, *member.input_size), "mean": (member.mean,), "std": (member.std,)},
-        safe_serialization=True,
-    )
+    """Write a member's folder, with weights as float16, on which all evaluations are made.
+
+    Raises:
+        OSError: there is no room or no permission.
+    """
+    try:
+        timm.models.save_for_hf(
+            copy.deepcopy(member.backbone).half().to(memory_format=torch.contiguous_format),
+            str(folder),
+            model_config={
+                "label_names": labels,
+                "front_end": member.log_mel.config.to_dict(),
+                "normalisation": {"mean": member.mean, "std": member.std},
+            },
+            model_args={"in_chans": 1},
+            data_config={"input_size": (1, *member.input_size), "mean": (member.mean,), "std": (member.std,)},
+            safe_serialization=True,
+        )
+    except SafetensorError as error:  # it has no class for a full disk
+        number = OS_ERROR.search(str(error))
+        errno = int(number[1]) if number else 0
+        raise OSError(errno, os.strerror(errno) if errno else str(error), str(folder)) from error
     weights = folder / WEIGHTS_FILE
     with replaced(weights) as new:
         shutil.copyfile(weights, new)  # with the usual permissions: timm's only its owner may read

@@ -1,4 +1,5 @@
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def imagenet_file() -> Path:
 def member() -> Member:
     torch.manual_seed(0)
     return Member(create_backbone("test_efficientnet", 3, RANDOM), FRONT_ENDS["sparse"], -48.0, 18.0, (128, 64)).eval()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits on this system")
+def test_a_full_disk_is_an_error_of_the_system(member, tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # bytes of a file
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_member(member, tmp_path / "member", LABELS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_imagenet_weights_take_one_channel_as_grey(imagenet_file):
