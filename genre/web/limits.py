@@ -6,6 +6,7 @@ GENRE_MAX_FILE_SIZE=50mb GENRE_PARALLEL_JOBS=8 python app.py
 import os
 import re
 
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")  # user/repo@revision
 UNITS = {"kb": 2**10, "mb": 2**20, "gb": 2**30}
 
 
@@ -34,7 +35,19 @@ def _size(name: str, default: str) -> int:
     return int(size[1]) * UNITS[size[2]]
 
 
+def _models(default: str) -> tuple[str, ...] | None:
+    """Names of models on the Hub, None for any; exits with one line if the variable holds anything else."""
+    names = os.environ.get("GENRE_MODELS", default).split()
+    if wrong := next((name for name in names if not HUB_NAME.fullmatch(name) and names != ["any"]), None):
+        raise SystemExit(f"GENRE_MODELS must be any or names of models, such as user/repo other/repo, not {wrong!r}.")
+    return None if names == ["any"] else tuple(names)
+
+
 MAX_FILE_SIZE = _size("MAX_FILE_SIZE", "200mb")
+# That visitors may choose besides those in checkpoints/. On a Space none, since visitors would take a stranger's model
+# for one of the people whose page it is, and each is a download.
+MODELS = _models("" if "SPACE_ID" in os.environ else "any")
+MODEL_SECONDS = _number("MODEL_SECONDS", 60)  # for which a visitor waits for a model from the Hub
 MAX_MODEL_SIZE = _size("MAX_MODEL_SIZE", "200mb")  # bytes; all files of a model from the Hub
 MAX_SECONDS = _number("MAX_SECONDS", 30 * 60)  # of a recording that are classified
 JOB_SECONDS = _number("JOB_SECONDS", 120)  # after which decoding stops and the audio so far is classified

@@ -1,10 +1,12 @@
 """The models that visitors may choose from."""
 
-import re
 import secrets
 import threading
 import weakref
 from collections import OrderedDict
+from concurrent.futures import Future
+from contextlib import nullcontext
+from typing import NamedTuple
 
 import genre
 from genre.errors import CheckpointError
@@ -12,19 +14,24 @@ from genre.inference.classify import Classifier
 from genre.models.checkpoint import Checkpoint, load_checkpoint
 from genre.models.locations import DEFAULT, HUB_PREFIX
 from genre.web import texts
-from genre.web.limits import MAX_MODEL_SIZE
+from genre.web.limits import HUB_NAME, MAX_MODEL_SIZE, MODEL_SECONDS, MODELS
 
 CACHED = 3  # models in memory, besides the first one; each as it is stored, and with fused batch norms
+DOWNLOADS = 4  # at the same time; further ones wait
 TAUGHT_PREFIX = "taught:"  # of the names of models that visitors have taught
-HUB_NAME = re.compile(rf"({HUB_PREFIX})?[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
-class _Loaded:
+class Loaded(NamedTuple):
     """A checkpoint as it is stored, for Teach, and its classifier, whose members have fused batch norms."""
 
-    def __init__(self, checkpoint: Checkpoint):
-        self.checkpoint = checkpoint
-        self.classifier = Classifier(checkpoint)
+    checkpoint: Checkpoint
+    classifier: Classifier
+
+
+def load(source: str, visitor_bytes: int | None = None) -> Loaded:
+    """Load a checkpoint; arguments and errors are those of `load_checkpoint`."""
+    checkpoint = load_checkpoint(source, visitor_bytes)
+    return Loaded(checkpoint, Classifier(checkpoint))
 
 
 class Models:
@@ -42,23 +49,26 @@ class Models:
 
     def __init__(self, source: str | None = None):
         self._source = source or DEFAULT
-        self._start = _Loaded(load_checkpoint(self._source))
+        self._start = load(self._source)
         public = self._source.startswith(HUB_PREFIX) or self._source in genre.available()
         self.first = self._source if public else self._start.checkpoint.name
-        self._loading, self._lock = threading.Lock(), threading.Lock()  # the latter of the cache, held for an instant
-        self._cache: OrderedDict[str, _Loaded] = OrderedDict()
+        self._lock = threading.Lock()  # of the next two, held for an instant
+        self._cache: OrderedDict[str, Loaded] = OrderedDict()
+        self._loading: dict[str, Future[Loaded]] = {}
+        self._downloads = threading.Semaphore(DOWNLOADS)
         self._taught: weakref.WeakValueDictionary[str, Classifier] = weakref.WeakValueDictionary()
 
     @property
     def names(self) -> list[str]:
-        """The one that the page starts with, then the others in `checkpoints/`."""
-        return list(dict.fromkeys([self.first, *genre.available()]))
+        """The one that the page starts with, the others in `checkpoints/`, and those of the Hub that are offered."""
+        return list(dict.fromkeys([self.first, *genre.available(), *(MODELS or ())]))
 
     def get(self, name: str | None) -> Classifier:
-        """The classifier of a name in `names`, or of "user/repo" on the Hugging Face Hub, "@revision" added or not.
+        """The classifier of a name in `names`, or, where any are offered, of "user/repo@revision" on the Hub.
 
         Raises:
-            CheckpointError: there is none of that name. A name from a visitor is never used as a path.
+            CheckpointError: there is none of that name, or it has not been loaded within `MODEL_SECONDS`. A name from a
+                visitor is never used as a path.
         """
         name = (name or self.first).strip()
         if name.startswith(TAUGHT_PREFIX):
@@ -71,31 +81,52 @@ class Models:
         """The checkpoint of a model that was not taught, with its members as they are stored.
 
         Raises:
-            CheckpointError: there is none of that name.
+            CheckpointError: as `get`.
         """
         return self._loaded(name).checkpoint
 
-    def _loaded(self, name: str) -> "_Loaded":
-        if name in (self.first, self.first.removeprefix(HUB_PREFIX)):
+    def origin(self, name: str | None) -> str:
+        """A sentence on whose model it is, if it is one of the Hub that a visitor has named; else empty."""
+        name = (name or self.first).strip()
+        is_here = self._is_first(name) or name in genre.available() or name.startswith(TAUGHT_PREFIX)
+        return "" if is_here else texts.from_the_hub(name := name.removeprefix(HUB_PREFIX), name in (MODELS or ()))
+
+    def _is_first(self, name: str) -> bool:
+        return name in (self.first, self.first.removeprefix(HUB_PREFIX))
+
+    def _loaded(self, name: str) -> Loaded:
+        if self._is_first(name):
             return self._start
         source = _source(name)
-        if cached := self._cached(source):
-            return cached
-        with self._loading:  # one at a time, as it may be a download
-            return self._cached(source) or self._add(source, _Loaded(load_checkpoint(source, MAX_MODEL_SIZE)))
-
-    def _cached(self, source: str) -> "_Loaded | None":
         with self._lock:
             if source in self._cache:
                 self._cache.move_to_end(source)
-            return self._cache.get(source)
+                return self._cache[source]
+            future = self._loading.get(source)
+            if future is None:
+                future = self._loading[source] = Future()
+                threading.Thread(target=self._load, args=(source, future), daemon=True).start()
+        try:
+            return future.result(MODEL_SECONDS)
+        except TimeoutError as error:  # it is still being loaded, for whoever asks next
+            raise CheckpointError(texts.model_too_slow(name, MODEL_SECONDS)) from error
 
-    def _add(self, source: str, loaded: "_Loaded") -> "_Loaded":
+    def _load(self, source: str, future: "Future[Loaded]") -> None:
+        """Load a model for all who wait for it."""
+        try:
+            with self._downloads if source.startswith(HUB_PREFIX) else nullcontext():
+                loaded = load(source, MAX_MODEL_SIZE)
+        except Exception as error:
+            with self._lock:
+                del self._loading[source]
+            future.set_exception(error)
+            return
         with self._lock:
+            del self._loading[source]
             self._cache[source] = loaded
             if len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
-            return loaded
+        future.set_result(loaded)
 
     def add_taught(self, classifier: Classifier) -> str:
         """Add a model under a name that cannot be guessed; it is there for as long as the caller keeps it."""
@@ -108,10 +139,13 @@ def _source(name: str) -> str:
     """The name by which `load_checkpoint` finds the model that a visitor names, which is never used as a path.
 
     Raises:
-        CheckpointError: it is none of a model.
+        CheckpointError: it is none of a model, or of one that is not offered.
     """
     if name in genre.available():
         return name
-    if not HUB_NAME.fullmatch(name):
+    on_hub = name.removeprefix(HUB_PREFIX)
+    if MODELS is not None and on_hub not in MODELS:
+        raise CheckpointError(texts.MODEL_NOT_LISTED)
+    if not HUB_NAME.fullmatch(on_hub):
         raise CheckpointError(texts.NO_SUCH_MODEL)
-    return HUB_PREFIX + name.removeprefix(HUB_PREFIX)
+    return HUB_PREFIX + on_hub

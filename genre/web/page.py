@@ -11,7 +11,7 @@ from genre.inference.ensemble import member_threads
 from genre.malloc import keep_freed_memory
 from genre.web import QUIET, STATIC, UNQUEUED, api, gradio_internals, script, texts, uploads, views
 from genre.web.batch import BatchTab
-from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, PARALLEL_JOBS, TEACH
+from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, MODELS, PARALLEL_JOBS, TEACH
 from genre.web.live import LiveTab
 from genre.web.models import Models
 from genre.web.song import SongTab
@@ -59,7 +59,8 @@ def build_page(models: Models) -> gr.Blocks:
             classifier = models.get(name)
         except genre.GenreError as error:
             return gr.skip(), views.alert(str(error)), ""
-        return views.intro(classifier.labels), views.about(classifier.checkpoint), classifier.checkpoint.card
+        checkpoint = classifier.checkpoint
+        return views.intro(classifier.labels, models.origin(name)), views.about(checkpoint), checkpoint.card
 
     def open_as_asked(request: gr.Request) -> tuple:
         """Choose the model that the address names as ?model=; if it does not load, say so below the introduction."""
@@ -78,7 +79,7 @@ def build_page(models: Models) -> gr.Blocks:
             models.names,
             value=models.first,
             label=texts.MODEL,
-            info=texts.MODEL_MORE,
+            info=texts.MODEL_MORE if MODELS is None else texts.MODEL_LISTED,
             allow_custom_value=True,
             elem_id="model",
             render=False,
@@ -91,7 +92,8 @@ def build_page(models: Models) -> gr.Blocks:
             model,
             [intro, about, card],
             api_visibility="private",
-            show_progress="hidden",
+            show_progress="minimal",
+            show_progress_on=model,
             concurrency_limit=None,
         )
         described.failure(lambda: views.alert(texts.BUSY), None, about, **UNQUEUED)

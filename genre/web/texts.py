@@ -43,7 +43,9 @@ OVERLAPS = {"None": 0.0, "A half": 0.5, "Three quarters": 0.75}
 CARD = "Model: choose another one; how this one was trained, what it scores, what it cannot know"
 MODEL = "Model"
 MODEL_MORE = "One that is here, or user/repo from the Hugging Face Hub"
+MODEL_LISTED = "One that is here"
 NO_SUCH_MODEL = "There is no model of that name here; a model on the Hugging Face Hub is named user/repo."
+MODEL_NOT_LISTED = "There is no model of that name here; this page offers those in its list."
 TAUGHT_MODEL_GONE = "The model that was taught is no longer here: train it again on the tab “Teach”."
 POSITION = "Position; arrow keys go from window to window, space plays, enter explains the window"
 EXPLAINING = "Computing which parts raised its score …"
@@ -86,6 +88,17 @@ def cannot_know(labels: list[str]) -> str:
 def _others(labels: list[str]) -> list[str]:
     """Examples of music that is none of the labels; empty where these may be any genres."""
     return NOT_FMA_GENRES if FMA_GENRES.issuperset(labels) else []
+
+
+def from_the_hub(name: str, offered: bool) -> str:
+    return f"The model is {name} on the Hugging Face Hub" + ("." if offered else ", not from the makers of this page.")
+
+
+def model_too_slow(name: str, seconds: int) -> str:
+    return (
+        f"The model {name} has not arrived from the Hugging Face Hub within {duration(seconds)}; please choose it "
+        "again in a few minutes."
+    )
 
 
 def limit_reached(seconds: int) -> str:

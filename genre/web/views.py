@@ -29,9 +29,11 @@ CLASSIFYING = _card(texts.CLASSIFYING, kind="empty busy")
 EXPLAINING = f'<div class="why busy" role="status"><p>{texts.EXPLAINING}</p></div>'
 
 
-def intro(labels: list[str]) -> str:
+def intro(labels: list[str], origin: str = "") -> str:
+    """Title and introduction, with a sentence on whose model it is."""
+    whose = f'<p class="origin">{escape(origin)}</p>' if origin else ""
     return (
-        f'<div class="intro"><h1>{texts.TITLE}</h1><p>{escape(texts.intro(labels))}</p>'
+        f'<div class="intro"><h1>{texts.TITLE}</h1>{whose}<p>{escape(texts.intro(labels))}</p>'
         f"<details><summary>{texts.CANNOT_KNOW}</summary><p>{escape(texts.cannot_know(labels))}</p></details></div>"
     )
 

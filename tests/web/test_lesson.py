@@ -1,21 +1,16 @@
 """A visitor's songs and model: folders to genres, limits, who keeps what."""
 
-import gc
 import re
-import shutil
-import threading
 import unicodedata
 
 import pytest
 import torch
 
-from genre.errors import AudioError, CheckpointError, DataError
+from genre.errors import AudioError, DataError
 from genre.inference.embed import Embedding
-from genre.models.checkpoint import load_checkpoint
-from genre.models.locations import DEFAULT, SHIPPED
-from genre.web import models as models_module
+from genre.models.locations import DEFAULT
 from genre.web import teach, texts, views
-from genre.web.models import TAUGHT_PREFIX, Models
+from genre.web.models import Models
 from genre.web.teach import Lesson, Lessons, learn, sort_files
 
 
@@ -33,43 +28,6 @@ def lesson_of(**songs):
     for genre, names in songs.items():
         lesson.add(files(*names), genre)
     return lesson
-
-
-@pytest.fixture
-def models(monkeypatch):
-    """Models that load nothing."""
-    models = Models()
-    monkeypatch.setattr(models_module, "Classifier", lambda checkpoint: checkpoint)
-    return models
-
-
-def test_a_download_does_not_hold_up_those_who_use_a_loaded_model(models, monkeypatch):
-    begun, end, slow = threading.Event(), threading.Event(), []
-
-    def load(name, visitor_bytes):
-        if name.endswith("slow"):
-            begun.set()
-            end.wait(60)
-        return name
-
-    monkeypatch.setattr(models_module, "load_checkpoint", load)
-    assert models.get("user/quick") == "hf-hub:user/quick"
-    download = threading.Thread(target=lambda: slow.append(models.get("user/slow")))
-    download.start()
-    begun.wait(60)
-    assert models.get("user/quick") == "hf-hub:user/quick"
-    assert not slow
-    end.set()
-    download.join(60)
-    assert slow == ["hf-hub:user/slow"]
-
-
-def test_the_models_that_were_used_last_are_kept(models, monkeypatch):
-    loaded = []
-    monkeypatch.setattr(models_module, "load_checkpoint", lambda name, visitor_bytes: loaded.append(name) or name)
-    for name in ("a", "b", "c", "a", "d", "a", "b"):
-        models.get(f"user/{name}")
-    assert [name[-1] for name in loaded] == ["a", "b", "c", "d", "b"]
 
 
 @pytest.mark.parametrize(
@@ -173,16 +131,6 @@ def test_songs_added_while_a_model_is_fitted_are_not_said_to_be_in_it():
     assert lesson.probe is None and lesson.model == "taught:2"
 
 
-def test_visitors_do_not_see_the_folder_of_the_first_model(tmp_path):
-    folder = shutil.copytree(SHIPPED / DEFAULT, tmp_path / "fma-small")
-    models = Models(str(folder))
-    assert models.first == DEFAULT and models.names == [DEFAULT]
-    assert models.get(None) is models.get(DEFAULT)
-    assert models.checkpoint(DEFAULT).digest == models.get(DEFAULT).checkpoint.digest
-    with pytest.raises(CheckpointError):
-        models.get(str(folder))
-
-
 def test_heads_are_not_put_on_other_networks_than_those_of_the_features():
     lesson = lesson_of(Rock=["a"], Folk=["b"])
     assert lesson.start(DEFAULT, "of the version before")
@@ -192,12 +140,6 @@ def test_heads_are_not_put_on_other_networks_than_those_of_the_features():
     lesson.working = False
     with pytest.raises(DataError, match="The model was updated since your songs were read"):
         lesson.start(DEFAULT, "of this version")
-
-
-def test_the_first_model_is_known_by_the_name_of_its_repository(monkeypatch):
-    monkeypatch.setattr(models_module, "load_checkpoint", lambda name, visitor_bytes=None: load_checkpoint())
-    models = Models("hf-hub:user/repo")
-    assert models.get("user/repo") is models.get("hf-hub:user/repo") is models.get(None)
 
 
 def test_only_the_lessons_used_last_are_kept(monkeypatch):
@@ -215,19 +157,6 @@ def test_only_the_lessons_used_last_are_kept(monkeypatch):
     one.working = False
     lessons.use(four)
     assert not one.songs and three.songs and four.songs
-
-
-def test_a_taught_model_is_there_as_long_as_its_visitor_keeps_it(classifier):
-    models = Models()
-    taught = type(classifier)(classifier.checkpoint)
-    name = models.add_taught(taught)
-    assert models.get(name) is taught and name not in models.names
-    assert re.fullmatch(TAUGHT_PREFIX + "[0-9a-f]{32}", name)
-    del taught
-    gc.collect()
-    for gone in (name, TAUGHT_PREFIX, TAUGHT_PREFIX + "0" * 32):
-        with pytest.raises(CheckpointError, match=re.escape(texts.TAUGHT_MODEL_GONE)):
-            models.get(gone)
 
 
 def test_names_and_genres_are_escaped():

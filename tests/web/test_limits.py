@@ -9,12 +9,9 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from genre.errors import CheckpointError
-from genre.web import models, song, texts, uploads
+from genre.web import song, texts, uploads
 from genre.web.models import Models
 from tests.conftest import ROOT, music, running_app, write_audio
-from tests.hub.test_publish import LABELS, REPO, small_checkpoint, use_hub
-from tests.hub_server import OWNER, running_hub
 from tests.visitor import Visitor
 
 SETTINGS = {
@@ -92,11 +89,27 @@ def test_a_job_that_takes_too_long_returns_the_prediction_so_far(monkeypatch, tm
         ("MAX_WAITING", ""),
         ("MAX_FILE_SIZE", "50"),
         ("TEACH", "maybe"),
+        ("MODELS", "jazz"),
     ],
 )
 def test_an_invalid_setting_is_one_line(setting, value):
     message = started([sys.executable, "-c", "import genre.web.limits"], {f"GENRE_{setting}": value})
     assert re.fullmatch(f"GENRE_{setting} must be .*, such as .*, not {value!r}\\.\n", message)
+
+
+@pytest.mark.parametrize(
+    ("settings", "offered"),
+    [
+        ({}, None),
+        ({"SPACE_ID": "user/space"}, ()),
+        ({"SPACE_ID": "user/space", "GENRE_MODELS": "any"}, None),
+        ({"GENRE_MODELS": "user/repo  other/repo@v1"}, ("user/repo", "other/repo@v1")),
+    ],
+)
+def test_a_space_offers_no_models_of_the_hub_unless_they_are_named(settings, offered):
+    program = "from genre.web.limits import MODELS; print(MODELS)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=os.environ | settings, capture_output=True)
+    assert done.stdout.decode() == f"{offered}\n"
 
 
 def test_the_app_does_not_start_with_an_invalid_setting():
@@ -109,43 +122,3 @@ def started(command, environment):
     done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     return done.stderr
-
-
-def test_a_model_that_is_too_large_is_not_fetched(monkeypatch, tmp_path):
-    folder = small_checkpoint(tmp_path / "mine", LABELS)
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    chosen = Models()
-    with running_hub() as hub:
-        use_hub(monkeypatch, hub.url, None, tmp_path)
-        hub.create(REPO, private=False)
-        hub.repo(REPO).commit(files | {"pytorch_model.bin": TOO_LARGE, "run.py": b"", "dense/state.pt": b""})
-        monkeypatch.setattr(models, "MAX_MODEL_SIZE", 2**20)
-        with pytest.raises(CheckpointError, match=f"{REPO} is too large: models of at most 1 MB are fetched"):
-            chosen.get(REPO)
-        assert not any("/resolve/" in request for request in hub.requests)
-        monkeypatch.setattr(models, "MAX_MODEL_SIZE", 200 * 2**20)
-        assert chosen.get(REPO).labels == LABELS
-        fetched = {request.rpartition("/main/")[2] for request in hub.requests if "/resolve/" in request}
-        assert not (tmp_path / "cache").exists()  # nothing is left on the disk
-    assert {path.rpartition("/")[2] for path in fetched} == {"config.json", "model.safetensors"}
-
-
-def test_what_is_no_checkpoint_is_not_fetched(monkeypatch, tmp_path):
-    with running_hub() as hub:
-        use_hub(monkeypatch, hub.url, None, tmp_path)
-        hub.create(REPO, private=False).commit({"config.json": b"{}", "model.safetensors": bytes(2**20)})
-        with pytest.raises(CheckpointError, match=f"hf-hub:{REPO} is no checkpoint of this project"):
-            Models().get(REPO)
-        assert not any("/resolve/" in request for request in hub.requests)
-
-
-def test_visitors_do_not_get_the_private_models_of_the_host(monkeypatch, tmp_path):
-    folder = small_checkpoint(tmp_path / "mine", LABELS)
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with running_hub() as hub:
-        use_hub(monkeypatch, hub.url, OWNER, tmp_path)
-        hub.create(REPO, private=True).commit(files)
-        with pytest.raises(CheckpointError, match="is it public"):
-            Models().get(REPO)
-        own = Models(f"hf-hub:{REPO}")  # the one that the page starts with
-    assert own.get(None).labels == own.get(REPO).labels == LABELS
