@@ -1,10 +1,14 @@
-"""Fine-tune ImageNet-pretrained networks on 3-second log-mel windows, and evaluate the checkpoint.
+"""Train a model on music of your genres, evaluate it, publish it.
 
-    python train.py --data GENRE_FOLDERS --out checkpoints/NAME           fit new heads alone in minutes: a linear probe
-    python train.py --data DIR [DIR ...] --members NAME ... --out checkpoints/NAME --test
-                                                                          train, fuse, calibrate, evaluate, save
-    python train.py --data DIR --evaluate checkpoints/NAME                evaluate a checkpoint again
-    python train.py --out checkpoints/NAME --push USER/REPO               publish it on the Hugging Face Hub
+    python train.py --data GENRE_FOLDERS --out checkpoints/NAME       probe: fit new heads alone, in minutes
+    python train.py --data DIR [DIR ...] --from fma-small --out checkpoints/NAME --test
+                                                                      fine-tune the networks of a checkpoint
+    python train.py --data DIR [DIR ...] --members sparse smooth whole --out checkpoints/NAME --test
+                                                                      train networks from ImageNet weights
+    python train.py --mode detector --data DIR [DIR ...] --not-music DIR --out checkpoints/NAME
+                                                                      fit the music detector of a checkpoint
+    python train.py --data DIR --evaluate checkpoints/NAME            evaluate a checkpoint again
+    python train.py --out checkpoints/NAME --push USER/REPO           publish it on the Hugging Face Hub
 
 DIR is one of
     a folder with a sub-folder of songs for each genre, in any audio format; folders train, val and test around these,
@@ -16,13 +20,12 @@ DIR is one of
 Each of multiple folders has a share of every batch. A folder without an official split is split by artist; no artist
 is in two splits over all folders. Audio is decoded once, on all cores, to an archive of log-mels. Every choice (best
 epoch, fusion weights, temperature) is made on the validation splits; the test splits are read only with --test, at the
-end. A single folder of genre folders, with no option on how to train, is learned by a linear probe (--probe), whose
-figures are by cross-validation; --from fma-small fine-tunes instead, --members sparse smooth whole starts from ImageNet
-weights.
+end. The figures of a probe are by cross-validation.
 """
 
 import argparse
 import io
+import math
 import shlex
 import signal
 import sys
@@ -30,28 +33,33 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 
-from genre.data.dataset import HeldOut
-from genre.data.prepare import Preparation, prepare, source_name
+from genre.data.dataset import DataSet, HeldOut
+from genre.data.hub import is_on_hub
+from genre.data.prepare import Preparation, holds_genre_folders, prepare, source_name
 from genre.data.windows import front_end_name
 from genre.errors import DataError, GenreError
-from genre.files import write_json
+from genre.files import clean_genre, write_json
 from genre.hub.card import write_card
 from genre.hub.publish import CARD, Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.malloc import keep_all_freed_memory
-from genre.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from genre.models.member import RANDOM, create_backbone
+from genre.models.checkpoint import Checkpoint, add_music_detector, load_checkpoint, save_checkpoint, window_members
+from genre.models.locations import DEFAULT
+from genre.models.member import RANDOM, Member, create_backbone
+from genre.options import in_home, number, path
 from genre.training.calibrate import calibrate
-from genre.training.members import Start, change_stage, recipe_from, train_member
-from genre.training.options import parse_arguments
+from genre.training.detector import fit_examples, gather
+from genre.training.loop import Start, change_stage, recipe_from, train_member
 from genre.training.probe import fit_probe
 from genre.training.probe_run import describe_probe, embed_folder, save_probe
-from genre.training.recipe import RECIPES, Recipe
+from genre.training.recipe import RECIPES, Recipe, read_recipes, recipes_json
 from genre.training.run import (
     announce_earlier,
     describe_data,
@@ -61,48 +69,89 @@ from genre.training.run import (
     written_at_end,
 )
 
-RUNS = Path("runs")  # archives, predictions, states of training, TensorBoard's logs
+RUNS = Path("runs")  # archives, and a folder for each training: recipes, states, TensorBoard's logs, predictions
+
+# What is done, and which option chooses it where --mode does not.
+MODES = {
+    "probe": f"fit new heads on the features of --from ({DEFAULT}); the default for a single folder of genre folders",
+    "fine-tune": f"train the networks of --from ({DEFAULT}) by the second stage of the recipe; the default with --from",
+    "train": "train networks from ImageNet weights; the default with --members, --recipe, --backbone, --weights or "
+    "--from-scratch, for other data, and for several folders",
+    "detector": "fit the music detector of the checkpoint in --out to --data and --not-music",
+    "evaluate": "print the figures of a checkpoint; the default with --evaluate",
+    "publish": "upload the checkpoint in --out; the default with --push and no --data",
+}
+OF_START = {"members", "recipe", "backbone", "weights", "from_scratch"}  # which networks are trained, from where
+OF_PUBLISHING = {"out", "push", "tag", "space", "public", "replace_card", "dry_run"}
+OF_DATA = {"data", "counts_as", "label", "fma_metadata", "validation_fraction", "test_fraction", "archive"}
+OF_TRAINING = OF_DATA | OF_PUBLISHING | {
+    *("shares", "validation_shares", "augmented_copies", "unlabelled", "teacher", "not_music"),
+    *("members", "recipe", "epochs", "learning_rate", "runs", "windows_per_track", "batch_size", "seed"),
+    *("precision", "compile", "workers", "tracker", "resume", "test"),
+}  # fmt: skip
+OPTIONS = {
+    "probe": OF_PUBLISHING | {"data", "counts_as", "label", "fma_metadata", "start_from"},
+    "fine-tune": OF_TRAINING | {"start_from", "interpolate"},
+    "train": OF_TRAINING | OF_START,
+    "detector": OF_DATA | OF_PUBLISHING | {"not_music"},
+    "evaluate": OF_DATA | {"evaluate", "test", "predictions"},
+    "publish": OF_PUBLISHING,
+}
+DEFAULTS = {
+    "data": [],
+    "counts_as": [],
+    "out": Path("checkpoints/mine"),
+    "validation_fraction": [0.1],
+    "test_fraction": [0.1],
+    "unlabelled": [],
+    "augmented_copies": 4,
+    "tracker": "tensorboard",
+}
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__)
-    arguments.out = arguments.out.resolve()
+    options = parse_options()
+    options.out = options.out.resolve()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
     keep_all_freed_memory()
     try:
-        precision = arguments.precision or default_precision()
-        accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=RUNS)
-        if arguments.push:
-            check_names(arguments.push, arguments.space, arguments.tag)
-        if arguments.data and not arguments.evaluate:
-            check_writable(arguments.out)
-            if accelerator.is_main_process:
-                announce_earlier(arguments.out)
-        if arguments.probe:
-            if accelerator.is_main_process:
-                probe(arguments)
-        elif arguments.evaluate:
-            if accelerator.is_main_process:
-                evaluate_again(arguments)
-        elif arguments.data:
-            with only_training(RUNS / arguments.out.name) if accelerator.is_main_process else nullcontext():
-                train(accelerator, arguments)
-        if arguments.push and accelerator.is_main_process:
-            publish(arguments)
+        accelerator = create_accelerator(options)
+        if options.push:
+            check_names(options.push, options.space, options.tag)
+        if options.mode in ("train", "fine-tune"):
+            check_writable(options.out)
+            with only_training(RUNS / options.out.name) if accelerator.is_main_process else nullcontext():
+                train(accelerator, options)
+        elif accelerator.is_main_process and options.mode != "publish":
+            {"probe": probe, "detector": detect, "evaluate": evaluate_again}[options.mode](options)
+        if options.push and accelerator.is_main_process:
+            publish(options)
     except (GenreError, OSError) as error:  # an OSError where a disk is full, for one
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         kept = "; downloads, archives and finished epochs are kept. --resume continues after the last epoch"
-        print(f"Stopped{'' if arguments.probe else kept}.", file=sys.stderr)
+        print(f"Stopped{kept if options.mode in ('train', 'fine-tune') else ''}.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 
-def default_precision() -> str:
-    """Mixed precision where the GPU is faster by it: bfloat16 from compute capability 8.0 on, else float16."""
-    if not torch.cuda.is_available():
-        return "no"
-    return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+# Settings
+
+
+def create_accelerator(options: argparse.Namespace) -> Accelerator:
+    """The devices, precision and tracker of this command; raises GenreError for those that there are not."""
+    tracker = None if options.tracker == "none" else options.tracker
+    if tracker and find_spec(tracker) is None:
+        raise GenreError(f"--tracker {tracker} needs a package that is not installed: pip install {tracker}")
+    on_gpu = torch.cuda.is_available()
+    has_bf16 = on_gpu and torch.cuda.get_device_capability() >= (8, 0)  # earlier ones imitate it, and are slower by it
+    precision = options.precision or (("bf16" if has_bf16 else "fp16") if on_gpu else "no")
+    if precision == "fp16" and not on_gpu:
+        raise GenreError("--precision fp16 needs a GPU; no and bf16 are for a CPU, too.")
+    if precision == "bf16" and on_gpu and not has_bf16:
+        raise GenreError("This GPU does not compute in bfloat16; it has fp16, which is its default --precision.")
+    backend = "inductor" if options.compile else None
+    return Accelerator(mixed_precision=precision, log_with=tracker, project_dir=RUNS, dynamo_backend=backend)
 
 
 def check_writable(folder: Path) -> None:
@@ -114,27 +163,62 @@ def check_writable(folder: Path) -> None:
         raise GenreError(f"--out {folder} cannot be written: {error.strerror}.") from error
 
 
-def probe(arguments: argparse.Namespace) -> None:
-    """Fit new heads to the features of a checkpoint, save them as a checkpoint, write its card."""
-    (folder,) = arguments.data
-    known = load_checkpoint(arguments.start_from)
-    start = arguments.start_from
-    print(f"Linear probe on {start}; --from {start} without --probe fine-tunes its networks, too.")
-    choices = {"label": arguments.label, "fma_metadata": arguments.fma_metadata}
-    fitted = fit_probe(embed_folder(folder, Classifier(known), dict(arguments.counts_as), **choices), known)
-    with written_at_end(arguments.out) as new:
-        save_probe(new, known, fitted, source_name(folder), command_line())
-        write_card(new)
-    print(describe_probe(fitted))
+def choose_recipes(options: argparse.Namespace, start: Start) -> dict[str, Recipe]:
+    """The recipe of each member that is trained: of --recipe or the default, with the options of the command line.
+
+    Raises:
+        GenreError: there is no recipe for a member.
+    """
+    known = RECIPES | (read_recipes(options.recipe) if options.recipe else {})
+    if options.members:
+        names = options.members
+    elif start.checkpoint:
+        names = list(start.checkpoint.members)
+    else:
+        names = list(read_recipes(options.recipe)) if options.recipe else ["sparse", "smooth", "whole"]
+    if unknown := [name for name in names if name not in known]:
+        raise GenreError(f"There is no recipe for a member {unknown[0]}; there are {', '.join(known)}.")
+    fields = ("backbone", "windows_per_track", "batch_size", "seed")
+    changes = {name: value for name in fields if (value := getattr(options, name)) is not None}
+    if options.shares:
+        changes["share_power"] = None
+    of_stage = {
+        name: value for name in ("epochs", "learning_rate", "runs") if (value := getattr(options, name)) is not None
+    }
+    recipes = {}
+    for name, fraction in zip(names, (options.interpolate or [None]) * len(names), strict=False):
+        more = changes if fraction is None else changes | {"interpolation": fraction}
+        recipes[name] = change_stage(recipe_from(replace(known[name], **more), name, start), start, **of_stage)
+    return recipes
 
 
-def default_members(known: Checkpoint | None) -> list[str]:
-    """Members of the checkpoint to start from, or those of the one that ships."""
-    if known:
-        if unknown := [name for name in known.members if name not in RECIPES]:
-            raise GenreError(f"There is no recipe for the member {unknown[0]} of {known.name}; choose by --members.")
-        return list(known.members)
-    return ["sparse", "smooth", "whole"]
+def check_networks(recipes: dict[str, Recipe], start: Start) -> None:
+    """Raise CheckpointError for a network or weights that there are not, rather than after decoding all songs."""
+    for recipe in recipes.values():
+        if not start.checkpoint:
+            create_backbone(recipe.backbone, 2, start.weights or RANDOM, recipe.input_size)
+
+
+# Data
+
+
+def preparation(options: argparse.Namespace, front_ends: list[str]) -> Preparation:
+    validation, test = options.validation_fraction, options.test_fraction
+    count = max(len(validation), len(test))
+    fractions = zip(*(one if len(one) == count else one * count for one in (validation, test)), strict=True)
+    return Preparation(
+        folders=options.data,
+        archives=options.archive or RUNS / "archives",
+        front_ends=front_ends,
+        shares=options.shares,
+        counts_as=dict(options.counts_as),
+        held_out=[HeldOut(*pair) for pair in fractions],
+        augmented_copies=options.augmented_copies if options.mode in ("train", "fine-tune") else 0,
+        unlabelled=options.unlabelled,
+        teacher=options.teacher,
+        label=options.label,
+        fma_metadata=options.fma_metadata,
+    )
 
 
 @contextmanager
@@ -147,75 +231,41 @@ def only_first_prints(accelerator: Accelerator) -> Iterator[None]:
             yield
 
 
-def preparation(arguments: argparse.Namespace, front_ends: list[str]) -> Preparation:
-    return Preparation(
-        folders=arguments.data,
-        archives=arguments.archive or RUNS / "archives",
-        front_ends=front_ends,
-        shares=arguments.shares,
-        counts_as=dict(arguments.counts_as),
-        held_out=held_out(arguments),
-        augmented_copies=0 if arguments.evaluate else arguments.augmented_copies,
-        unlabelled=arguments.unlabelled,
-        teacher=arguments.teacher,
-        label=arguments.label,
-        fma_metadata=arguments.fma_metadata,
-    )
+# Training: data, members by their recipes, calibration of their fusion, evaluation of what was saved, card
 
 
-def held_out(arguments: argparse.Namespace) -> list[HeldOut]:
-    """Held-out fractions, one for all sources or one for each."""
-    validation, test = arguments.validation_fraction, arguments.test_fraction
-    number = max(len(validation), len(test))
-    pairs = zip(*(one if len(one) == number else one * number for one in (validation, test)), strict=True)
-    return [HeldOut(*pair) for pair in pairs]
-
-
-def check_networks(recipes: dict[str, Recipe], start: Start) -> None:
-    """Raise CheckpointError for a network or weights that there are not, rather than after decoding all songs."""
-    for recipe in recipes.values():
-        if not start.checkpoint:
-            create_backbone(recipe.backbone, 2, start.weights or RANDOM, recipe.input_size)
-
-
-def evaluate_again(arguments: argparse.Namespace) -> None:
-    """Print the figures of a checkpoint."""
-    known = load_checkpoint(arguments.evaluate)
-    training = known.metrics.get("training", {})
-    if "probe" in training:
-        print(
-            f"{known.name} is a linear probe, fitted to all songs of {', '.join(training['sources'])}: figures on "
-            "these are too high, but for songs in a folder for test. Those by cross-validation are in its card."
-        )
-    data = prepare(preparation(arguments, [front_end_name(one.log_mel.config) for one in known.members.values()]))
-    print(describe_data(data))
-    evaluate_sources(known, data, arguments.split, arguments.predictions)
-
-
-def train(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
-    """Train the members, calibrate their fusion, save the checkpoint, evaluate it as it was saved, write its card."""
-    known = load_checkpoint(arguments.start_from) if arguments.start_from else None
-    names = arguments.members or default_members(known)
-    fractions = dict(zip(names, (arguments.interpolate or []) * len(names), strict=False))
-    start = Start(known, arguments.weights, arguments.from_scratch, fractions)
-    recipes = {name: recipe_for(arguments, name, start) for name in names}
+def train(accelerator: Accelerator, options: argparse.Namespace) -> None:
+    runs_folder = RUNS / options.out.name
+    known = load_checkpoint(options.start_from) if options.mode == "fine-tune" else None
+    start = Start(known, options.weights, options.from_scratch)
+    recipes = choose_recipes(options, start)
     check_networks(recipes, start)
+    if accelerator.is_main_process:
+        announce_earlier(options.out)
+        write_json(runs_folder / "recipes.json", recipes_json(recipes))
+
     with accelerator.main_process_first(), only_first_prints(accelerator):  # the others find complete archives
-        data = prepare(preparation(arguments, [recipe.front_end for recipe in recipes.values()]))
+        data = prepare(preparation(options, [recipe.front_end for recipe in recipes.values()]))
     accelerator.print(describe_data(data))
-    splits = ("validation", "test") if arguments.test else ("validation",)
+    splits = ("validation", "test") if options.test else ("validation",)
     if not any(len(source.of(splits[-1])) for source in data.sources):
         raise DataError("--test: the data has no test tracks.")
-    runs_folder = RUNS / arguments.out.name
-    members = {
-        name: train_member(accelerator, name, recipe, data, start, runs_folder, arguments.resume)
-        for name, recipe in recipes.items()
-    }
+
+    members: dict[str, Member] = {}
+    curves: dict[str, list[dict]] = {}
+    for name, recipe in recipes.items():
+        members[name], of_runs = train_member(
+            accelerator, name, recipe, data, start, runs_folder, options.resume, options.workers
+        )
+        curves |= of_runs
     accelerator.end_training()
     if not accelerator.is_main_process:
         return
-    with written_at_end(arguments.out) as new:
-        save_checkpoint(new, data.genres, members, *calibrate(members, data.weighted(arguments.validation_shares)))
+
+    with written_at_end(options.out) as new:
+        save_checkpoint(new, data.genres, members, *calibrate(members, data.weighted(options.validation_shares)))
+        if options.not_music:
+            fit_detector(new, data, options.not_music)
         checkpoint = load_checkpoint(new)
         figures = {split: evaluate_sources(checkpoint, data, split, runs_folder) for split in splits}
         record = training_record(command_line(), start, data, recipes)
@@ -233,40 +283,237 @@ def command_line() -> str:
     return "python train.py " + shlex.join(map(public, sys.argv[1:]))
 
 
-def recipe_for(arguments: argparse.Namespace, name: str, start: Start) -> Recipe:
-    """A member's recipe with the options of the command line, and with the network of the checkpoint, if any."""
-    fields = ("backbone", "windows_per_track", "batch_size", "seed")
-    changes = {field: value for field in fields if (value := getattr(arguments, field)) is not None}
-    if arguments.shares:
-        changes["share_power"] = None
-    stage = {
-        field: value
-        for field in ("epochs", "learning_rate", "runs")
-        if (value := getattr(arguments, field)) is not None
-    }
-    return change_stage(recipe_from(replace(RECIPES[name], **changes), name, start), start, **stage)
+# The other modes
 
 
-def publish(arguments: argparse.Namespace) -> None:
+def probe(options: argparse.Namespace) -> None:
+    """Fit new heads to the features of a checkpoint, save them as a checkpoint, write its card."""
+    (folder,) = options.data
+    check_writable(options.out)
+    announce_earlier(options.out)
+    known = load_checkpoint(options.start_from)
+    print(f"Linear probe on {options.start_from}; --mode fine-tune trains its networks, too.")
+    of_hub = {"label": options.label, "fma_metadata": options.fma_metadata}
+    fitted = fit_probe(embed_folder(folder, Classifier(known), dict(options.counts_as), **of_hub), known)
+    with written_at_end(options.out) as new:
+        save_probe(new, known, fitted, source_name(folder), command_line())
+        write_card(new)
+    print(describe_probe(fitted))
+
+
+def detect(options: argparse.Namespace) -> None:
+    """Fit the music detector of the checkpoint in --out, in place of the one that it has."""
+    known = load_checkpoint(options.out)
+    data = prepare(preparation(options, [front_end_name(one.log_mel.config) for one in known.members.values()]))
+    print(describe_data(data))
+    fit_detector(options.out, data, options.not_music)
+
+
+def fit_detector(folder: Path, data: DataSet, not_music: Path) -> None:
+    """Add a music detector to the checkpoint in a folder; prints how many validation tracks it rejects."""
+    members = load_checkpoint(folder).members
+    name = window_members(members)[0]  # one with short windows
+    examples = gather(members[name], name, data, not_music)
+    detector = fit_examples(examples)
+    add_music_detector(folder, detector)
+    print(f"The music detector says music from a probability of {detector.threshold:.4f} on.")
+    for source, tracks in examples.validation.items():
+        rejected = sum(not detector.is_music(track) for track in tracks)
+        print(f"  {source}: {rejected} of {len(tracks)} validation tracks are not music to it")
+
+
+def evaluate_again(options: argparse.Namespace) -> None:
+    """Print the figures of a checkpoint."""
+    known: Checkpoint = load_checkpoint(options.evaluate)
+    training = known.metrics.get("training", {})
+    if "probe" in training:
+        print(
+            f"{known.name} is a linear probe, fitted to all songs of {', '.join(training['sources'])}: figures on "
+            "these are too high, but for songs in a folder for test. Those by cross-validation are in its card."
+        )
+    data = prepare(preparation(options, [front_end_name(one.log_mel.config) for one in known.members.values()]))
+    print(describe_data(data))
+    for split in ("validation", "test") if options.test else ("validation",):
+        evaluate_sources(known, data, split, options.predictions)
+
+
+def publish(options: argparse.Namespace) -> None:
     """Upload the checkpoint in --out and, with --space, the page; or print what would be uploaded."""
-    visibility = "public" if arguments.public else "private"
-    options = {name: getattr(arguments, name) for name in ("public", "replace_card", "dry_run")}
-    published = push_checkpoint(arguments.out, arguments.push, tag=arguments.tag, **options)
+    visibility = "public" if options.public else "private"
+    settings = {name: getattr(options, name) for name in ("public", "replace_card", "dry_run")}
+    published = push_checkpoint(options.out, options.push, tag=options.tag, **settings)
     show_upload(published, visibility)
-    if arguments.space:
-        show_upload(push_space(arguments.push, arguments.space, published.tag or "", **options), visibility)
-        if not arguments.public:
-            print(f"Where {arguments.push} is private, the Space needs a secret HF_TOKEN that may read it (Settings).")
-    if arguments.dry_run:
+    if options.space:
+        show_upload(push_space(options.push, options.space, published.tag or "", **settings), visibility)
+        if not options.public:
+            print(f"Where {options.push} is private, the Space needs a secret HF_TOKEN that may read it (Settings).")
+    if options.dry_run:
         print("Nothing was uploaded: this was a dry run.")
 
 
 def show_upload(published: Published, visibility: str) -> None:
     print(f"{published.url}, {visibility} if new:")
-    for path, size in published.files.items():
-        print(f"  {size:>12,} bytes  {path}")
+    for name, size in published.files.items():
+        print(f"  {size:>12,} bytes  {name}")
     if CARD not in published.files:
         print(f"  {CARD} was edited there and stays as it is, whatever model it describes; --replace-card replaces it.")
+
+
+# Options
+
+
+def parse_options() -> argparse.Namespace:
+    """Parse the command line and choose the mode; ends the program where options do not go together."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
+    parser.add_argument("--mode", choices=list(MODES), help=f"what is done. {what}")
+    add_data_options(parser.add_argument_group("data"))
+    add_training_options(parser.add_argument_group("training"))
+    add_evaluation_options(parser.add_argument_group("evaluation"))
+    add_publishing_options(parser.add_argument_group("publishing", "needs `hf auth login` or HF_TOKEN"))
+    options = parser.parse_args()
+    given = {name for name, value in vars(options).items() if value is not None and value is not False} - {"mode"}
+    for name in DEFAULTS.keys() - given:
+        setattr(options, name, DEFAULTS[name])
+
+    chosen = options.mode
+    options.mode = chosen or default_mode(options, given)
+    if not options.mode:
+        parser.error("give --data to train or to evaluate, or --push to publish")
+    if unfit := given - OPTIONS[options.mode]:
+        option = f"--{min(unfit).replace('start_from', 'from').replace('_', '-')}"
+        if options.mode == "probe" and not chosen:
+            parser.error(
+                f"{option} has no use here, where a folder of genre folders is learned by a linear probe; name what "
+                f"is trained: --from {DEFAULT} fine-tunes its networks, --members sparse smooth whole trains from "
+                "ImageNet weights"
+            )
+        parser.error(f"--mode {options.mode} has no use for {option}")
+    needed = {"publish": "push", "evaluate": "evaluate", "detector": "not_music"}.get(options.mode, "data")
+    for name in (needed, "data") if options.mode != "publish" else (needed,):
+        if name not in given:
+            parser.error(f"--mode {options.mode} needs --{name.replace('_', '-')}")
+    if options.mode == "probe" and len(options.data) != 1:
+        parser.error("--mode probe needs one folder of --data")
+    if given & OF_PUBLISHING - {"out"} and not options.push:
+        parser.error(f"without --push there is no use for --{min(given & OF_PUBLISHING - {'out'}).replace('_', '-')}")
+    if sum(name in given for name in ("weights", "from_scratch")) > 1:
+        parser.error("--weights and --from-scratch are two ways to begin; give one")
+    if given & {"label", "fma_metadata"} and not any(map(is_on_hub, [*options.data, *options.unlabelled])):
+        unfit = given & {"label", "fma_metadata"}
+        parser.error(f"without hf:USER/DATASET there is no use for --{min(unfit).replace('_', '-')}")
+    if options.shares and len(options.shares) != len(options.data) + len(options.unlabelled):
+        parser.error("give as many --shares as folders of --data, and of --unlabelled after these")
+    if options.validation_shares and len(options.validation_shares) != len(options.data):
+        parser.error("give as many --validation-shares as folders of --data")
+    if options.interpolate and len(options.interpolate) not in (1, len(options.members or ())):
+        parser.error("give one --interpolate, or as many as --members")
+    for split in ("validation", "test"):
+        if len(getattr(options, f"{split}_fraction")) not in (1, len(options.data)):
+            parser.error(f"give one --{split}-fraction, or as many as folders of --data")
+    options.start_from = options.start_from or DEFAULT
+    return options
+
+
+def default_mode(options: argparse.Namespace, given: set[str]) -> str:
+    """What the options say is to be done; empty where they say nothing."""
+    if "evaluate" in given:
+        return "evaluate"
+    if "data" not in given:
+        return "publish" if "push" in given else ""
+    if "start_from" in given:
+        return "fine-tune"
+    if given & OF_START or len(options.data) > 1 or not holds_genre_folders(options.data[0]):
+        return "train"
+    return "probe"
+
+
+def add_data_options(group: argparse._ArgumentGroup) -> None:
+    share = number(float, "a number above 0", lambda value: 0 < value < math.inf)
+    fraction = number(float, "a number above 0 and below 0.5", lambda value: 0 < value < 0.5)
+    copies = number(int, "a whole number from 0", lambda value: value >= 0)
+    many: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    add = group.add_argument
+    add("--data", type=path, metavar="DIR", help="music or prepared arrays, see above", **many)
+    add("--label", metavar="COLUMN", help="of the genres in data sets of the Hub (the one that is named so)")
+    titles = "FMA's tracks.csv, by whose titles and artists songs of the Hub get FMA's official split"
+    add("--fma-metadata", type=path, metavar="FILE", help=titles)
+    add("--counts-as", type=renaming, metavar="A=B", help="genres that count as others: Classical=Instrumental", **many)
+    add("--shares", type=share, metavar="S", help="of each DIR in a batch (by its size and the recipe)", **many)
+    of_fusion = "of each DIR in the fusion and calibration (as in a batch)"
+    add("--validation-shares", type=share, metavar="S", help=of_fusion, **many)
+    for split in ("validation", "test"):
+        held_out = "of each genre held out, by whole artists: of all DIR, or of each (0.1)"
+        add(f"--{split}-fraction", type=fraction, metavar="F", help=held_out, **many)
+    add("--augmented-copies", type=copies, metavar="N", help="of each training clip of audio (4)")
+    taught = "songs without a genre, which only a teacher teaches"
+    add("--unlabelled", type=path, metavar="DIR", help=taught, **many)
+    teacher = "weights of MusiCNN, whose output for audio is learned, too; `python -m genre.data.musicnn` makes them"
+    add("--teacher", type=path, metavar="FILE", help=teacher)
+    add("--archive", type=path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
+    add("--not-music", type=path, metavar="DIR", help="recordings without music, to which a music detector is fitted")
+
+
+def add_training_options(group: argparse._ArgumentGroup) -> None:
+    part = number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+    count = number(int, "a whole number from 1", lambda value: value >= 1)
+    rate = number(float, "a number above 0", lambda value: 0 < value < math.inf)
+    whole = number(int, "a whole number from 0", lambda value: value >= 0)
+    add = group.add_argument
+    add("--out", type=path, help=f"checkpoint folder to write ({DEFAULTS['out']})")
+    further = "the checkpoint to start from; other genres get a new head"
+    add("--from", dest="start_from", type=in_home, metavar="CHECKPOINT", help=further)
+    add("--weights", type=path, metavar="FILE", help="ImageNet weights from a file instead of the Hub")
+    add("--from-scratch", action="store_true", help="random weights, without pre-training")
+    members = "networks to train and fuse (sparse smooth whole; those of the recipes; those of --from)"
+    add("--members", nargs="+", metavar="NAME", help=members)
+    recipe = "recipes of members as JSON: a runs/NAME/recipes.json, or the metrics.json of a checkpoint"
+    add("--recipe", type=path, metavar="FILE", help=f"{recipe} (genre/training/recipe.py)")
+    backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
+    add("--backbone", metavar="NAME", help=f"any timm image model ({backbones})")
+    fraction = "of the fine-tuned weights in the interpolation with those of --from, of all members or of each; 0 "
+    fraction += "leaves a member as it is (by validation)"
+    add("--interpolate", type=part, nargs="+", action="extend", metavar="F", help=fraction)
+    add("--epochs", type=count, metavar="N", help="in a single stage, in place of the recipe's stages")
+    add("--learning-rate", type=rate, metavar="R", help="maximum of the cosine schedule, of that stage or the first")
+    add("--runs", type=count, metavar="N", help="of that stage, whose weights are averaged")
+    add("--windows-per-track", type=count, metavar="N", help="random windows of each track in an epoch")
+    add("--batch-size", type=count, metavar="N", help="windows of a step, over all processes")
+    add("--seed", type=whole, metavar="N", help="of everything random")
+    precision = "of a step, no for float32 (on a GPU bf16, or fp16 where it has no bf16; on a CPU no)"
+    add("--precision", choices=("no", "bf16", "fp16"), help=precision)
+    add("--compile", action="store_true", help="compile the networks: slow at first, then faster")
+    add("--workers", type=whole, metavar="N", help="processes that read windows (4 at most for a GPU, 0 for a CPU)")
+    trackers = ("tensorboard", "wandb", "trackio", "none")
+    add("--tracker", choices=trackers, help="gets loss and learning rate of each step, and validation (tensorboard)")
+    add("--resume", action="store_true", help="continue after the last finished epoch")
+
+
+def add_evaluation_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--test", action="store_true", help="also read the test splits, for the finished checkpoint")
+    add("--evaluate", type=in_home, metavar="CHECKPOINT", help="evaluate this checkpoint instead of training")
+    add("--predictions", type=path, metavar="DIR", help="for --evaluate: write each track's probabilities there")
+
+
+def add_publishing_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--push", metavar="USER/REPO", help="upload the checkpoint as one commit with a tag")
+    add("--tag", help="name of the revision (the next of v1, v2, v3 ...)")
+    add("--space", metavar="USER/NAME", help="also run the page on it, in a Space pinned to that revision")
+    add("--public", action="store_true", help="make what is created public (private)")
+    add("--replace-card", action="store_true", help="also replace a README.md that was edited on the Hub")
+    add("--dry-run", action="store_true", help="only show what would be uploaded")
+
+
+def renaming(text: str) -> tuple[str, str]:
+    left, equals, right = text.rpartition("=")  # the name of a folder may hold a "="
+    if not (left and equals):
+        raise argparse.ArgumentTypeError("give it as GENRE=OTHER")
+    try:
+        return clean_genre(left), clean_genre(right)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -25,8 +25,7 @@ from benchmarks.shipped_data import COUNTS_AS
 from genre.data.prepare import Preparation, prepare
 from genre.data.windows import Mixture
 from genre.models.member import Member
-from genre.training.loop import Validation, ValidationFigures, train_stage
-from genre.training.members import Start, start_member
+from genre.training.loop import Start, Validation, ValidationFigures, start_member, train_stage
 from genre.training.recipe import RECIPES, Stage
 
 SAMPLE_SECONDS = 0.5

@@ -1,6 +1,6 @@
 """Makes recordings that are not music, by espeak-ng and sox: speech, noise, tones, clicks, crowds, quiet rooms.
 
-`python -m benchmarks.not_music make FOLDER` writes two halves into FOLDER: `choose/`, to which a detector is fitted,
+`python -m benchmarks.make_not_music FOLDER` writes two halves into FOLDER: `choose/`, to which a detector is fitted,
 and `held_back/`, on which it is measured. Each half has a folder for each kind of sound. The halves differ in
 
     the languages and voices of speech (seven languages and sixteen voices each), its rooms, bands and background noise;
@@ -14,6 +14,7 @@ and `held_back/`, on which it is measured. Each half has a folder for each kind 
 About half of the files are mp3, so that traces of a codec do not tell the classes apart. Two runs write the same sound.
 """
 
+import argparse
 import random
 import shutil
 import subprocess
@@ -395,3 +396,9 @@ def make(folder: Path) -> None:
     for half in HALVES:
         with tempfile.TemporaryDirectory() as scratch:
             print(f"{Maker(half, folder, Path(scratch)).make()} files in {folder / half.name}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    make(parser.parse_args().folder)

@@ -4,7 +4,7 @@
     python -m benchmarks.teach accuracy FOLDER [--songs 20] [--test-artists] [--checkpoint NAME]
 
 Both take a folder with a sub-folder of songs for each genre and use the first songs of each genre. `time` cuts these to
-the same length. After one song that warms up, it runs the steps that the page runs, and then `train.py --probe`
+the same length. After one song that warms up, it runs the steps that the page runs, and then `train.py --mode probe`
 with its start. `accuracy` fits a linear probe and prints its figures by cross-validation. Those are too high
 on songs that the checkpoint was trained on; with --test-artists only songs of those artists are used that were held out
 for test in the training of the shipped checkpoint.
@@ -71,7 +71,7 @@ def measure_time(folder: Path, genres: int, songs: int, seconds: float) -> None:
         save_probe(work / "mine", checkpoint, probe, "songs", "")
         genre.load(work / "mine")
         saved = time.perf_counter()
-        options = ["--data", "songs", "--from", DEFAULT, "--probe", "--out", "mine"]
+        options = ["--data", "songs", "--from", DEFAULT, "--mode", "probe", "--out", "mine"]
         command = [sys.executable, str(ROOT / "train.py"), *options]
         subprocess.run(command, cwd=work, check=True, capture_output=True)
         ended = time.perf_counter()
@@ -81,7 +81,7 @@ def measure_time(folder: Path, genres: int, songs: int, seconds: float) -> None:
         ("cross-validation and fit", fitted - read),
         ("save and load the model", saved - fitted),
         ("together, as on the page", saved - started),
-        ("train.py --probe, with its start", ended - saved),
+        ("train.py --mode probe, with its start", ended - saved),
     ):
         print(f"{duration:8.2f} s  {step}")
 

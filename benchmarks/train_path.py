@@ -75,7 +75,11 @@ def main() -> None:
     start = Path(arguments.checkpoint)
     start_from = ["--from", str(start.resolve()) if start.is_dir() else arguments.checkpoint]
     weights = ["--weights", str(Path(arguments.weights).resolve())] if arguments.weights else []
-    options = {"probe": [*start_from, "--probe"], "fine-tuning": start_from, "dense": ["--members", "dense", *weights]}
+    options = {
+        "probe": [*start_from, "--mode", "probe"],
+        "fine-tuning": start_from,
+        "dense": ["--members", "dense", *weights],
+    }
     training, test = split_songs(arguments.folder)
     print("test: " + ", ".join(f"{name} {len(paths)}" for name, paths in test.items()))
     print("| songs | " + " | ".join(arguments.ways) + " |\n|" + " --- |" * (len(arguments.ways) + 1))

@@ -6,10 +6,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset, Sampler
 
 from genre.audio.clips import window_starts
 from genre.data.dataset import DataSet, Source
@@ -124,13 +126,26 @@ class Windows:
         self.rows = source.rows[chosen]
         self.labels = torch.from_numpy(source.labels[chosen])
         self.songs, self.song_of = source.songs_of(split)
-        self.array = np.load(_array_file(source.folder, self.format, front_end), mmap_mode="r")
-        self.augmented = _augmented(source, front_end) if split == "training" else None
+        self.files = source, split, front_end
+        self._open()
         self.teachers = _teachers(source.folder, self.rows) if split == "training" else {}
         seconds = self.array.shape[2] * self.config.frames_per_column / self.config.frames_per_second
         starts = window_starts(seconds, self.config.window_seconds, self.config.window_seconds)
         columns = np.round(np.array(starts) * self.config.frames_per_second / self.config.frames_per_column)
         self.starts = np.unique(columns.astype(int).clip(0, self.last_start))
+
+    def _open(self) -> None:
+        source, split, front_end = self.files
+        self.array = np.load(_array_file(source.folder, self.format, front_end), mmap_mode="r")
+        self.augmented = _augmented(source, front_end) if split == "training" else None
+
+    def __getstate__(self) -> dict:
+        """For another process, which opens the arrays itself: pickle would copy all of them."""
+        return {name: value for name, value in vars(self).items() if name not in ("array", "augmented")}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._open()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -200,10 +215,34 @@ class Windows:
         return self.log_mel.to_bands(self.format.restore(stored))
 
 
-class Mixture:
+class Draw(NamedTuple):
+    """What is read for a step: these tracks, shape (batch,), by random numbers of this seed."""
+
+    tracks: np.ndarray
+    seed: tuple[int, ...]
+
+
+class Batch(NamedTuple):
+    """The input of a step.
+
+    Attributes:
+        tracks: shape (batch,) int64.
+        windows: in dB, shape (batch, bands, columns).
+        taught: the teachers' standardised outputs, shape (batch, sum of their sizes), NaN where a track has none.
+        partners: position in the batch of the window that each is mixed with, shape (batch,) int64.
+    """
+
+    tracks: Tensor
+    windows: Tensor
+    taught: Tensor
+    partners: Tensor
+
+
+class Mixture(Dataset[Batch]):
     """Training windows of multiple sources, each with its share of every batch.
 
     Tracks are numbered consecutively, source after source. A song counts once, however many clips of it are tracks.
+    As a `Dataset` for a `DataLoader` without its own batches, it reads the batch of a `Draw`.
 
     Attributes:
         labels: genre of each track, shape (tracks,) int64; -1 where it is not known.
@@ -223,10 +262,17 @@ class Mixture:
     def __len__(self) -> int:
         return int(self.first[-1])
 
+    def __getitem__(self, draw: Draw) -> Batch:
+        generator = np.random.default_rng(draw.seed)
+        windows, taught = self.random(draw.tracks, generator)
+        partners = shuffle_within(self.groups[draw.tracks], generator)
+        return Batch(torch.from_numpy(draw.tracks), windows, taught, torch.from_numpy(partners))
+
     def steps(self, batch_size: int, windows_per_track: int) -> int:
-        """Batches of an epoch, in which the songs of every source occur at least about `windows_per_track` times."""
-        lengths = [len(w.songs) * windows_per_track / share for w, share in zip(self.sources, self.shares, strict=True)]
-        return max(MIN_STEPS, int(max(lengths)) // batch_size)
+        """Batches of an epoch, in which each song of the largest source occurs `windows_per_track` times."""
+        songs = [len(windows.songs) for windows in self.sources]
+        largest = int(np.argmax(songs))
+        return max(MIN_STEPS, int(songs[largest] * windows_per_track / self.shares[largest]) // batch_size)
 
     def batches(self, steps: int, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
         """The tracks of each batch, shape (batch_size,): songs without replacement, and a random track of each."""
@@ -299,6 +345,42 @@ class Mixture:
             if name in windows.teachers:
                 groups += np.isfinite(windows.teachers[name][:, 0, 0]) * 2**number
         return groups
+
+
+class Draws(Sampler[Draw]):
+    """What is read for the steps of an epoch; of several processes each gets its part of every batch.
+
+    Random numbers depend on the seed, the epoch, the step and the process alone, whatever reads the batches.
+
+    Args:
+        mixture: the tracks.
+        batch_size: of all processes together.
+        steps: of an epoch.
+        seed: of the training.
+        process, processes: number of this process, from 0 on, and of all.
+    """
+
+    epoch = 0  # to be set before each epoch
+
+    def __init__(self, mixture: Mixture, batch_size: int, steps: int, seed: int, process: int = 0, processes: int = 1):
+        self.mixture, self.batch_size, self.steps, self.seed = mixture, batch_size, steps, seed
+        self.process, self.processes = process, processes
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Draw]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        for step, tracks in enumerate(self.mixture.batches(self.steps, self.batch_size, generator)):
+            yield Draw(tracks[self.process :: self.processes], (self.seed, self.epoch, step, self.process))
+
+
+def shuffle_within(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A random partner for each member of a batch, shape (batch,), of its own group, to mix it with."""
+    order = np.argsort(groups, kind="stable")
+    partners = np.empty_like(order)
+    partners[order] = np.lexsort((generator.permutation(len(groups)), groups))
+    return partners
 
 
 def first_of_song(song_of: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ class Augmentation:
 
     def _mask(self, windows: Tensor) -> Tensor:
         bands, columns = windows.shape[1:]
-        images, fill = windows[:, None], windows.mean().item()
+        images, fill = windows[:, None], windows.mean()  # no .item(), for which the CPU would wait for the GPU
         for _ in range(2):
             images = mask_along_axis_iid(images, int(self.band_mask * bands / 128), fill, axis=2)
             images = mask_along_axis_iid(images, int(self.column_mask * columns), fill, axis=3)
@@ -153,7 +153,8 @@ class Augmentation:
         if not self.mixup:
             return windows, *targets
         batch = len(windows)
-        weight = torch.distributions.Beta(self.mixup, self.mixup).sample((batch,)).to(windows.device)
+        alpha = torch.full((), self.mixup, device=windows.device)
+        weight = torch.distributions.Beta(alpha, alpha, validate_args=False).sample((batch,))
         weight = torch.maximum(weight, 1 - weight)  # the first window dominates its blend
         other = torch.randperm(batch, device=windows.device) if others is None else others
         return tuple(

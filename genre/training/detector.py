@@ -10,10 +10,12 @@ from torch import Tensor
 
 from genre.audio.audio import Audio
 from genre.audio.clips import CLIP_SECONDS, window_starts
+from genre.audio.folders import find_audio
 from genre.data.dataset import DataSet
 from genre.data.windows import Windows, front_end_name
-from genre.errors import DataError
+from genre.errors import AudioError, DataError
 from genre.features.augment import NO_CHANGE
+from genre.files import printable
 from genre.models.member import Member
 from genre.models.music import MusicDetector
 
@@ -75,15 +77,20 @@ def gather(member: Member, name: str, data: DataSet, material: Path) -> Examples
         member: computes the features.
         name: of the member.
         data: sources with training and validation tracks.
-        material: folder of folders of recordings without music; the first 30 s of each are used.
+        material: folder of recordings without music, also in sub-folders; the first 30 s of each are used. Those that
+            cannot be decoded are printed and left out.
 
     Raises:
         DataError: the material is missing, or the data has no array for the member.
-        AudioError: a recording cannot be decoded.
     """
-    paths = sorted(material.glob("*/*"))
-    if len(paths) < VALIDATION_EVERY:
-        raise DataError(f"{material} has too few recordings without music in its folders.")
+    other = []
+    for path in find_audio(material).files:
+        try:
+            other.append(embed_file(member, path))
+        except AudioError as error:
+            print(f"{printable(path.relative_to(material).as_posix())}: {error} It is left out.")
+    if len(other) < VALIDATION_EVERY:
+        raise DataError(f"{material} holds {len(other)} recordings without music; it needs {VALIDATION_EVERY}.")
     front_end = front_end_name(member.log_mel.config)
     training = [Windows(source, "training", front_end) for source in data.sources if len(source.of("training"))]
     validation = {source.name: Windows(source, "validation", front_end) for source in data.sources}
@@ -91,7 +98,7 @@ def gather(member: Member, name: str, data: DataSet, material: Path) -> Examples
         name,
         torch.cat([embed_training(member, windows) for windows in training]),
         {source: embed_validation(member, windows) for source, windows in validation.items() if len(windows)},
-        [embed_file(member, path) for path in paths],
+        other,
     )
 
 

@@ -84,7 +84,7 @@ def _folder_rows(folder: Path) -> list[tuple[Path, str, str, str]]:
 
 def _report_tests(tests: int) -> None:
     if tests:
-        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --split test evaluates them")
+        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --test evaluates them")
 
 
 def save_probe(folder: Path, checkpoint: Checkpoint, probe: Probe, source: str, command: str) -> None:

@@ -14,8 +14,8 @@ from genre.models.checkpoint import MEMBER_NAME, Checkpoint
 from genre.models.metrics import FILE
 from genre.models.music import MUSIC_FILE
 from genre.training.evaluate import evaluate, write_predictions
-from genre.training.members import Start, with_shares
-from genre.training.recipe import Recipe
+from genre.training.loop import Start, with_shares
+from genre.training.recipe import Recipe, recipes_json
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def training_record(command: str, start: Start, data: DataSet, recipes: dict[str
             source.name: {"share": round(share, 4), **{split: len(source.of(split)) for split in SPLITS}}
             for source, share in zip(data.sources, data.shares, strict=True)
         },
-        "members": {name: repr(recipe) for name, recipe in recipes.items()},
+        "members": recipes_json(recipes),
         "batch_shares": {
             name: [round(share, 4) for share in with_shares(data, recipe).shares] for name, recipe in recipes.items()
         },

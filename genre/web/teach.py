@@ -35,7 +35,7 @@ from genre.web.models import TAUGHT_PREFIX, Models
 
 NAME = "my-genres"  # of the checkpoint
 SOURCE = "songs"  # in its metrics.json, in place of the visitor's folder
-COMMAND = f"python train.py --data {SOURCE} --from {{base}} --probe --out checkpoints/{NAME}"
+COMMAND = f"python train.py --data {SOURCE} --from {{base}} --mode probe --out checkpoints/{NAME}"
 MOST_CONTRADICTED = 5  # songs that are listed
 
 

@@ -16,7 +16,7 @@ from genre.audio.decode import decode
 from genre.data.windows import FORMATS
 from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import SHIPPED
-from genre.training.members import FRACTIONS
+from genre.training.loop import FRACTIONS
 from genre.training.recipe import RECIPES
 from genre.training.run import only_training, written_at_end
 from tests.conftest import ROOT, music, write_audio
@@ -45,7 +45,7 @@ def test_the_command_trains_fuses_evaluates_and_saves(folder, tmp_path):
     assert str(tmp_path) not in (out / "metrics.json").read_text() + (out / "README.md").read_text()
     assert genre.load(out).labels == ["High", "Low"]
 
-    evaluation = ["--evaluate", str(out), "--split", "test", "--predictions", "predicted"]
+    evaluation = ["--evaluate", str(out), "--test", "--predictions", "predicted"]
     again = run_train(folder, None, *evaluation, cwd=tmp_path)
     printed = re.findall(r"^ +\S+ test .*$", done.stdout, re.MULTILINE)
     assert printed and printed == re.findall(r"^ +\S+ test .*$", again.stdout, re.MULTILINE)
@@ -62,7 +62,7 @@ def test_the_runs_of_the_second_stage_are_averaged(folder, tmp_path):
     assert "sparse, fine_tuning 3 of 3: test_efficientnet" in done.stdout
     end = load_checkpoint(tmp_path / "end")
     assert end.metrics["training"]["start"] == "start"
-    assert "backbone='test_efficientnet'" in end.metrics["training"]["members"]["sparse"]
+    assert end.metrics["training"]["members"]["sparse"]["backbone"] == "test_efficientnet"
     states = [torch.load(tmp_path / "runs" / "end" / f"sparse-fine_tuning-{run}.pt")["best"] for run in range(3)]
     before = load_checkpoint(tmp_path / "start").members["sparse"].state_dict()
     mean = {name: sum(state[name] for state in states) / 3 for name in before}
@@ -78,7 +78,7 @@ def test_the_runs_of_the_second_stage_are_averaged(folder, tmp_path):
     first = "backbone.conv_stem.weight"
     assert not torch.equal(states[0][first], states[1][first])
     done = run_train(folder, tmp_path / "other", *more, "--backbone", "test_resnet", cwd=tmp_path)
-    assert done.returncode == 2 and "no --backbone to choose" in done.stderr
+    assert done.returncode == 2 and "has no use for --backbone" in done.stderr
 
 
 def test_arrays_and_songs_train_together(folder, tmp_path):
@@ -282,3 +282,25 @@ def test_a_probe_is_not_evaluated_on_its_own_songs_without_a_word(genre_folder, 
     again = run_train(genre_folder, None, "--evaluate", str(tmp_path / "probe"), cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert f"fitted to all songs of {genre_folder.name}: figures on these are too high" in again.stdout
+
+
+def test_a_music_detector_is_fitted_with_a_training_or_afterwards(folder, tmp_path):
+    random = np.random.default_rng(0)
+    (tmp_path / "noise" / "hiss").mkdir(parents=True)
+    for number in range(6):
+        noise = random.normal(0, 0.1, 4 * 44100).astype(np.float32)
+        write_audio(tmp_path / "noise" / "hiss" / f"{number}.flac", [noise], "flac")
+    (tmp_path / "noise" / "broken.mp3").write_text("milk, bread")
+    options = [*SMALL, "--members", "sparse", "--epochs", "1", "--not-music", "noise"]
+    done = run_train(folder, "mine", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "broken.mp3: This is not an audio file that can be read" in done.stdout
+    with_it = genre.load(tmp_path / "mine").checkpoint.music
+    assert with_it.member == "sparse" and f"probability of {with_it.threshold:.4f}" in done.stdout
+
+    shutil.copytree(tmp_path / "noise" / "hiss", tmp_path / "few", ignore=lambda *_: ["0.flac", "1.flac"])
+    few = run_train(folder, "mine", "--mode", "detector", "--not-music", "few", cwd=tmp_path)
+    assert few.returncode == 1 and "few holds 4 recordings without music; it needs 5" in few.stderr
+    again = run_train(folder, "mine", "--mode", "detector", "--not-music", "noise/hiss", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert genre.load(tmp_path / "mine").checkpoint.music.threshold == pytest.approx(with_it.threshold, abs=1e-4)

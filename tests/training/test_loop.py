@@ -14,8 +14,7 @@ from genre.features.log_mel import FRONT_ENDS
 from genre.files import move, write_json
 from genre.models.checkpoint import ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
-from genre.training.loop import Validation, train_stage
-from genre.training.members import FRACTIONS, Start, train_member
+from genre.training.loop import FRACTIONS, Start, Validation, train_member, train_stage
 from genre.training.recipe import Recipe, Stage
 from tests.inference.test_jsonl import small_disk
 
@@ -66,7 +65,7 @@ def test_without_an_epoch_the_weights_remain(folder, tmp_path):
 
 def test_two_stages_end_between_the_weights_of_both_where_validation_loss_is_lowest(folder, tmp_path):
     data, recipe = read_data({"one": folder}), replace(TINY, pretrained=Stage(1), fine_tuning=Stage(1, runs=2))
-    member = train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
+    member, _ = train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
     first, *second = (
         torch.load(tmp_path / f"sparse-{run}.pt")["best"] for run in ("pretrained-0", "fine_tuning-0", "fine_tuning-1")
     )
@@ -89,7 +88,7 @@ def test_two_stages_end_between_the_weights_of_both_where_validation_loss_is_low
 
 def test_robust_fine_tuning_has_spectral_holes_and_ends_halfway(folder, tmp_path):
     recipe = replace(TINY, pretrained=Stage(1), fine_tuning=Stage(0), robust_fine_tuning=Stage(1, codec=0.9))
-    member = train_member(ONE_PROCESS, "sparse", recipe, read_data({"one": folder}), Start(random=True), tmp_path)
+    member, _ = train_member(ONE_PROCESS, "sparse", recipe, read_data({"one": folder}), Start(random=True), tmp_path)
     assert not (tmp_path / "sparse-fine_tuning-0.pt").exists()
     before, after = (torch.load(tmp_path / f"sparse-{stage}-0.pt") for stage in ("pretrained", "robust_fine_tuning"))
     assert [state["settings"]["augmentation"]["codec"] for state in (before, after)] == [0, 0.9]
@@ -206,7 +205,9 @@ def test_the_part_of_the_way_can_be_chosen_and_a_member_left_as_it_is(folder, tm
     save_checkpoint(tmp_path / "start", data.genres, start, alone, alone, ConfidenceLimits(0.5, 0.1))
     known = load_checkpoint(tmp_path / "start")
     kept, ended = (
-        train_member(ONE_PROCESS, "sparse", recipe, data, Start(known, fractions={"sparse": part}), tmp_path / "runs")
+        train_member(ONE_PROCESS, "sparse", replace(recipe, interpolation=part), data, Start(known), tmp_path / "runs")[
+            0
+        ]
         for part in (0, 1)
     )
     best = torch.load(tmp_path / "runs" / "sparse-fine_tuning-0.pt")["best"]

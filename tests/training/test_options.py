@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from genre.models.locations import DEFAULT
-from genre.training.options import parse_arguments
+from train import parse_options
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def parse(tmp_path, monkeypatch):
 
     def parse(line):
         monkeypatch.setattr("sys.argv", ["train.py", *line.split()])
-        return parse_arguments("")
+        return parse_options()
 
     return parse
 
@@ -25,19 +25,28 @@ def parse(tmp_path, monkeypatch):
 @pytest.mark.parametrize("options", ["", "--counts-as Jazz=Bebop", "--push user/repo --space user/page --dry-run"])
 def test_genre_folders_are_learned_by_a_probe(parse, options):
     arguments = parse(f"--data songs --out mine {options}")
-    assert arguments.probe and arguments.start_from == DEFAULT
+    assert (arguments.mode, arguments.start_from) == ("probe", DEFAULT)
 
 
 @pytest.mark.parametrize(
-    "options", ["--members dense", "--from fma-small", "--epochs 3", "--test-fraction 0.1", "--augmented-copies 0"]
+    ("line", "mode"),
+    [
+        ("--data songs --members dense", "train"),
+        ("--data songs --weights file.pth --epochs 3", "train"),
+        ("--data songs --from-scratch", "train"),
+        ("--data songs --mode train --epochs 3", "train"),
+        ("--data arrays --epochs 3 --seed 0", "train"),
+        ("--data songs arrays", "train"),
+        ("--data songs --from fma-small --augmented-copies 0", "fine-tune"),
+        ("--data songs --mode fine-tune --epochs 3", "fine-tune"),
+        ("--data songs --mode probe --from fma-small", "probe"),
+        ("--data songs --mode detector --not-music noise", "detector"),
+        ("--data songs --evaluate mine --test --predictions out", "evaluate"),
+        ("--out mine --push user/repo --dry-run", "publish"),
+    ],
 )
-def test_an_option_on_how_to_train_trains_a_network(parse, options):
-    assert not parse(f"--data songs {options}").probe
-
-
-def test_arrays_and_multiple_folders_are_not_learned_by_a_probe(parse):
-    assert not parse("--data arrays").probe
-    assert not parse("--data songs arrays").probe
+def test_what_is_done_follows_from_the_start_that_is_named(parse, line, mode):
+    assert parse(line).mode == mode
 
 
 def test_options_that_are_given_twice_add_up(parse):
@@ -61,18 +70,22 @@ def test_a_tilde_within_an_option_is_the_home_directory(parse, monkeypatch, tmp_
     ("line", "message"),
     [
         ("", "give --data to train or to evaluate, or --push to publish"),
-        ("--data songs --resume", "a linear probe, .* has no use for --resume"),
-        ("--data songs --test", "a linear probe, .* has no use for --test"),
-        ("--data songs --probe --seed 3", "--probe has no use for --seed"),
-        ("--data songs arrays --probe", "--probe needs one folder"),
-        ("--data arrays --predictions out", "without --evaluate, train.py has no use for --predictions"),
-        ("--data arrays --split test", "without --evaluate, train.py has no use for --split"),
-        ("--data arrays --dry-run", "without --push, train.py has no use for --dry-run"),
-        ("--data arrays --space user/page", "without --push, train.py has no use for --space"),
-        ("--data arrays --evaluate mine --test", "it has no use for --test"),
-        ("--data arrays --evaluate mine --from fma-small", "it has no use for --from"),
-        ("--data arrays --evaluate mine --push user/repo", "it has no use for --push"),
-        ("--push user/repo --epochs 3", "without --data, train.py has no use for --epochs"),
+        ("--data songs --epochs 5", "--epochs has no use here, .* name what is trained: --from fma-small .* --members"),
+        ("--data songs --resume", "--resume has no use here, where .* is learned by a linear probe"),
+        ("--data songs --test-fraction 0.2", "--test-fraction has no use here"),
+        ("--data songs --mode probe --seed 3", "--mode probe has no use for --seed"),
+        ("--data songs arrays --mode probe", "--mode probe needs one folder"),
+        ("--data songs --mode train --from mine", "--mode train has no use for --from"),
+        ("--data songs --from mine --backbone resnet18", "--mode fine-tune has no use for --backbone"),
+        ("--data songs --mode detector", "--mode detector needs --not-music"),
+        ("--mode train", "--mode train needs --data"),
+        ("--data arrays --mode evaluate", "--mode evaluate needs --evaluate"),
+        ("--data arrays --weights file.pth --from-scratch", "two ways to begin"),
+        ("--data arrays --predictions out", "--mode train has no use for --predictions"),
+        ("--data arrays --dry-run", "without --push there is no use for --dry-run"),
+        ("--data arrays --evaluate mine --from fma-small", "--mode evaluate has no use for --from"),
+        ("--data arrays --evaluate mine --push user/repo", "--mode evaluate has no use for --push"),
+        ("--push user/repo --epochs 3", "--mode publish has no use for --epochs"),
         ("--data arrays songs --shares 1", "give as many --shares as folders"),
         ("--data arrays --shares 0", "'0' is not a number above 0"),
         ("--data arrays --runs 0", "'0' is not a whole number from 1"),

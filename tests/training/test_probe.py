@@ -261,10 +261,13 @@ def test_the_command_writes_a_checkpoint_that_loads_and_can_be_published(collect
     ("options", "status", "message"),
     [
         (["--data", "one"], 1, "At least two genres are needed, and all songs are Hiss"),
-        (["--data", "flat", "--from", "fma-small", "--probe"], 1, "needs sub-folders with songs, one for each genre"),
-        (["--data", "nowhere", "--probe"], 1, "There is no folder nowhere"),
-        (["--data", "one", "flat", "--probe"], 2, "--probe needs one folder of --data"),
-        (["--data", "one", "--probe", "--epochs", "2"], 2, "--probe has no use for --epochs"),
+        (
+            ["--data", "flat", "--mode", "probe"],
+            1,
+            "needs sub-folders with songs, one for each genre",
+        ),
+        (["--data", "nowhere"], 1, "There is no folder nowhere"),
+        (["--data", "one", "flat", "--mode", "probe"], 2, "--mode probe needs one folder of --data"),
     ],
 )
 def test_bad_folders_are_one_line(collection, tmp_path, options, status, message):
@@ -279,7 +282,7 @@ def test_markup_in_the_name_of_a_genre_is_plain_text_in_the_card(collection, tmp
     (tmp_path / "mine").mkdir()
     shutil.copytree(collection / "Buzz", tmp_path / "mine" / "<img src=x>|_a_")
     shutil.copytree(collection / "Hiss", tmp_path / "mine" / "Hiss")
-    done = run_train("--data", "mine", "--from", "fma-small", "--probe", "--out", "probe", cwd=tmp_path)
+    done = run_train("--data", "mine", "--from", "fma-small", "--mode", "probe", "--out", "probe", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert isinstance(genre.load(tmp_path / "probe"), Classifier)
     assert r"| \<img src=x\>\|\_a\_ | 4 |" in (tmp_path / "probe" / "README.md").read_text()
