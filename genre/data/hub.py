@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from filelock import FileLock
 from huggingface_hub import (
@@ -48,13 +49,12 @@ from genre.audio.audio import Audio
 from genre.audio.decode import SUFFIXES
 from genre.audio.folders import is_left_out
 from genre.audio.tags import main_artist
-from genre.data.sources import AudioClip, clip_starts, fma_tracks, genres_by_folder, part_of
+from genre.data.sources import AudioClip, clip_starts, fma_tracks, genres_by_folder, part_of, report_shared_artists
 from genre.errors import DataError
 from genre.files import clean_genre, one_line, one_spelling, read_json, replaced, report_spellings, write_json
 from genre.models.locations import HUB_ERRORS, hub_reason
 
 PREFIX = "hf:"
-FORM = f"{PREFIX}USER/DATASET, with @REVISION and :CONFIG where they are needed"
 TIMEOUT = 20  # seconds for the first response of the Hub
 # Columns of genres and of artists by their names, in lower case, the best first. Of the columns of genres one is used;
 # where there is none, one with another name for labels or of type ClassLabel.
@@ -69,9 +69,10 @@ ARTIST_COLUMNS = (
 TITLE_COLUMNS = ("title", "track_title", "song_title", "song", "name")
 METADATA = re.compile(r"metadata\.(csv|jsonl|parquet)")
 FILE_COLUMNS = ("file_name", "audio_file_name", "file", "path")  # of such metadata: the file, relative to it
+# What reading a damaged file raises, besides an OSError without a number; pyarrow's errors are of these types, too.
+UNREADABLE = (ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError, tarfile.TarError)
 ROWS = 8  # of a table, read at a time with their audio
 MAX_TEXT = 2**20  # bytes of a file of text in a shard
-NAMED = 5  # artists that a message lists
 LISTED = 20  # columns and configurations that a message lists
 
 Classes = dict[str, list[str]]  # names of the classes of columns
@@ -130,7 +131,7 @@ def parse(name: str | Path) -> HubDataset:
     text = name.as_posix() if isinstance(name, Path) else name
     found = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([^:\s]+))?(?::([^\s]+))?", text)
     if not found:
-        raise DataError(f"{text} names no dataset on the Hub; the form is {FORM}.")
+        raise DataError(f"{text} names no dataset on the Hub; the form is {PREFIX}USER/DATASET[@REVISION][:CONFIG].")
     return HubDataset(*found.groups())
 
 
@@ -178,7 +179,7 @@ def hub_songs(
             path=Path(index["folder"]) / song["file"],
             name=song["name"],
             genre=_first(song["columns"].get(genre)),
-            artist=main_artist(_first(song["columns"].get(artist))),
+            artist=_artist(dataset, _first(song["columns"].get(artist))),
             split=split_of[song["split"]],
             digest=song["digest"],
         )
@@ -188,7 +189,10 @@ def hub_songs(
         names = [tuple(_plain(_first(song["columns"].get(name))) for name in (title, artist)) for song in songs]
         found = _with_official_split(dataset, found, [official.get(one, set()) for one in names])
     kept = _without_copies(_spelled(found) if labelled else found)
-    tags = {song.path: Audio(song.path).tags for song in kept}
+    if not kept:
+        raise DataError(f"No song of {dataset} can be used; is {genre!r} its column of genres?")
+    bar = tqdm(kept, desc=f"{dataset.name}: headers", unit="song", mininterval=1, delay=2)
+    tags = {song.path: Audio(song.path).tags for song in bar}
     kept = [replace(one, artist=one.artist or tags[one.path].artist, seconds=tags[one.path].seconds) for one in kept]
     unnamed = sum(not song.artist for song in kept)
     print(
@@ -197,8 +201,13 @@ def hub_songs(
         + f"; artists by {f'the column {artist!r}' if artist else 'the tags of the files'}"
         + (f", {unnamed} name none and count as artists of their own" if unnamed else "")
     )
-    _report_shared_artists(kept)
+    report_shared_artists((song.artist, song.split) for song in kept)
     return kept
+
+
+def _artist(dataset: HubDataset, name: str) -> str:
+    """The artist of this name; a number is one of this dataset alone."""
+    return f"{dataset.repo}/{name}" if name.isdecimal() else main_artist(name)
 
 
 def _spelled(songs: list[HubSong]) -> list[HubSong]:
@@ -234,7 +243,7 @@ def choose_label(columns: dict[str, str], label: str | None, dataset: HubDataset
     )
     fitting: list[str] = next((tier for tier in tiers if tier), [])
     if len(fitting) > 1:
-        raise DataError(f"{dataset} has several columns of labels: choose one with --label: {', '.join(fitting)}.")
+        raise DataError(f"{dataset} has several columns of labels: choose one with --label: {_listed(fitting)}.")
     if not fitting:
         texts = [name for name, kind in usable.items() if kind == "text" and _key(name) not in ARTIST_COLUMNS]
         others = f"; if one of these holds them, name it with --label: {_listed(texts)}" if texts else ""
@@ -246,9 +255,9 @@ def _key(name: str) -> str:
     return re.sub(r"\W+", "_", name.casefold())
 
 
-def _listed(names: Iterable[str], most: int = LISTED) -> str:
-    names = [one_line(name) for name in names]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names: Iterable[str]) -> str:
+    names = [one_line(str(name)) for name in names]
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _first(value: Any) -> str:
@@ -295,22 +304,6 @@ def _without_copies(songs: list[HubSong]) -> list[HubSong]:
     return list(first.values())
 
 
-def _report_shared_artists(songs: list[HubSong]) -> None:
-    """Name the artists with songs in two parts of the official split."""
-    splits: dict[str, set[str]] = defaultdict(set)
-    for song in songs:
-        if song.artist and song.split:
-            splits[song.artist].add(song.split)
-    if shared := [artist for artist, found in splits.items() if len(found) > 1]:
-        print(
-            f"  artists with songs in two parts of this split: {len(shared)} ({_listed(sorted(shared), NAMED)}); "
-            "figures are too high"
-        )
-
-
-# ---- FMA's official split --------------------------------------------------------------------------------------------
-
-
 def _fma_splits(path: Path) -> dict[tuple[str, ...], set[str]]:
     """The parts of FMA's official split by title and artist of the tracks in them."""
     places = (path, path / "tracks.csv", path / "fma_metadata" / "tracks.csv")
@@ -340,9 +333,6 @@ def _with_official_split(dataset: HubDataset, songs: list[HubSong], parts: list[
         f"{sum(len(known) > 1 for known in parts)} in two parts of it, and are split by artist"
     )
     return found
-
-
-# ---- Download and index ----------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -381,49 +371,57 @@ def _earlier_index(store: Path, dataset: HubDataset, error: BaseException) -> di
     """The newest complete index of this name, where the Hub could not be asked; None after a refusal."""
     if getattr(error, "response", None) is not None:
         return None
-    for path in sorted(store.glob("*/index.json"), key=lambda path: path.stat().st_mtime, reverse=True):
-        index = read_json(path)
-        if index["dataset"] == str(dataset) and (Path(index["folder"]) / index["songs"][0]["file"]).is_file():
-            return index
-    return None
+    newest = sorted(store.glob("*/index.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    indices = (index for path in newest if (index := _read_index(path)))
+    return next((index for index in indices if index["dataset"] == str(dataset)), None)
 
 
 def _current_index(dataset: HubDataset, info: DatasetInfo, store: Path, check: Check) -> dict:
-    sizes = {one.rfilename: one.size or 0 for one in info.siblings or ()}
-    card = _card(dataset, info.sha, sizes)
-    files = _chosen_files(dataset, card, list(sizes))
-    folder = store / f"{info.sha}{f'-{_key(dataset.config)}' if dataset.config else ''}"
-    path = folder / "index.json"
+    siblings = {one.rfilename: one for one in info.siblings or ()}
+    card = _card(dataset, info.sha, siblings)
     licence = card.get("license_name") or card.get("license") or "not stated"
-    if path.is_file():
-        index = read_json(path)
-        if all((Path(index["folder"]) / song["file"]).is_file() for song in index["songs"]):
-            print(f"{dataset}: {len(index['songs'])} songs, downloaded earlier; license: {licence}", flush=True)
-            return index
-    parquet, shards, audio = _layout(dataset, files)
-    wanted = parquet or shards or [*audio, *(one for one in files if METADATA.fullmatch(posixpath.basename(one)))]
-    _announce(dataset, info.sha, {one: sizes[one] for one in wanted}, licence, packed=bool(parquet or shards))
+    folder = store / "-".join(quote(one, safe="") for one in (info.sha, dataset.config) if one)
+    if index := _read_index(folder / "index.json"):
+        print(f"{dataset}: {len(index['songs'])} songs, downloaded earlier; license: {licence}", flush=True)
+        return index
+    try:
+        files, classes = _chosen_files(dataset, card, list(siblings)), _card_classes(card, dataset.config)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise DataError(f"The card of {dataset} lists its files in a form that is not known.") from error
+    packed, audio = _layout(dataset, files)
+    metadata = [] if packed else [one for one in files if METADATA.fullmatch(posixpath.basename(one))]
+    wanted = packed or [*audio, *metadata]
+    _announce(dataset, info.sha, {one: siblings[one].size or 0 for one in wanted}, licence, bool(packed))
     folder.mkdir(parents=True, exist_ok=True)
-    classes = _card_classes(card, dataset.config)
-    digests = {one.rfilename: one.lfs.sha256 if one.lfs else one.blob_id for one in info.siblings or ()}
-    if parquet or shards:
-        base = _download(dataset, info.sha, wanted[:1])
-        with _intact(dataset, base / wanted[0], digests.get(wanted[0])):
-            columns = (_table_columns if parquet else _shard_columns)(dataset, base / wanted[0], classes)
+    digests = {name: one.lfs.sha256 if one.lfs else one.blob_id or name for name, one in siblings.items()}
+    if packed:
+        path = _download(dataset, info.sha, packed[:1]) / packed[0]
+        with _intact(dataset, path, digests[packed[0]]):
+            columns = (
+                _table_columns(dataset, path, classes) if path.suffix == ".parquet" else _shard_columns(path, classes)
+            )
         check(columns)
-        base = _download(dataset, info.sha, wanted)
-        songs = _unpacked(dataset, base, {one: files[one] for one in wanted}, classes, folder, digests)
+        base = _download(dataset, info.sha, packed)
+        songs = _unpacked(dataset, base, {one: files[one] for one in packed}, classes, folder, digests)
         base = folder
     else:
-        metadata = [one for one in wanted if METADATA.fullmatch(posixpath.basename(one))]
         base = _download(dataset, info.sha, metadata) if metadata else Path()
         songs = _folder_songs(dataset, base, metadata, {one: files[one] for one in audio}, classes, digests)
         columns = _kinds(song["columns"] for song in songs) | dict.fromkeys(classes, "class")
         check(columns)
         base = _download(dataset, info.sha, wanted)
-    index = {"dataset": str(dataset), "license": licence, "folder": str(base), "columns": columns, "songs": songs}
-    write_json(path, index)
+    index = {"dataset": str(dataset), "folder": str(base), "columns": columns, "songs": songs}
+    write_json(folder / "index.json", index)
     return index
+
+
+def _read_index(path: Path) -> dict | None:
+    """An index whose songs are all there; None for any other."""
+    try:
+        index = read_json(path)
+        return index if all((Path(index["folder"]) / song["file"]).is_file() for song in index["songs"]) else None
+    except (OSError, ValueError, LookupError):
+        return None
 
 
 def _card(dataset: HubDataset, commit: str | None, files: Iterable[str]) -> dict:
@@ -451,16 +449,14 @@ def _announce(dataset: HubDataset, commit: str | None, sizes: dict[str, int], li
         f"{constants.HF_HUB_CACHE}{', and songs to be unpacked' if packed else ''}; license: {licence}",
         flush=True,
     )
-    needed, free = missing + (total if packed else 0), shutil.disk_usage(_existing(Path(constants.HF_HUB_CACHE))).free
+    cache = Path(constants.HF_HUB_CACHE)
+    existing = next(path for path in (cache, *cache.parents) if path.exists())
+    needed, free = missing + (total if packed else 0), shutil.disk_usage(existing).free
     if free < needed:
         raise DataError(
             f"{dataset} needs up to {_size(needed)} in {constants.HF_HUB_CACHE}, but only {_size(free)} are free; make "
             "room, or name another disk by HF_HOME."
         )
-
-
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _size(number: int) -> str:
@@ -480,13 +476,16 @@ def _chosen_files(dataset: HubDataset, card: dict, files: list[str]) -> dict[str
     They are those that the card lists; without such a list all of them, with splits by the names of files and folders,
     or those in the folder of the configuration.
     """
-    configs = {one["config_name"]: one for one in card.get("configs") or () if "data_files" in one or "data_dir" in one}
+    listed = [one for one in card.get("configs") or () if "data_files" in one or "data_dir" in one]
+    configs = {str(one.get("config_name", "default")): one for one in listed}
     name = dataset.config
     if not configs:
         folders = sorted({one.split("/")[0] for one in files if one.count("/") > 1 and one.endswith(".parquet")})
         folders = [one for one in folders if not part_of(one) and one != "data"]
         if name is None and len(folders) > 1:
-            raise DataError(f"{dataset} has several configurations: add one to its name: {_colons(folders)}.")
+            raise DataError(
+                f"{dataset} has several configurations: add one to its name, after a colon: {_listed(folders)}."
+            )
         inside = [one for one in files if name is None or one.startswith(f"{name}/")]
         if not inside:
             raise DataError(f"{dataset}: there is no configuration {name!r}.")
@@ -494,7 +493,9 @@ def _chosen_files(dataset: HubDataset, card: dict, files: list[str]) -> dict[str
     if name is None:
         defaults = [one for one, config in configs.items() if config.get("default") or one == "default"]
         if len(configs) > 1 and not defaults:
-            raise DataError(f"{dataset} has several configurations: add one to its name: {_colons(configs)}.")
+            raise DataError(
+                f"{dataset} has several configurations: add one to its name, after a colon: {_listed(configs)}."
+            )
         name = next(iter(defaults or configs))
     if name not in configs:
         raise DataError(f"{dataset}: there is no configuration {name!r}; there is {_listed(configs)}.")
@@ -508,10 +509,6 @@ def _chosen_files(dataset: HubDataset, card: dict, files: list[str]) -> dict[str
     if not chosen:
         raise DataError(f"{dataset}: its card lists files that are not there.")
     return chosen
-
-
-def _colons(names: Iterable[str]) -> str:
-    return _listed(f":{name}" for name in names)
 
 
 def _patterns(data_files: Any) -> Iterator[tuple[str | None, list[str]]]:
@@ -537,21 +534,18 @@ def _split_of_path(path: str) -> str:
     return next((name for name in (*folders, stem) if part_of(name)), "")
 
 
-def _layout(dataset: HubDataset, files: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
-    """The tables, the shards and the audio files of a dataset."""
-    seen = [one for one in files if not any(map(is_left_out, one.split("/")))]
+def _layout(dataset: HubDataset, files: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The tables, or else the shards, of a dataset; and its audio files."""
+    seen = sorted(one for one in files if not any(map(is_left_out, one.split("/"))))
     audio = [one for one in seen if posixpath.splitext(one)[1].lower() in SUFFIXES]
     tables = [one for one in seen if one.endswith(".parquet") and not (audio and METADATA.search(one))]
-    shards = [one for one in seen if one.endswith(".tar")]
-    if not (audio or tables or shards):
+    packed = tables or [one for one in seen if one.endswith(".tar")]
+    if not (packed or audio):
         raise DataError(
             f"{dataset} holds neither parquet files nor audio files nor tar shards; the Hub converts many others: try "
             f"{PREFIX}{dataset.repo}@refs/convert/parquet."
         )
-    return sorted(tables), sorted(shards), sorted(audio)
-
-
-# ---- Rows of tables, shards and folders ------------------------------------------------------------------------------
+    return packed, audio
 
 
 def _unpacked(
@@ -560,7 +554,7 @@ def _unpacked(
     splits: dict[str, str],
     classes: Classes,
     folder: Path,
-    digests: dict[str, str | None],
+    digests: dict[str, str],
 ) -> list[dict]:
     """Write each song of tables and shards to a file; those of an interrupted run that are there stay."""
     (folder / "songs").mkdir(exist_ok=True)
@@ -569,7 +563,7 @@ def _unpacked(
         for number, (file, split) in enumerate(splits.items()):
             path = snapshot / file
             read = _table_rows if path.suffix == ".parquet" else _shard_rows
-            with _intact(dataset, path, digests.get(file)):
+            with _intact(dataset, path, digests[file]):
                 for row, (name, audio, columns) in enumerate(read(path, classes)):
                     bar.update()
                     if not audio:
@@ -597,16 +591,16 @@ def _unpacked(
 
 
 @contextmanager
-def _intact(dataset: HubDataset, path: Path, digest: str | None = None) -> Iterator[None]:
+def _intact(dataset: HubDataset, path: Path, digest: str) -> Iterator[None]:
     """Raise DataError for a damaged file, which is removed from the cache where the Hub has another one."""
     try:
         yield
-    except (ValueError, EOFError, tarfile.TarError, OSError) as error:  # those of pyarrow are of the first or the last
+    except (*UNREADABLE, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # of the disk
             raise
         blob = path.resolve()
         with blob.open("rb") as file:
-            altered = len(digest or "") == 64 and hashlib.file_digest(file, "sha256").hexdigest() != digest
+            altered = len(digest) == 64 and hashlib.file_digest(file, "sha256").hexdigest() != digest
         if altered:
             path.unlink()
             blob.unlink(missing_ok=True)
@@ -643,8 +637,8 @@ def _read_schema(schema: Any, classes: Classes) -> tuple[str, dict[str, str], Cl
             one = one.value_type
         if types.is_string(one) or types.is_large_string(one):
             kinds[field.name] = "text"
-        elif types.is_integer(one):
-            kinds[field.name] = "class" if classes.get(field.name) else "number"
+        elif types.is_integer(one) and (field.name in classes or one == field.type):
+            kinds[field.name] = "class" if field.name in classes else "number"
     return next(iter(audio), ""), kinds, classes
 
 
@@ -667,12 +661,11 @@ def _table_rows(path: Path, classes: Classes) -> Iterator[Row]:
                 yield audio.get("path") or "", audio.get("bytes") or b"", columns
 
 
-def _shard_columns(dataset: HubDataset, path: Path, classes: Classes) -> dict[str, str]:
-    """The columns of the first sample of a shard with their kinds."""
-    first = next(_shard_rows(path, classes), None)
-    if first is None:
-        raise DataError(f"{path.name} of {dataset} is empty.")
-    return {name: "class" if classes.get(name) else kind for name, kind in _kinds([first[2]]).items()}
+def _shard_columns(path: Path, classes: Classes) -> dict[str, str]:
+    """The columns of the first sample of a shard with their kinds; raises EOFError where there is none."""
+    for _, _, columns in _shard_rows(path, classes):
+        return {name: "class" if name in classes else kind for name, kind in _kinds([columns]).items()}
+    raise EOFError
 
 
 def _shard_rows(path: Path, classes: Classes) -> Iterator[Row]:
@@ -698,10 +691,7 @@ def _shard_rows(path: Path, classes: Classes) -> Iterator[Row]:
 
 def _content(shard: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = shard.extractfile(member)
-    content = file.read() if file else b""
-    if len(content) < member.size:
-        raise EOFError
-    return content
+    return file.read() if file else b""
 
 
 def _stem(path: str) -> str:
@@ -720,12 +710,12 @@ def _folder_songs(
     metadata: list[str],
     splits: dict[str, str],
     classes: Classes,
-    digests: dict[str, str | None],
+    digests: dict[str, str],
 ) -> list[dict]:
     """The songs of an audiofolder, with the columns of its metadata and the folder that names the class."""
     known: dict[str, dict] = {}
     for one in metadata:
-        with _intact(dataset, base / one, digests.get(one)):
+        with _intact(dataset, base / one, digests[one]):
             for row in _metadata_rows(base / one):
                 file = next((str(row.pop(name)) for name in FILE_COLUMNS if row.get(name)), "")
                 known[posixpath.normpath(posixpath.join(posixpath.dirname(one), file))] = row
@@ -739,8 +729,7 @@ def _folder_songs(
         genre, part = place or ("", "")
         if genre and not (known and part_of(genre)):
             row.setdefault(FOLDER_COLUMN, genre)
-        digest = digests.get(one) or one
-        songs.append({"file": one, "name": one, "digest": digest, "split": split or part, "columns": row})
+        songs.append({"file": one, "name": one, "digest": digests[one], "split": split or part, "columns": row})
     return songs
 
 
@@ -751,9 +740,6 @@ def _metadata_rows(path: Path) -> list[dict]:
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-# ---- Names of classes ------------------------------------------------------------------------------------------------
 
 
 def _class_names(feature: Any) -> list[str]:

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from genre.files import clean_genre, genre_key, one_line, one_spelling, printabl
 
 CLIPS_PER_SONG = 8  # at most, evenly spaced, so that long songs do not outweigh short ones
 CLIP_HOP_SECONDS = 15.0  # at least, so that clips of a song overlap by at most half their length
+NAMED = 5  # artists that a message lists
 # Names of folders that are the parts of a data set, as "train", "Test set" or "02_validation"
 PARTS = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "training"),
@@ -143,7 +145,7 @@ def _clips(folder: Path, songs: dict[str, dict[Path, str]]) -> list[AudioClip]:
     """The clips of songs by genre, which have an official split or an empty one."""
     tags = {path: Audio(path).tags for paths in songs.values() for path in paths}
     report_tags(folder, len(songs), tags)
-    _report_shared_artists(songs, tags)
+    report_shared_artists((tags[path].artist, split) for paths in songs.values() for path, split in paths.items())
     return [
         AudioClip(
             path=path,
@@ -311,14 +313,18 @@ def clip_starts(seconds: float) -> list[float]:
     return [round(room * i / max(1, clips - 1), 3) for i in range(clips)]
 
 
-def _report_shared_artists(songs: dict[str, dict[Path, str]], tags: dict[Path, Tags]) -> None:
-    """Print how many artists have songs in two parts of an official split."""
+def report_shared_artists(songs: Iterable[tuple[str, str]]) -> None:
+    """Print which artists have songs in two parts of an official split; artists and splits may be empty."""
     splits: dict[str, set[str]] = defaultdict(set)
-    for path, split in (item for paths in songs.values() for item in paths.items()):
-        if tags[path].artist and split:
-            splits[tags[path].artist].add(split)
-    if shared := sum(len(found) > 1 for found in splits.values()):
-        print(f"  artists with songs in two parts of this split: {shared}; figures are too high")
+    for artist, split in songs:
+        if artist and split:
+            splits[artist].add(split)
+    if shared := sorted(one_line(artist) for artist, found in splits.items() if len(found) > 1):
+        more = " ..." if len(shared) > NAMED else ""
+        print(
+            f"  artists with songs in two parts of this split: {len(shared)} ({', '.join(shared[:NAMED])}{more}); "
+            "figures are too high"
+        )
 
 
 def _report_left_out(found: FoundFiles) -> None:

@@ -164,7 +164,7 @@ def test_configurations(hub, sounds):
     for readme in ({}, {"README.md": f"{card}---\n"}):
         serve(hub, {f"{name}/train/0.parquet": one for name, one in tables.items()} if not readme else readme | {
             f"{name}/0.parquet": one for name, one in tables.items()})  # fmt: skip
-        with pytest.raises(DataError, match="several configurations: add one to its name: :big, :small"):
+        with pytest.raises(DataError, match="several configurations: add one to its name, after a colon: big, small"):
             read()
         assert [song.genre for song in read(f"hf:{REPO}:small")] == ["small"]
         with pytest.raises(DataError, match="no configuration 'tiny'"):
@@ -208,6 +208,11 @@ def test_shards(hub, sounds):
     [
         ({"data.csv": b"a,b"}, "neither parquet files nor audio files nor tar shards.*@refs/convert/parquet"),
         ({"train.parquet": table({"file": ["a.mp3"], "genre": ["x"]})}, "has no column of audio; it has file, genre"),
+        ({"metadata.jsonl": b"[1]", "a.mp3": b""}, "metadata.jsonl of .* is damaged on the Hub, too"),
+        ({"README.md": b"---\nconfigs: [1]\n---\n", "a.mp3": b""}, "The card of .* in a form that is not known"),
+        ({"Rock/a.mp3": b"", "x.tar": b"\0" * 1024}, "x.tar of .* is damaged on the Hub, too"),
+        ({"train.parquet": table({"audio": [b"x"], "genre": [None]})}, "has no labels"),
+        ({"train.parquet": table({"audio": [b"x"], "genre": [""]})}, "No song of .* can be used; is 'genre'"),
         ({"train.parquet": table({"audio": [None], "genre": ["x"]})}, "holds no audio itself"),
         ({"train.parquet": b"PAR1 no table"}, "train.parquet of .* is damaged on the Hub, too"),
         ({"train.tar": b"no shard"}, "train.tar of .* is damaged on the Hub, too"),

@@ -225,7 +225,7 @@ def test_folders_for_training_and_test_are_the_split_and_no_genres(tmp_path, pla
     }
     printed = capsys.readouterr().out
     assert "its folders for test, training, validation are the split, and no genres" in printed
-    assert "artists with songs in two parts of this split: 1; figures are too high" in printed
+    assert "artists with songs in two parts of this split: 1 (one); figures are too high" in printed
 
 
 def test_folders_for_training_and_test_without_genres_raise(tmp_path):
