@@ -102,8 +102,11 @@ def classifier() -> genre.Classifier:
 
 
 @pytest.fixture(scope="session")
-def example() -> Path:
-    return ROOT / "examples" / "arpeggio.mp3"
+def example(tmp_path_factory) -> Path:
+    """The first 15 s of an example of the page, under its name."""
+    with av.open(ROOT / "examples" / "arpeggio.mp3") as song:
+        sound = np.concatenate([frame.to_ndarray() for frame in song.decode(audio=0)], axis=1)
+    return write_audio(tmp_path_factory.mktemp("example") / "arpeggio.mp3", list(sound[:, : 15 * RATE]), "mp3")
 
 
 def tone(seconds: float, hz: float = 440.0, rate: int = RATE, level: float = 0.5) -> np.ndarray:

@@ -47,13 +47,13 @@ def test_a_killed_server_restarts_and_deletes_its_uploads(tmp_path, example):
         decoders = children(server)
         os.kill(server, signal.SIGKILL)
         until(lambda: not any(map(runs, decoders)), "the decoders have ended")
-    assert len(files(tmp_path)) > 4
+    assert len(files(tmp_path)) > 5
 
     with running_app(SHORT_LIVED, os.environ | {"LIFE": "2"}, tmp_path) as address:
-        until(lambda: len(files(tmp_path)) == 3, "only the examples are left")
+        until(lambda: len(files(tmp_path)) == 4, "only the examples are left")
         half_an_upload(address).close()
-        until(lambda: len(files(tmp_path)) == 4, "some of an upload has arrived")
-        until(lambda: len(files(tmp_path)) == 3, "it is deleted")
+        until(lambda: len(files(tmp_path)) == 5, "some of an upload has arrived")
+        until(lambda: len(files(tmp_path)) == 4, "it is deleted")
         visitor = Visitor(address)
         chosen = re.search(r'"path":"([^"]+arpeggio.mp3)"', visitor.ask("load_example", 1))[1]
         assert visitor.classify(file(chosen))["genre"] == "Electronic"

@@ -29,7 +29,8 @@ from genre.web import UPLOADS, script, texts
 from genre.web.limits import JOB_SECONDS, MAX_FILE_SIZE, MAX_SECONDS
 
 FOLDER = UPLOADS
-EXAMPLES = [SHIPPED.parent / "examples" / name for name in ("drum_loop.mp3", "arpeggio.mp3", "strummed_chords.mp3")]
+EXAMPLE_FILES = ("guitar.mp3", "arpeggio.mp3", "boom_bap.mp3", "radio.mp3")
+EXAMPLES = [SHIPPED.parent / "examples" / name for name in EXAMPLE_FILES]
 TTL_SECONDS = 3300  # time to live of a file, so that it is deleted within the hour
 UNFINISHED_TTL_SECONDS = 300  # of an upload that has received no further byte
 CHECK_SECONDS = 60

@@ -142,7 +142,7 @@ def test_an_overlap_that_is_not_a_choice_is_refused(visitor, upload, overlap):
 
 def test_a_job_for_a_song_that_was_replaced_ends(server, example):
     visitor = Visitor(server)
-    old, new = visitor.upload(example), visitor.upload(ROOT / "examples" / "drum_loop.mp3")
+    old, new = visitor.upload(example), visitor.upload(ROOT / "examples" / "guitar.mp3")
     visitor.ask("ask", new, None, 0, None)
     assert "Nearest of 8 genres" not in visitor.ask("show", old, None, 0, None)
     assert "Nearest of 8 genres" in visitor.ask("show", new, None, 0, None)
