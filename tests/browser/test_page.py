@@ -103,7 +103,7 @@ def test_the_page_is_declared_to_be_english_in_any_browser(browser, server):
 def test_an_example_is_classified_after_a_click(page):
     page.get_by_role("button", name="Two radio stations").click()
     wait_for_prediction(page)
-    expect(page.locator("#timeline .window")).to_have_count(5)
+    expect(page.locator("#timeline .window")).to_have_count(14)
 
 
 @ON_DESKTOP
