@@ -42,11 +42,6 @@ from PACKAGE.tagger import top_tags
 def classify(path):
     return top_tags(path, model="MTT_musicnn", topN=1)[0]
 """
-GENREML = """
-import genreml
-def classify(path):
-    return genreml.classify(path)
-"""
 PANNS = """
 import librosa
 from panns_inference import AudioTagging, labels
@@ -115,7 +110,7 @@ PEERS = [
     Peer("panns-inference", ["panns-inference==0.1.1"], PANNS),
     Peer("musicnn", ["musicnn==0.1.0"], MUSICNN.replace("PACKAGE", "musicnn")),
     Peer("musicnn-keras", ["musicnn-keras==0.1.0"], MUSICNN.replace("PACKAGE", "musicnn_keras")),
-    Peer("genreml", ["genreml==0.3.7"], GENREML),
+    Peer("genreml", ["genreml==0.3.7"], ""),
     Peer("essentia-tensorflow", ["essentia-tensorflow==2.1b6.dev1438"], ESSENTIA),
     Peer("openl3", ["openl3==0.4.2"], OPENL3, "embeddings, no genres"),
     Peer("maest-infer", ["maest-infer==0.2.0"], MAEST),
@@ -130,11 +125,12 @@ for path in sys.argv[1:]:
 """
 HEAD = """# Other packages and the same songs
 
-`python benchmarks/twelve_songs.py SONGS docs/peers.md` wrote this table: what a plain `pip install` of a pinned version, into an
-empty environment of Python {python}, did with {songs} songs of {genres} genres, on {processor}. Right counts the songs whose first label is the
-genre of their folder ({synonyms}). Seconds are of CPU, for all songs, with the start; megabytes are the environment's. Only the
-package index could be reached, so what fetches its weights elsewhere could not be tried. None of these packages was made for
-these songs' genres, and {songs} songs tell who is right now and then, not who is better.
+`python benchmarks/twelve_songs.py SONGS docs/peers.md` wrote this table: what a plain `pip install` of a pinned version
+into an empty environment of Python {python} did with {songs} songs of {genres} genres, on {processor}.
+Right counts the songs whose first label is the genre of their folder ({synonyms}).
+Seconds are of CPU, for all songs, with the start; megabytes are the environment's. Only the package index could be
+reached, so what fetches its weights elsewhere could not be tried. None of these packages was made for just these genres,
+and {songs} songs do not say which package is better.
 
 | package | works | names a genre | right | CPU seconds | MB | what was seen |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -167,7 +163,7 @@ def try_out(peer: Peer, songs: list[Path]) -> dict:
 def run(command: list[str], seconds: float) -> tuple[str, str]:
     """The output of a command, and the last line of its errors where it failed."""
     try:
-        done = subprocess.run(NICE + command, capture_output=True, text=True, timeout=seconds, cwd="/")
+        done = subprocess.run(NICE + command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return "", f"nothing after {seconds:.0f} s"
     if done.returncode == 0:
