@@ -1,7 +1,7 @@
 """What other packages do with the songs of a folder, as a table: `python benchmarks/twelve_songs.py SONGS TABLE`.
 
-Each package is installed by pip in a pinned version, into an environment of its own, which is deleted afterwards, and is
-then called as its documentation says on every song. SONGS has a folder for each genre. The table quotes the last line of
+Each package is installed by pip in a pinned version, into an environment of its own that is deleted afterwards and is
+then called as its documentation says on every song. SONGS has a folder for each genre. The table has the last line of
 the errors of pip and Python. TABLE.json keeps the results, so that an interrupted run goes on.
 """
 
@@ -129,7 +129,7 @@ HEAD = """# Other packages and the same songs
 into an empty environment of Python {python} did with {songs} songs of {genres} genres, on {processor}.
 Right counts the songs whose first label is the genre of their folder ({synonyms}).
 Seconds are of CPU, for all songs, with the start; megabytes are the environment's. Only the package index could be
-reached, so what fetches its weights elsewhere could not be tried. None of these packages was made for just these genres,
+reached, so what fetches its weights elsewhere could not be tried. None of these packages was made for these genres,
 and {songs} songs do not say which package is better.
 
 | package | works | names a genre | right | CPU seconds | MB | what was seen |
