@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre import __version__
-from genre.audio.audio import STDIN, Audio
 from genre.errors import AudioError, GenreError
 from genre.files import json_list, one_line
 from genre.inference import MAX_OVERLAP
@@ -147,7 +146,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--cluster and --out go together")
     if arguments.cluster and (arguments.labels or arguments.picture):
         parser.error("--labels and --picture do not work with --cluster")
-    if arguments.cluster and any(str(path) in STDIN for path in arguments.files):
+    if arguments.cluster and {"-", "/dev/stdin"} & set(map(str, arguments.files)):
         parser.error("standard input does not work with --cluster")
     if sys.stdout is None:
         parser.error("standard output is closed")
@@ -175,6 +174,7 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         GenreError: there is no such checkpoint, or an output cannot be written.
     """
     with json_list(sys.stdout) if arguments.json else nullcontext() as append:
+        from genre.audio.audio import Audio
         from genre.features.image import Spectrogram
         from genre.inference import export
         from genre.inference.classify import load

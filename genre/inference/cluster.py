@@ -42,11 +42,7 @@ ROW_START = b'{"file": '  # of every row, complete or cut off: a file with other
 
 
 class ClusterError(GenreError):
-    """The cluster cannot be reached, or it lacks the project, a checkpoint or a file."""
-
-
-class JsonLinesError(GenreError):
-    """The file cannot be written, or it has other content."""
+    """The cluster cannot be reached, it lacks the project, a checkpoint or a file, or the output cannot be written."""
 
 
 def label(
@@ -312,7 +308,7 @@ class JsonLines:
         failed: number of rows with an error instead of a prediction.
 
     Raises:
-        JsonLinesError: the file cannot be written, another process is writing it, or it has other content; also
+        ClusterError: the file cannot be written, another process is writing it, or it has other content; also
             raised by `write`.
     """
 
@@ -325,11 +321,11 @@ class JsonLines:
             self._lock.acquire()
             self._read()
         except Timeout as error:
-            raise JsonLinesError(f"Another process is writing {path}.") from error
+            raise ClusterError(f"Another process is writing {path}.") from error
         except OSError as error:
             self._unlock()
             raise self._not_writable(error) from error
-        except JsonLinesError:
+        except ClusterError:
             self._unlock()
             raise
 
@@ -345,11 +341,11 @@ class JsonLines:
                 row = json.loads(line)
                 self._count(row)
             except (ValueError, KeyError, TypeError) as error:
-                raise JsonLinesError(f"{self.path} has other content in line {number}; choose another file.") from error
+                raise ClusterError(f"{self.path} has other content in line {number}; choose another file.") from error
             for name, value in self.settings.items():
                 if row.get(name) != value:
                     theirs = f"with {name} {row[name]}" if name in row else f"without {name}"
-                    raise JsonLinesError(
+                    raise ClusterError(
                         f"{self.path} holds predictions of another run, {theirs} and not with {name} {value}; "
                         "choose another file."
                     )
@@ -392,8 +388,8 @@ class JsonLines:
         self.files[row["file"]] = None if "error" in row else state
         self.failed += "error" in row
 
-    def _not_writable(self, error: OSError) -> JsonLinesError:
-        return JsonLinesError(f"{self.path} cannot be written: {error.strerror}.")
+    def _not_writable(self, error: OSError) -> ClusterError:
+        return ClusterError(f"{self.path} cannot be written: {error.strerror}.")
 
     def _unlock(self) -> None:
         if self._lock.is_locked:

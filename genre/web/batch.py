@@ -16,9 +16,8 @@ from gradio.events import Dependency
 import genre
 from genre.errors import AudioError
 from genre.features.image import Spectrogram
-from genre.inference.export import format_sections
+from genre.inference.export import colour, format_sections
 from genre.inference.prediction import Prediction, Section, clock
-from genre.models.colours import colour
 from genre.web import QUIET, UNQUEUED, downloads, script, texts, uploads, views
 from genre.web.limits import MAX_SECONDS, MAX_SONGS
 from genre.web.models import Models

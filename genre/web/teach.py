@@ -24,8 +24,8 @@ from genre.files import clean_genre, one_spelling
 from genre.hub.card import write_card
 from genre.inference.classify import Classifier
 from genre.inference.embed import Embedding, embed
+from genre.inference.export import colour
 from genre.models.checkpoint import load_checkpoint
-from genre.models.colours import colour
 from genre.training.folds import Song
 from genre.training.probe import Probe, fit_probe
 from genre.training.probe_run import save_probe

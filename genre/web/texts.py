@@ -18,7 +18,7 @@ BUSY = "The server is too busy for this just now. Come back in a minute and try 
 LEADS = {  # above the words of a headline, by its kind
     "genre": "This sounds like",
     "shortlist": "Hard to say: it may be",
-    "not music": "Please check the recording: it is more like speech, noise or plain tones",
+    "not music": "Please check it: it is more like speech, noise or plain tones",
 }
 STILL_CLASSIFYING = ", still classifying …"
 COMPLETE = "."

@@ -8,9 +8,9 @@ from html import escape
 
 from genre.features.image import data_uri, mel_position
 from genre.inference.explain import Explanation, attribution_image
+from genre.inference.export import colour
 from genre.inference.prediction import SILENCE_NAME, Prediction, Section, Window, clock, window_edges
 from genre.models.checkpoint import Checkpoint
-from genre.models.colours import colour
 from genre.models.metrics import main_source
 from genre.web import texts
 

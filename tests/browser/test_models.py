@@ -6,8 +6,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
+from genre.inference.export import COLOURS
 from genre.models.checkpoint import load_checkpoint
-from genre.models.colours import COLOURS
 from genre.models.locations import DEFAULT
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP

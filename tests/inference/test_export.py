@@ -15,6 +15,7 @@ from genre.inference.export import (
     SIZE,
     SPECTROGRAM,
     STRIP,
+    colour,
     csv_writer,
     drawable,
     label_track,
@@ -26,7 +27,6 @@ from genre.inference.export import (
     windows_csv_writer,
 )
 from genre.inference.prediction import Prediction, Window
-from genre.models.colours import colour
 from tests.conftest import RATE, ROOT, music, write_audio
 
 LABELS = ["Folk", "Rock"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genre.inference.cluster import JsonLines, JsonLinesError, state_of
+from genre.inference.cluster import ClusterError, JsonLines, state_of
 from tests.conftest import ROOT
 
 RUN = {"schema": 1, "checkpoint": "fma-small", "overlap": 0.0}
@@ -81,7 +81,7 @@ def test_file_names_that_are_not_utf8_are_distinct(path):
 @pytest.mark.parametrize("content", ["no music", "no music\n", "[1]\n", '{"files": []}\n', "\0\0\0"])
 def test_a_file_with_other_content_is_not_changed(path, content):
     path.write_text(content)
-    with pytest.raises(JsonLinesError, match="has other content in line"):
+    with pytest.raises(ClusterError, match="has other content in line"):
         JsonLines(path, RUN)
     assert path.read_text() == content
 
@@ -89,20 +89,18 @@ def test_a_file_with_other_content_is_not_changed(path, content):
 @pytest.mark.parametrize(("name", "value"), [("schema", 2), ("checkpoint", "mine"), ("overlap", 0.5)])
 def test_runs_with_other_settings_are_not_mixed(path, name, value):
     write(path, BROKEN)
-    with pytest.raises(
-        JsonLinesError, match=f"with {name} {RUN[name]} and not with {name} {value}; choose another file"
-    ):
+    with pytest.raises(ClusterError, match=f"with {name} {RUN[name]} and not with {name} {value}; choose another file"):
         JsonLines(path, RUN | {name: value})
 
 
 def test_a_file_from_before_the_schema_had_a_version_is_not_continued(path):
     path.write_text(json.dumps(SONG) + "\n")
-    with pytest.raises(JsonLinesError, match="of another run, without schema and not with schema 1; choose another"):
+    with pytest.raises(ClusterError, match="of another run, without schema and not with schema 1; choose another"):
         JsonLines(path, RUN)
 
 
 def test_a_second_writer_is_refused(path):
-    with JsonLines(path, RUN), pytest.raises(JsonLinesError, match="Another process is writing"):
+    with JsonLines(path, RUN), pytest.raises(ClusterError, match="Another process is writing"):
         JsonLines(path, RUN)
     write(path, SONG)
 
@@ -117,9 +115,9 @@ def test_a_killed_run_does_not_keep_the_lock(path):
 
 
 def test_a_path_that_cannot_be_written_raises(tmp_path):
-    with pytest.raises(JsonLinesError, match="cannot be written: No such file or directory"):
+    with pytest.raises(ClusterError, match="cannot be written: No such file or directory"):
         JsonLines(tmp_path / "nowhere" / "genres.jsonl", RUN)
-    with pytest.raises(JsonLinesError, match="cannot be written: Is a directory"):
+    with pytest.raises(ClusterError, match="cannot be written: Is a directory"):
         JsonLines(tmp_path, RUN)
 
 
@@ -137,7 +135,7 @@ def small_disk(room):
 def test_a_full_disk_raises_and_complete_rows_remain(path):
     write(path, SONG)
     with (
-        pytest.raises(JsonLinesError, match="cannot be written: File too large"),
+        pytest.raises(ClusterError, match="cannot be written: File too large"),
         small_disk(path.stat().st_size + 10),
     ):
         write(path, BROKEN)
