@@ -18,8 +18,6 @@ from urllib.parse import unquote, urlsplit
 
 OWNER, READER = "hf_owner", "hf_reader"
 NAMESPACE = "user"
-REPO = r"(?P<repo>[^/]+/[^/]+)"
-KIND = r"/api/(?P<kind>models|spaces|datasets)/" + REPO
 
 
 class Refusal(Exception):
@@ -32,7 +30,7 @@ class Refusal(Exception):
 
 @dataclass
 class Repo:
-    """A repository: files by commit, branch and tags, and the variables of a Space."""
+    """A repository: files by commit, the newest of which is `main`, tags, and the variables of a Space."""
 
     private: bool
     gated: bool = False
@@ -96,18 +94,18 @@ class Handler(BaseHTTPRequestHandler):
             status, content = self.server.outage
             return self.reply(content, status)
         try:
-            for method, pattern, answer in ROUTES:
-                if self.command in method and (match := re.fullmatch(pattern, path)):
+            for pattern, answer in ROUTES.items():
+                if match := re.fullmatch(pattern, f"{self.command.replace('HEAD', 'GET')} {path}"):
                     return answer(self, **match.groupdict())
             raise Refusal(404, "", f"no such endpoint: {self.command} {path}")
         except Refusal as refusal:
-            error = json.dumps({"error": str(refusal)}).encode()
             headers = {"X-Error-Code": refusal.code, "X-Error-Message": str(refusal)}
-            self.reply(error, refusal.status, headers)
+            self.reply(json.dumps({"error": str(refusal)}).encode(), refusal.status, headers)
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_request
 
-    def reply(self, content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+    def reply(self, content: bytes | dict | list, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -115,102 +113,80 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def reply_json(self, content: object) -> None:
-        self.reply(json.dumps(content).encode(), headers={"Content-Type": "application/json"})
-
     def log_message(self, *_) -> None:
         """Log nothing: tests read `requests`."""
 
-    @property
-    def token(self) -> str:
-        return self.headers.get("Authorization", "").removeprefix("Bearer ")
-
-    def find(self, repo: str, kind: str | None) -> Repo:
-        """The repository, if the token has read access to it."""
-        if self.token not in ("", OWNER, READER):
+    def find(self, repo: str, kind: str | None, to_write: bool = False) -> Repo:
+        """The repository, if the token has access to it."""
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in ("", OWNER, READER) or (to_write and not token):
             raise Refusal(401, "", "Invalid credentials in Authorization header")
+        if to_write and (token != OWNER or repo.split("/")[0] != NAMESPACE):
+            raise Refusal(403, "", f"You don't have the rights to write to {repo}")
         found = self.server.repos.get((kind or "models", repo))
-        if found is None or (found.private and not self.token):
-            raise Refusal(404 if self.token else 401, "RepoNotFound", "Repository not found")
+        if found is None or (found.private and not token):
+            raise Refusal(404 if token else 401, "RepoNotFound", "Repository not found")
         if found.gated:
-            raise Refusal(403 if self.token else 401, "GatedRepo", "Access to it is restricted")
+            raise Refusal(403 if token else 401, "GatedRepo", "Access to it is restricted")
         return found
-
-    def find_to_write(self, repo: str, kind: str | None) -> Repo:
-        self.check_writer(repo.split("/")[0])
-        return self.find(repo, kind)
-
-    def check_writer(self, namespace: str) -> None:
-        if self.token not in (OWNER, READER):
-            raise Refusal(401, "", "Invalid credentials in Authorization header")
-        if self.token != OWNER or namespace != NAMESPACE:
-            raise Refusal(403, "", f"You don't have the rights to write in the namespace {namespace}")
 
     def create_repo(self) -> None:
         request = json.loads(self.body)
         name, kind = f"{request['organization']}/{request['name']}", request.get("type", "model") + "s"
-        self.check_writer(request["organization"])
         if kind == "spaces" and request["sdk"] != "gradio":
             raise Refusal(400, "", "not a Gradio Space")
-        exists = (kind, name) in self.server.repos
-        if not exists:
+        exists = True
+        try:
+            self.find(name, kind, to_write=True)
+        except Refusal as refusal:
+            if refusal.code != "RepoNotFound":
+                raise
+            exists = False
             self.server.create(name, kind, private=request.get("visibility") == "private")
         url = f"{self.server.url}/{'spaces/' if kind == 'spaces' else ''}{name}"
-        self.reply(json.dumps({"url": url}).encode(), 409 if exists else 200)
+        self.reply({"url": url}, 409 if exists else 200)
 
     def info(self, kind: str, repo: str, revision: str | None = None) -> None:
         found = self.find(repo, kind)
-        commit = found.resolve(revision or "main")
-        files = found.commits[commit]
+        files = found.files(revision or "main")
         siblings = [
-            {"rfilename": path, "size": len(one), "blobId": _etag(one), "lfs": _lfs(one)} for path, one in files.items()
+            {"rfilename": one["path"], "size": one["size"], "lfs": one["lfs"]} for one in map(_entry, files.items())
         ]
-        self.reply_json({"id": repo, "sha": commit, "private": found.private, "siblings": siblings})
+        commit = found.resolve(revision or "main")
+        self.reply({"id": repo, "sha": commit, "private": found.private, "siblings": siblings})
 
     def tree(self, kind: str, repo: str, revision: str) -> None:
-        files = self.find(repo, kind).files(revision)
-        entries = [{"type": "file", "path": path, "size": len(one), "oid": _etag(one)} for path, one in files.items()]
-        self.reply_json(entries)
+        self.reply(list(map(_entry, self.find(repo, kind).files(revision).items())))
 
     def refs(self, kind: str, repo: str) -> None:
         found = self.find(repo, kind)
         tags = [{"name": tag, "ref": f"refs/tags/{tag}", "targetCommit": commit} for tag, commit in found.tags.items()]
         main = {"name": "main", "ref": "refs/heads/main", "targetCommit": found.main}
-        self.reply_json({"branches": [main], "converts": [], "tags": tags})
+        self.reply({"branches": [main], "converts": [], "tags": tags})
 
     def preupload(self, kind: str, repo: str, revision: str) -> None:
-        self.find_to_write(repo, kind).resolve(revision)
-        files = [
-            {
-                "path": path,
-                "uploadMode": "lfs" if path.endswith((".safetensors", ".png")) else "regular",
-                "shouldIgnore": False,
-            }
-            for path in (file["path"] for file in json.loads(self.body)["files"])
-        ]
-        self.reply_json({"files": files})
+        self.find(repo, kind, to_write=True).resolve(revision)
+        paths = [file["path"] for file in json.loads(self.body)["files"]]
+        modes = ["lfs" if path.endswith((".safetensors", ".png")) else "regular" for path in paths]
+        files = [dict(path=path, uploadMode=mode, shouldIgnore=False) for path, mode in zip(paths, modes, strict=True)]
+        self.reply({"files": files})
 
     def lfs_batch(self, repo: str, kind: str | None = None) -> None:
-        self.find_to_write(repo, kind)
-        requested = json.loads(self.body)["objects"]
+        self.find(repo, kind, to_write=True)
         objects = [
-            {
-                "oid": one["oid"],
-                "size": one["size"],
-                "actions": {"upload": {"href": f"{self.server.url}/lfs/{one['oid']}"}},
-            }
-            for one in requested
+            one | {"actions": {"upload": {"href": f"{self.server.url}/lfs/{one['oid']}"}}}
+            for one in json.loads(self.body)["objects"]
         ]
-        self.reply_json({"transfer": "basic", "objects": objects})
+        self.reply({"transfer": "basic", "objects": objects})
 
     def lfs_upload(self, oid: str) -> None:
-        if not self.server.accepts_uploads or hashlib.sha256(self.body).hexdigest() != oid:
+        if not self.server.accepts_uploads or _digest(self.body) != oid:
             raise Refusal(400, "", "the upload is rejected")
         self.server.uploads[oid] = self.body
         self.reply(b"")
 
     def commit(self, kind: str, repo: str, revision: str) -> None:
-        found = self.find_to_write(repo, kind)
+        found = self.find(repo, kind, to_write=True)
         files = dict(found.files(revision))
         for line in map(json.loads, self.body.splitlines()):
             key, value = line["key"], line["value"]
@@ -221,58 +197,55 @@ class Handler(BaseHTTPRequestHandler):
             elif key == "deletedFile":
                 del files[value["path"]]
         commit = found.commit(files)
-        self.reply_json({"commitUrl": f"{self.server.url}/{repo}/commit/{commit}", "commitOid": commit})
+        self.reply({"commitUrl": f"{self.server.url}/{repo}/commit/{commit}", "commitOid": commit})
 
     def tag(self, kind: str, repo: str, revision: str) -> None:
-        found = self.find_to_write(repo, kind)
+        found = self.find(repo, kind, to_write=True)
         found.tags[json.loads(self.body)["tag"]] = found.resolve(revision)
         self.reply(b"")
 
     def variable(self, repo: str) -> None:
-        variables = self.find_to_write(repo, "spaces").variables
         request = json.loads(self.body)
-        variables[request["key"]] = request["value"]
-        self.reply_json({key: {"value": value} for key, value in variables.items()})
-
-    def validate_yaml(self) -> None:
-        self.reply_json({"warnings": [], "errors": []})
+        self.find(repo, "spaces", to_write=True).variables[request["key"]] = request["value"]
+        self.reply({})
 
     def download(self, repo: str, revision: str, path: str, kind: str | None = None) -> None:
         found = self.find(repo, kind)
-        commit = found.resolve(revision)
-        if path not in found.commits[commit]:
+        if path not in found.files(revision):
             raise Refusal(404, "EntryNotFound", "Entry not found")
-        content = found.commits[commit][path]
-        self.reply(content, headers={"ETag": f'"{_etag(content)}"', "X-Repo-Commit": commit})
+        content = found.files(revision)[path]
+        self.reply(content, headers={"ETag": f'"{_digest(content)}"', "X-Repo-Commit": found.resolve(revision)})
 
 
-ROUTES = (
-    (("POST",), "/api/repos/create", Handler.create_repo),
-    (("POST",), "/api/validate-yaml", Handler.validate_yaml),
-    (("GET",), KIND, Handler.info),
-    (("GET",), KIND + "/revision/(?P<revision>.+)", Handler.info),
-    (("GET",), KIND + "/tree/(?P<revision>.+)", Handler.tree),
-    (("GET",), KIND + "/refs", Handler.refs),
-    (("POST",), KIND + "/preupload/(?P<revision>.+)", Handler.preupload),
-    (("POST",), KIND + "/commit/(?P<revision>.+)", Handler.commit),
-    (("POST",), KIND + "/tag/(?P<revision>.+)", Handler.tag),
-    (("POST",), "/api/spaces/" + REPO + "/variables", Handler.variable),
-    (("POST",), "/(?:(?P<kind>spaces|datasets)/)?" + REPO + r"\.git/info/lfs/objects/batch", Handler.lfs_batch),
-    (("PUT",), "/lfs/(?P<oid>[0-9a-f]{64})", Handler.lfs_upload),
-    (
-        ("HEAD", "GET"),
-        "/(?:(?P<kind>spaces|datasets)/)?" + REPO + "/resolve/(?P<revision>[^/]+)/(?P<path>.+)",
-        Handler.download,
-    ),
-)
+REPO = "(?P<repo>[^/]+/[^/]+)"
+API = f"/api/(?P<kind>models|spaces|datasets)/{REPO}"
+FILES = f"/(?:(?P<kind>spaces|datasets)/)?{REPO}"
+ROUTES = {
+    "POST /api/repos/create": Handler.create_repo,
+    "POST /api/validate-yaml": lambda handler: handler.reply({"warnings": [], "errors": []}),
+    f"GET {API}": Handler.info,
+    f"GET {API}/revision/(?P<revision>.+)": Handler.info,
+    f"GET {API}/tree/(?P<revision>.+)": Handler.tree,
+    f"GET {API}/refs": Handler.refs,
+    f"POST {API}/preupload/(?P<revision>.+)": Handler.preupload,
+    f"POST {API}/commit/(?P<revision>.+)": Handler.commit,
+    f"POST {API}/tag/(?P<revision>.+)": Handler.tag,
+    f"POST /api/spaces/{REPO}/variables": Handler.variable,
+    rf"POST {FILES}\.git/info/lfs/objects/batch": Handler.lfs_batch,
+    "PUT /lfs/(?P<oid>[0-9a-f]{64})": Handler.lfs_upload,
+    f"GET {FILES}/resolve/(?P<revision>[^/]+)/(?P<path>.+)": Handler.download,
+}
 
 
-def _etag(content: bytes) -> str:
+def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _lfs(content: bytes) -> dict:
-    return {"size": len(content), "sha256": _etag(content), "pointerSize": 130}
+def _entry(item: tuple[str, bytes]) -> dict:
+    """A file in a listing."""
+    path, content = item
+    lfs = {"size": len(content), "sha256": _digest(content), "oid": _digest(content), "pointerSize": 130}
+    return {"type": "file", "path": path, "size": len(content), "oid": _digest(content), "lfs": lfs}
 
 
 @contextmanager
