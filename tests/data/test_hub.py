@@ -301,3 +301,24 @@ def test_it_stands_beside_folders_in_a_training(hub, sounds, tmp_path, capsys):
     serve(hub, {"train.parquet": table({"audio": sounds[:6], "genre": ["Rock"] * 6, "artist": list("abcdef")})})
     with pytest.raises(DataError, match="at least two genres; here is Rock"):
         prepare.prepare(prepare.Preparation(folders[:1], tmp_path / "archives", ["dense"]))
+
+
+def test_an_interrupted_preparation_goes_on(hub, sounds, monkeypatch):
+    """Nothing is fetched or unpacked twice."""
+    parts = {f"train-0000{n}-of-00002.parquet": sounds[3 * n : 3 * n + 3] for n in range(2)}
+    serve(hub, {name: table({"audio": part, "genre": ["x"] * 3}) for name, part in parts.items()})
+    write, written, stopping = Path.write_bytes, [], True
+
+    def stop(path, content):
+        if stopping and "0001-" in path.name:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", stop)
+    with pytest.raises(KeyboardInterrupt):
+        read()
+    stopping = False
+    hub.requests.clear()
+    assert [song.path.read_bytes() for song in read()] == sounds[:6]
+    assert not [one for one in hub.requests if "/resolve/" in one] and len(written) == 6
