@@ -4,6 +4,10 @@ import argparse
 import os
 import sys
 
+# Before torch is imported: its threads sleep while they wait for each other. By default they spin, and beside another
+# busy process a song takes many times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import genre
 from genre.options import in_home
 from genre.web.page import serve

@@ -26,6 +26,7 @@ end. The figures of a probe are by cross-validation.
 import argparse
 import io
 import math
+import os
 import shlex
 import signal
 import sys
@@ -36,6 +37,9 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+# Before torch is imported: its threads sleep while they wait for each other, since by default they spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from accelerate import Accelerator
@@ -50,15 +54,14 @@ from genre.hub.card import write_card
 from genre.hub.publish import CARD, Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.malloc import keep_all_freed_memory
-from genre.models.checkpoint import Checkpoint, add_music_detector, load_checkpoint, save_checkpoint, window_members
 from genre.models.locations import DEFAULT
 from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.model import GenreModel
 from genre.options import in_home, number, path
 from genre.training.calibrate import calibrate
 from genre.training.detector import fit_examples, gather
 from genre.training.loop import Start, change_stage, recipe_from, train_member
-from genre.training.probe import fit_probe
-from genre.training.probe_run import describe_probe, embed_folder, save_probe
+from genre.training.probe import describe_probe, embed_folder, fit_probe, probe_model
 from genre.training.recipe import RECIPES, Recipe, read_recipes, recipes_json
 from genre.training.run import (
     announce_earlier,
@@ -236,7 +239,7 @@ def only_first_prints(accelerator: Accelerator) -> Iterator[None]:
 
 def train(accelerator: Accelerator, options: argparse.Namespace) -> None:
     runs_folder = RUNS / options.out.name
-    known = load_checkpoint(options.start_from) if options.mode == "fine-tune" else None
+    known = GenreModel.from_pretrained(options.start_from) if options.mode == "fine-tune" else None
     start = Start(known, options.weights, options.from_scratch)
     recipes = choose_recipes(options, start)
     check_networks(recipes, start)
@@ -263,11 +266,14 @@ def train(accelerator: Accelerator, options: argparse.Namespace) -> None:
         return
 
     with written_at_end(options.out) as new:
-        save_checkpoint(new, data.genres, members, *calibrate(members, data.weighted(options.validation_shares)))
+        model = GenreModel(data.genres, members).to(accelerator.device)
+        calibrate(model, data.weighted(options.validation_shares))
+        model.save_pretrained(new)
+        model = GenreModel.from_pretrained(new).to(accelerator.device)  # with the weights as they are stored
         if options.not_music:
-            fit_detector(new, data, options.not_music)
-        checkpoint = load_checkpoint(new)
-        figures = {split: evaluate_sources(checkpoint, data, split, runs_folder) for split in splits}
+            fit_detector(model, data, options.not_music)
+            model.save_pretrained(new)
+        figures = {split: evaluate_sources(model, data, split, runs_folder) for split in splits}
         record = training_record(command_line(), start, data, recipes)
         write_json(new / "metrics.json", {"training": record, **figures})
         write_card(new)
@@ -291,40 +297,40 @@ def probe(options: argparse.Namespace) -> None:
     (folder,) = options.data
     check_writable(options.out)
     announce_earlier(options.out)
-    known = load_checkpoint(options.start_from)
+    known = GenreModel.from_pretrained(options.start_from)
+    classifier = Classifier(GenreModel.from_pretrained(options.start_from))
     print(f"Linear probe on {options.start_from}; --mode fine-tune trains its networks, too.")
     of_hub = {"label": options.label, "fma_metadata": options.fma_metadata}
-    fitted = fit_probe(embed_folder(folder, Classifier(known), dict(options.counts_as), **of_hub), known)
+    fitted = fit_probe(embed_folder(folder, classifier, dict(options.counts_as), **of_hub), known)
     with written_at_end(options.out) as new:
-        save_probe(new, known, fitted, source_name(folder), command_line())
+        probe_model(known, fitted, source_name(folder), command_line()).save_pretrained(new)
         write_card(new)
     print(describe_probe(fitted))
 
 
 def detect(options: argparse.Namespace) -> None:
     """Fit the music detector of the checkpoint in --out, in place of the one that it has."""
-    known = load_checkpoint(options.out)
-    data = prepare(preparation(options, [front_end_name(one.log_mel.config) for one in known.members.values()]))
+    model = GenreModel.from_pretrained(options.out)
+    data = prepare(preparation(options, [front_end_name(one.log_mel.config) for one in model.members.values()]))
     print(describe_data(data))
-    fit_detector(options.out, data, options.not_music)
+    fit_detector(model, data, options.not_music)
+    model.save_pretrained(options.out)
 
 
-def fit_detector(folder: Path, data: DataSet, not_music: Path) -> None:
-    """Add a music detector to the checkpoint in a folder; prints how many validation tracks it rejects."""
-    members = load_checkpoint(folder).members
-    name = window_members(members)[0]  # one with short windows
-    examples = gather(members[name], name, data, not_music)
-    detector = fit_examples(examples)
-    add_music_detector(folder, detector)
+def fit_detector(model: GenreModel, data: DataSet, not_music: Path) -> None:
+    """Fit a model's music detector; prints how many validation tracks it rejects."""
+    name = model.window_members[0]  # one with short windows
+    examples = gather(model.members[name], name, data, not_music)
+    model.detector = detector = fit_examples(examples)
     print(f"The music detector says music from a probability of {detector.threshold:.4f} on.")
     for source, tracks in examples.validation.items():
-        rejected = sum(not detector.is_music(track) for track in tracks)
+        rejected = sum(not detector.is_music(detector(track)) for track in tracks)
         print(f"  {source}: {rejected} of {len(tracks)} validation tracks are not music to it")
 
 
 def evaluate_again(options: argparse.Namespace) -> None:
     """Print the figures of a checkpoint."""
-    known: Checkpoint = load_checkpoint(options.evaluate)
+    known = GenreModel.from_pretrained(options.evaluate)
     training = known.metrics.get("training", {})
     if "probe" in training:
         print(

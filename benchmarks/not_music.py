@@ -21,16 +21,15 @@ from genre.audio.clips import CLIP_SECONDS
 from genre.errors import GenreError
 from genre.hub.card import add_note
 from genre.inference.classify import Classifier
-from genre.inference.embed import embed
-from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import SHIPPED
-from genre.models.music import MusicDetector
+from genre.models.model import GenreModel, MusicDetector
+from genre.training.probe import embed
 
 
 def measure(folder: Path, material: Path, songs: Path) -> None:
     """Print how many songs and held-back recordings are classified as not music, and note it in the checkpoint."""
-    classifier = Classifier(load_checkpoint(folder))
-    detector = classifier.checkpoint.music
+    classifier = Classifier(GenreModel.from_pretrained(folder))
+    detector = classifier.model.detector
     if detector is None:
         raise GenreError(f"{folder} has no music detector; train.py --mode detector fits one.")
     kinds = {
@@ -55,7 +54,7 @@ def measure(folder: Path, material: Path, songs: Path) -> None:
 def score(classifier: Classifier, detector: MusicDetector, paths: list[Path], seconds: float | None = None) -> Tensor:
     """Probability of music of each file, or of its first `seconds`, shape (files,)."""
     features = (embed(classifier, path, seconds).features[detector.member] for path in paths)
-    return torch.tensor([detector.recording(one) for one in features])
+    return torch.tensor([detector.recording(detector(one)) for one in features])
 
 
 def area_under_curve(higher: Tensor, lower: Tensor) -> float:

@@ -36,7 +36,7 @@ class Ours:
         return self.classifier.classify(path).probabilities
 
     def weight_bytes(self) -> int:
-        return _tensor_bytes(tensor for m in self.classifier.checkpoint.members.values() for tensor in m.parameters())
+        return _tensor_bytes(tensor for m in self.classifier.model.members.values() for tensor in m.parameters())
 
 
 class DistilHubert:

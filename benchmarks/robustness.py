@@ -34,8 +34,8 @@ from genre.data.dataset import Source
 from genre.errors import GenreError
 from genre.features.augment import NO_CHANGE
 from genre.hub.card import add_note
-from genre.models.checkpoint import Checkpoint, average_windows, load_checkpoint
 from genre.models.locations import DEFAULT, SHIPPED
+from genre.models.model import GenreModel, average_windows
 from genre.training.calibrate import BY_PHONE, member_log_probabilities
 from genre.training.run import check_genres
 
@@ -166,7 +166,7 @@ def in_words(outcomes: dict[str, list[tuple[bool, float]]], songs: int) -> str:
 
 def measure_validation(data: list[Path], checkpoint: str) -> None:
     """Print top-1 and negative log-likelihood of each source's validation tracks after each change."""
-    loaded = load_checkpoint(checkpoint)
+    loaded = GenreModel.from_pretrained(checkpoint)
     shipped = read_shipped_data(data)
     check_genres(loaded, shipped)
     for source in shipped.sources:
@@ -176,13 +176,13 @@ def measure_validation(data: list[Path], checkpoint: str) -> None:
             print(f"| {title} | {' | '.join(figures(loaded, source, change))} |", flush=True)
 
 
-def figures(checkpoint: Checkpoint, source: Source, change: Callable[[Tensor], Tensor] | None) -> list[str]:
+def figures(model: GenreModel, source: Source, change: Callable[[Tensor], Tensor] | None) -> list[str]:
     """Figures of each member, of the ensemble's first windows and of its tracks."""
-    log_probabilities, labels = member_log_probabilities(checkpoint.members, source, "validation", change)
+    log_probabilities, labels = member_log_probabilities(model, source, "validation", change)
     results = [average_windows(one) for one in log_probabilities.values()]
     first_windows = {name: one[:, 0] for name, one in log_probabilities.items()}
-    results += [checkpoint.window_probabilities(first_windows).log()]
-    results += [checkpoint.track_probabilities(log_probabilities).log()]
+    results += [model.window_probabilities(first_windows).log()]
+    results += [model.track_probabilities(log_probabilities).log()]
     return [f"{(one.argmax(-1) == labels).float().mean():.1%}, {nll_loss(one, labels):.3f}" for one in results]
 
 

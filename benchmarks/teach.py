@@ -24,12 +24,9 @@ from genre.audio.decode import decode
 from genre.audio.tags import read_tags
 from genre.data.dataset import assign_splits
 from genre.data.sources import find_songs
-from genre.inference.embed import embed
-from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import DEFAULT
-from genre.training.folds import Song
-from genre.training.probe import fit_probe
-from genre.training.probe_run import describe_probe, embed_folder, save_probe
+from genre.models.model import GenreModel
+from genre.training.probe import Song, describe_probe, embed, embed_folder, fit_probe, probe_model
 from tests.conftest import write_audio
 
 RATE = 44100
@@ -57,8 +54,7 @@ def cut_songs(songs: dict[str, list[Path]], seconds: float, folder: Path) -> Non
 def measure_time(folder: Path, genres: int, songs: int, seconds: float) -> None:
     """Print the seconds of each step."""
     chosen = dict(list(songs_of(folder, songs, False).items())[:genres])
-    checkpoint = load_checkpoint()
-    classifier = genre.Classifier(checkpoint)
+    classifier = genre.load()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         cut_songs(chosen, seconds, work / "songs")
@@ -66,9 +62,9 @@ def measure_time(folder: Path, genres: int, songs: int, seconds: float) -> None:
         started = time.perf_counter()
         embedded = embed_folder(work / "songs", classifier)
         read = time.perf_counter()
-        probe = fit_probe(embedded, checkpoint)
+        probe = fit_probe(embedded, classifier.model)
         fitted = time.perf_counter()
-        save_probe(work / "mine", checkpoint, probe, "songs", "")
+        probe_model(GenreModel.from_pretrained(), probe, "songs", "").save_pretrained(work / "mine")
         genre.load(work / "mine")
         saved = time.perf_counter()
         options = ["--data", "songs", "--from", DEFAULT, "--mode", "probe", "--out", "mine"]
@@ -88,8 +84,7 @@ def measure_time(folder: Path, genres: int, songs: int, seconds: float) -> None:
 
 def measure_accuracy(folder: Path, songs: int, test_artists: bool, name: str) -> None:
     """Print the figures of a probe."""
-    checkpoint = load_checkpoint(name)
-    classifier = genre.Classifier(checkpoint)
+    classifier = genre.load(name)
     chosen = songs_of(folder, songs, test_artists)
     embedded = [
         Song(path.name, label, read_tags(path).artist, embed(classifier, path))
@@ -98,7 +93,7 @@ def measure_accuracy(folder: Path, songs: int, test_artists: bool, name: str) ->
     ]
     artists = {label: len({song.artist for song in embedded if song.genre == label}) for label in chosen}
     print(", ".join(f"{label}: {len(paths)} songs, {artists[label]} artists" for label, paths in chosen.items()))
-    print(describe_probe(fit_probe(embedded, checkpoint)))
+    print(describe_probe(fit_probe(embedded, classifier.model)))
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ from torch import Tensor
 from benchmarks.not_music import area_under_curve
 from genre.data.dataset import Source, read_data
 from genre.data.windows import Windows, front_end_name
-from genre.models.checkpoint import load_checkpoint
 from genre.models.member import Member
+from genre.models.model import GenreModel
 
 TRAINING_TRACKS = 3000
 NEIGHBOUR = 10
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("other", type=Path)
     parser.add_argument("--genre", required=True, help="of OTHER, which the checkpoint was not trained on")
     arguments = parser.parse_args()
-    checkpoint = load_checkpoint(arguments.checkpoint)
+    checkpoint = GenreModel.from_pretrained(arguments.checkpoint)
     data = read_data({"trained on": arguments.trained_on, "other": arguments.other})
     trained_on, other = data.sources
     left_out = data.genres.index(arguments.genre)

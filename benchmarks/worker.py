@@ -88,7 +88,7 @@ def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
 
     results = {"decode": _seconds(ours.decode, file, int(repeat)), "image": _seconds(image, clips, int(repeat))}
     front_ends, networks = _Stopwatch(), _Stopwatch()
-    for member in classifier.checkpoint.members.values():
+    for member in classifier.model.members.values():
         front_ends.watch(member.log_mel, "spectrum", "windows")
         networks.watch(member, "embed", "head")
     results |= {"front ends": [], "networks": [], "whole prediction": []}

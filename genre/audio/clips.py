@@ -12,7 +12,6 @@ from genre.errors import AudioError
 
 CLIP_SECONDS = 30.0  # the levels of a clip's windows are relative to its loudest cell, as in FMA-small's 30 s tracks
 TAIL_SECONDS = 0.1  # a remainder up to this length, such as an encoder's padding, gets no window
-MIN_LEVEL = 0.1  # root mean square, -20 dB of full scale: clips below are amplified to it; most masters are above
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,6 @@ class Clip:
     start: float
     window_starts: list[float]
     end: float
-
-    @property
-    def raised(self) -> Tensor:
-        """The input of members, shape (samples,): the waveform without DC offset, amplified to `MIN_LEVEL` if below."""
-        waveform = self.waveform - self.waveform.mean()
-        level = waveform.square().mean().sqrt()
-        return waveform * (MIN_LEVEL / level).clamp(min=1) if level > 0 else waveform
 
 
 def windows_per_clip(window_seconds: float, hop_seconds: float) -> int:

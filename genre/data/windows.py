@@ -17,7 +17,7 @@ from genre.audio.clips import window_starts
 from genre.data.dataset import DataSet, Source
 from genre.errors import DataError
 from genre.features.log_mel import FRONT_ENDS, LogMel, LogMelConfig
-from genre.models.checkpoint import MIN_PROBABILITY
+from genre.models.model import MIN_PROBABILITY
 
 STATISTICS_TRACKS = 512  # of a source
 MIN_STEPS = 30  # of an epoch; with few tracks, an epoch is more than one pass over them
@@ -390,9 +390,9 @@ def first_of_song(song_of: np.ndarray) -> np.ndarray:
 
 def mean_by_song(values: Tensor, song_of: np.ndarray) -> Tensor:
     """Mean over the tracks of each song: shape (tracks, ...) to (songs, ...)."""
-    song = torch.from_numpy(song_of)
+    song = torch.from_numpy(song_of).to(values.device)
     counts = song.bincount().view(-1, *[1] * (values.dim() - 1))
-    return torch.zeros(len(counts), *values.shape[1:]).index_add_(0, song, values) / counts
+    return values.new_zeros(len(counts), *values.shape[1:]).index_add_(0, song, values) / counts
 
 
 def _draw(song_of: np.ndarray, total: int, generator: np.random.Generator) -> np.ndarray:

@@ -82,7 +82,7 @@ class Augmentation:
         return torch.maximum(windows + curve.mT, floor)
 
     def _simulate_phone(self, windows: Tensor) -> Tensor:
-        """Band-pass and noise. The level of the loudest cell is preserved, as by the gain of `Clip.raised`."""
+        """Band-pass and noise. The level of the loudest cell is preserved, as by the gain of `raise_level`."""
         if not self.phone:
             return windows
         batch, bands, _ = windows.shape

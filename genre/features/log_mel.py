@@ -27,6 +27,7 @@ from torchaudio.functional import melscale_fbanks
 from genre.audio.clips import CLIP_SECONDS
 
 FRAMES_AT_ONCE = 256  # of the STFT: with their spectra 2 to 4 MB
+MIN_LEVEL = 0.1  # root mean square, -20 dB of full scale: clips below are amplified to it; most masters are above
 MIN_POWER = 1e-10  # lower limit of mel power, librosa's `amin`
 RANGES = {  # of settings: one far outside, in a checkpoint from anywhere, would take all memory
     "sample_rate": (8000, 192_000),
@@ -127,6 +128,13 @@ FRONT_ENDS = {
 }
 
 
+def raise_level(waveform: Tensor) -> Tensor:
+    """The input of members, shape (samples,): a clip without DC offset, amplified to `MIN_LEVEL` if it is below."""
+    waveform = waveform - waveform.mean()
+    rms = waveform.square().mean().sqrt()
+    return waveform * (MIN_LEVEL / rms.clamp(min=torch.finfo(rms.dtype).tiny)).clamp(min=1)
+
+
 class MelPower(nn.Module):
     """A waveform, shape (samples,), to its power in mel bands, shape (n_mels, frames).
 
@@ -211,7 +219,8 @@ class LogMel(nn.Module):
             starts: of the windows, in seconds from its first frame, shape (windows,).
         """
         config, last = self.config, spectrum.shape[-1] - 1
-        steps = (torch.arange(config.columns, dtype=torch.float64) + 0.5) * config.frames_per_column
+        starts = starts.cpu()  # with double precision, which not every device has
+        steps = (torch.arange(config.columns, dtype=torch.float64, device="cpu") + 0.5) * config.frames_per_column
         frames = (starts.double()[:, None] * config.frames_per_second + steps).floor().long()
         # By rounding, a window that ends with the clip may exceed its last frame.
         frames = frames.clamp(max=last) if last >= steps[-1] - 1 else frames % (last + 1)
@@ -229,8 +238,8 @@ class LogMel(nn.Module):
         decibels = self.spectrum(clip)
         frames = decibels.shape[-1]
         columns = max(1, round(frames / self.config.frames_per_column))
-        chosen = ((torch.arange(columns, dtype=torch.float64) + 0.5) * frames / columns).floor().long()
-        return self.to_stored(decibels[:, chosen])
+        chosen = ((torch.arange(columns, dtype=torch.float64, device="cpu") + 0.5) * frames / columns).floor().long()
+        return self.to_stored(decibels[:, chosen.to(decibels.device)])
 
     def decibels(self, power: Tensor) -> Tensor:
         """Mel power of a clip (n_mels, frames) to dB, floored `top_db` below its loudest cell."""

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from genre.data.hub import HubDataset, is_on_hub, parse
 from genre.data.prepare import SOURCE_NAMES
 from genre.files import read_json, replaced, write_json
-from genre.models.checkpoint import LEVELS, Checkpoint
 from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_split, read_metrics
+from genre.models.model import LEVELS, GenreModel
 
 USE = (
     "For sorting and browsing a music collection, where a wrong genre does no harm. Not for decisions about people, "
@@ -60,9 +60,9 @@ def write_card(folder: Path) -> None:
         new.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-def card_metadata(checkpoint: Checkpoint) -> ModelCardData:
+def card_metadata(model: GenreModel) -> ModelCardData:
     """The front matter of the card, with test accuracies if metrics.json has them."""
-    training = checkpoint.metrics.get("training", {})
+    training = model.metrics.get("training", {})
     on_hub = hub_datasets(training)
     results = [
         EvalResult(
@@ -75,10 +75,10 @@ def card_metadata(checkpoint: Checkpoint) -> ModelCardData:
             metric_name=name,
             metric_value=figures[level]["top1"],
         )
-        for source, figures in checkpoint.metrics.get("test", {}).items()
+        for source, figures in model.metrics.get("test", {}).items()
         for level, name in (("track", "Top-1, track"), ("first_window", "Top-1, first window"))
     ]
-    bases = {_base_model(member.backbone.pretrained_cfg) for member in checkpoint.members.values()} - {""}
+    bases = {_base_model(member.backbone.pretrained_cfg) for member in model.members.values()} - {""}
     return ModelCardData(
         license="apache-2.0",
         library_name="timm",
@@ -88,7 +88,7 @@ def card_metadata(checkpoint: Checkpoint) -> ModelCardData:
         datasets=sorted({one.repo for one in on_hub.values()}) or None,
         base_model=sorted(bases) if bases and training.get("start") not in (None, "random weights") else None,
         metrics=["accuracy"] if results else None,
-        model_name=checkpoint.name,
+        model_name=model.name,
         eval_results=results or None,
     )
 

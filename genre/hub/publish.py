@@ -37,11 +37,10 @@ from huggingface_hub.utils import validate_repo_id
 from genre.errors import CheckpointError, GenreError
 from genre.files import read_json
 from genre.hub.card import card_metadata, confusion_image
-from genre.models.checkpoint import Checkpoint, load_checkpoint
 from genre.models.locations import HUB_PREFIX, hub_reason
 from genre.models.member import WEIGHTS_FILE
 from genre.models.metrics import best_split, main_source, named_split
-from genre.models.music import MUSIC_FILE
+from genre.models.model import MUSIC_FILE, GenreModel
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
@@ -83,7 +82,7 @@ def push_checkpoint(
     """Upload a checkpoint as one commit with one tag.
 
     Args:
-        folder: a complete checkpoint, see `genre.models.checkpoint`.
+        folder: a complete checkpoint, see `genre.models.model`.
         repo: model repository "user/repo", created if it does not exist. The visibility of an existing one is not
             changed; files of an earlier push that this one does not contain are removed.
         public: whether a new repository is public.
@@ -96,22 +95,22 @@ def push_checkpoint(
     """
     check_names(repo, tag=tag)
     try:
-        checkpoint = load_checkpoint(folder.resolve())  # checks that it loads
+        model = GenreModel.from_pretrained(folder.resolve())  # checks that it loads
     except CheckpointError as error:
         raise PublishError(f"{folder} is not a complete checkpoint, so it was not uploaded.") from error
-    files = _checkpoint_files(folder, checkpoint, repo)
+    files = _checkpoint_files(folder, model, repo)
     if dry_run:
         return Published(repo, f"{constants.ENDPOINT}/{repo}", _sizes(files), tag)
     with _hub(repo) as api:
         earlier = _earlier_config(api, repo)
-        if earlier and earlier.get("labels") != checkpoint.labels:
+        if earlier and earlier.get("labels") != model.labels:
             raise PublishError(f"{repo} holds a model with other labels; choose another repository for this one.")
         url = api.create_repo(repo, private=not public, exist_ok=True)
         tag = _free_tag(api, repo, tag)
         if not replace_card:
             files = _without_edited_card(api, repo, "model", files)
         ours = {"metrics.json", MUSIC_FILE, CONFUSION_PNG, *(member["folder"] for member in earlier.get("members", []))}
-        commit = _commit(api, repo, "model", files, ours, f"{checkpoint.name} {tag}")
+        commit = _commit(api, repo, "model", files, ours, f"{model.name} {tag}")
         api.create_tag(repo, tag=tag, revision=commit.oid)
     return Published(repo, f"{url}/tree/{tag}", _sizes(files), tag, commit.oid)
 
@@ -157,28 +156,26 @@ def _sizes(files: dict[str, Path | bytes]) -> dict[str, int]:
     return {path: len(one) if isinstance(one, bytes) else one.stat().st_size for path, one in files.items()}
 
 
-def _checkpoint_files(folder: Path, checkpoint: Checkpoint, repo: str) -> dict[str, Path | bytes]:
+def _checkpoint_files(folder: Path, model: GenreModel, repo: str) -> dict[str, Path | bytes]:
     """Files to upload by path in the repository: only those of the checkpoint, not others in its folder."""
     paths = [
         "config.json",
-        *(f"{member}/{file}" for member in checkpoint.members for file in ("config.json", WEIGHTS_FILE)),
+        *(f"{member}/{file}" for member in model.members for file in ("config.json", WEIGHTS_FILE)),
     ]
-    if checkpoint.music:
+    if model.detector:
         paths.append(MUSIC_FILE)
     files: dict[str, Path | bytes] = {path: folder / path for path in paths}
-    files["config.json"] = _with_timm(folder, next(iter(checkpoint.members)))
-    card = checkpoint.card.strip() or f"# {checkpoint.name}"
-    if checkpoint.metrics:
-        split = best_split(checkpoint.metrics)
-        source = main_source(checkpoint.metrics, split)
+    files["config.json"] = _with_timm(folder, next(iter(model.members)))
+    card = model.card.strip() or f"# {model.name}"
+    if model.metrics:
+        split = best_split(model.metrics)
+        source = main_source(model.metrics, split)
         files["metrics.json"] = folder / "metrics.json"
-        files[CONFUSION_PNG] = confusion_image(checkpoint.metrics[split][source]["track"]["confusion"])
-        caption = (
-            f"Tracks of {named_split(checkpoint.metrics, split, source)}, true genre by row, predicted genre by column"
-        )
+        files[CONFUSION_PNG] = confusion_image(model.metrics[split][source]["track"]["confusion"])
+        caption = f"Tracks of {named_split(model.metrics, split, source)}, true genre by row, predicted genre by column"
         card += f"\n\n![{caption}]({CONFUSION_PNG})"
     card = card.replace(f"{HUB_PREFIX}user/repo", f"{HUB_PREFIX}{repo}")
-    files[CARD] = _signed(f"---\n{card_metadata(checkpoint).to_yaml()}\n---\n\n{card}\n")
+    files[CARD] = _signed(f"---\n{card_metadata(model).to_yaml()}\n---\n\n{card}\n")
     return files
 
 

@@ -15,10 +15,8 @@ from genre.audio.clips import Clip
 from genre.audio.silence import SILENCE, level, silent
 from genre.errors import AudioError
 from genre.inference import check_overlap
-from genre.inference.ensemble import run_members
 from genre.inference.prediction import Prediction, Window
-from genre.models.batch_norm import fuse_batch_norm
-from genre.models.checkpoint import Checkpoint, load_checkpoint
+from genre.models.model import GenreModel
 
 
 @dataclass(frozen=True)
@@ -28,30 +26,29 @@ class _ClipResult:
     Attributes:
         levels: of its windows, shape (windows,), see `genre.audio.silence.level`.
         windows: predictions for its windows.
-        log_probabilities: by member, see `run_members`; empty if the clip is silent.
-        features: that the music detector needs, shape (windows, features); empty without a detector.
+        log_probabilities: by member, see `GenreModel.forward`; empty if the clip is silent.
+        music: the music detector's logits, shape (windows,); empty without a detector.
     """
 
     levels: np.ndarray
     windows: list[Window]
     log_probabilities: dict[str, Tensor]
-    features: Tensor
+    music: Tensor
 
 
 class Classifier:
     """Classifies recordings by genre.
 
     Args:
-        checkpoint: trained members, see `genre.models.checkpoint`; the attribute has them with fused batch norms.
+        model: on the device where it is to run; its batch norms are fused in place.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
-        self.checkpoint = replace(
-            checkpoint, members={name: fuse_batch_norm(m) for name, m in checkpoint.members.items()}
-        )
-        self.labels = checkpoint.labels
-        self.window_seconds = checkpoint.window_seconds
-        self.sample_rate = checkpoint.sample_rate
+    def __init__(self, model: GenreModel):
+        self.model = model.eval().fuse_batch_norms()
+        self.labels = model.labels
+        self.window_seconds = model.window_seconds
+        self.sample_rate = model.sample_rate
+        self._process = os.getpid()
 
     def classify(
         self,
@@ -117,36 +114,50 @@ class Classifier:
             return None
         log_probabilities = {
             name: torch.cat([select_windows(one.log_probabilities[name], mask) for one, mask in audible])
-            for name in self.checkpoint.members
+            for name in self.model.members
         }
-        track = self._by_genre(self.checkpoint.track_probabilities(log_probabilities))
+        track = self._by_genre(self.model.track_probabilities(log_probabilities))
         (first, confidence), *others = track.items()
-        limits, detector = self.checkpoint.limits, self.checkpoint.music
+        thresholds, detector = self.model.thresholds, self.model.detector
         windows = [window for result in results for window in result.windows]
         return Prediction(
             probabilities=track,
             windows=tuple(replace(w, probabilities={}) if s else w for w, s in zip(windows, is_silent, strict=True)),
             seconds=seconds,
-            checkpoint=self.checkpoint.name,
+            checkpoint=self.model.name,
             is_music=detector is None
-            or detector.is_music(torch.cat([select_windows(one.features, mask) for one, mask in audible])),
-            confident=confidence >= limits.confident_from,
-            prediction_set=(first, *(genre for genre, p in others if p >= limits.prediction_set_from)),
+            or detector.is_music(torch.cat([select_windows(one.music, mask) for one, mask in audible])),
+            confident=confidence >= thresholds.named_alone,
+            prediction_set=(first, *(genre for genre, p in others if p >= thresholds.prediction_set)),
             notes=tuple(notes),
         )
 
+    @torch.inference_mode()
     def _classify_clip(self, clip: Clip) -> "_ClipResult":
         """Run the members on a clip, unless all of its windows are silent."""
         spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
         levels = self.levels(clip)
         if levels.max() < SILENCE:
             return _ClipResult(levels, [Window(*span, {}) for span in spans], {}, torch.empty(0))
-        log_probabilities, features = run_members(self.checkpoint, clip)
-        by_window = map(self._by_genre, self.checkpoint.window_probabilities(log_probabilities))
+        log_probabilities, features = self.run(clip)
+        by_window = map(self._by_genre, self.model.window_probabilities(log_probabilities))
         windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
-        detector = self.checkpoint.music
-        music_features = features[detector.member] if detector else torch.empty(0)
-        return _ClipResult(levels, windows, log_probabilities, music_features)
+        detector = self.model.detector
+        return _ClipResult(
+            levels, windows, log_probabilities, detector(features[detector.member]) if detector else torch.empty(0)
+        )
+
+    @torch.inference_mode()
+    def run(self, clip: Clip) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Log-probabilities and features of a clip by member, see `GenreModel.forward`."""
+        self.adapt_to_fork()
+        return self.model(clip.waveform, torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start)
+
+    def adapt_to_fork(self) -> None:
+        """Let PyTorch use one thread in a forked process, which lacks its others and would wait for them for ever."""
+        if self._process != os.getpid():
+            torch.set_num_threads(1)
+            self._process = os.getpid()
 
     def levels(self, clip: Clip) -> np.ndarray:
         """Levels of the windows of a clip, shape (windows,), see `genre.audio.silence.level`."""
@@ -159,18 +170,19 @@ class Classifier:
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
 
-def load(name: str | Path | None = None) -> Classifier:
-    """Load a checkpoint into a classifier.
+def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> Classifier:
+    """Load a model into a classifier.
 
     Args:
         name: None for the shipped checkpoint, a name in `checkpoints/`, a folder, or "hf-hub:user/repo@revision".
+        device: where the log-mels and the networks are computed, such as "cuda".
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is incomplete or damaged.
     """
-    return Classifier(load_checkpoint(name))
+    return Classifier(GenreModel.from_pretrained(name).to(device))
 
 
 def select_windows(outputs: Tensor, mask: Tensor) -> Tensor:
     """Rows of a member's outputs where `mask`, shape (windows,), is True; the only row if its input is the clip."""
-    return outputs[mask] if len(outputs) == len(mask) else outputs
+    return outputs[mask.to(outputs.device)] if len(outputs) == len(mask) else outputs

@@ -32,8 +32,8 @@ from genre.inference.classify import Classifier
 from genre.inference.export import to_row
 from genre.inference.prediction import SCHEMA, Prediction
 from genre.malloc import keep_freed_memory
-from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import HUB_PREFIX, available
+from genre.models.model import GenreModel
 
 LOCAL = "local"
 TIMEOUT_SECONDS = 10  # for the scheduler to answer, and for its first worker to register
@@ -67,7 +67,7 @@ def label(
         GenreError: there is no such cluster or checkpoint, `out` cannot be written, or the folder is gone. Rows
             written before remain.
     """
-    names, used = dict.fromkeys(map(str, paths)), load_checkpoint(checkpoint)
+    names, used = dict.fromkeys(map(str, paths)), GenreModel.from_pretrained(checkpoint)
     settings = {"schema": SCHEMA, "checkpoint": used.name, "checkpoint_sha256": used.digest, "overlap": overlap}
     with JsonLines(out, settings) as out_file:
         missing, unopened = [name for name in names if not out_file.is_done(name)], 0
@@ -276,7 +276,7 @@ def classify(name: str, folder: str, checkpoint: str | None, digest: str, overla
 @lru_cache(maxsize=1)
 def _classifier(checkpoint: str | None, digest: str) -> Classifier:
     """The classifier, loaded once per worker; it uses one thread, since there is a worker per core."""
-    loaded = load_checkpoint(checkpoint)
+    loaded = GenreModel.from_pretrained(checkpoint)
     if loaded.digest != digest:
         raise CheckpointError(f"A worker has another checkpoint {loaded.name} than the machine of the command.")
     torch.set_num_threads(1)

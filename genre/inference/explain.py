@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from genre.audio.audio import Audio
 from genre.audio.clips import Clip, windows_per_clip
 from genre.features.image import HIGHEST_HZ, Spectrogram, mel_position
-from genre.features.log_mel import LogMelConfig
+from genre.features.log_mel import LogMelConfig, raise_level
 from genre.inference import check_overlap
 from genre.inference.classify import Classifier
-from genre.models.checkpoint import Checkpoint, window_members
+from genre.models.model import GenreModel
 
 PATCHES = (16, 12)  # of frequency and time
 STEPS = 16  # of the path integral; with 8 the shares do not sum to the difference
@@ -89,9 +89,10 @@ def explain(
     recording = audio if isinstance(audio, Audio) else Audio(audio)
     hop_seconds = classifier.window_seconds * (1 - overlap)
     clip, at = _find_window(classifier, recording, at, hop_seconds, start, seconds)
-    inputs = member_inputs(classifier.checkpoint, clip, at)
+    classifier.adapt_to_fork()
+    inputs = member_inputs(classifier.model, clip, at)
     with torch.inference_mode():
-        probabilities = fused_probabilities(classifier.checkpoint, inputs)[0].tolist()
+        probabilities = fused_probabilities(classifier.model, inputs)[0].tolist()
     ranked = sorted(zip(classifier.labels, probabilities, strict=True), key=lambda pair: -pair[1])
     spectrogram = _draw(clip, at, classifier.sample_rate, classifier.window_seconds)
     return Explanation(
@@ -99,7 +100,7 @@ def explain(
         at,
         at + classifier.window_seconds,
         dict(ranked),
-        patch_attributions(classifier.checkpoint, inputs, label).numpy(),
+        patch_attributions(classifier.model, inputs, label).cpu().numpy(),
         spectrogram,
     )
 
@@ -112,32 +113,33 @@ def attribution_image(explanation: Explanation) -> Image.Image:
     return Image.composite(Image.new("RGB", SIZE, COLOUR), grey, opacity)
 
 
-def member_inputs(checkpoint: Checkpoint, clip: Clip, at: float) -> dict[str, Tensor]:
+def member_inputs(model: GenreModel, clip: Clip, at: float) -> dict[str, Tensor]:
     """Inputs of the members that classify windows, for the window at `at` seconds: dB, shape (1, bands, columns)."""
     start = torch.tensor([at - clip.start], dtype=torch.float64)
-    return {name: checkpoint.members[name].log_mel(clip.raised, start) for name in window_members(checkpoint.members)}
+    raised = raise_level(clip.waveform.to(model.device))
+    return {name: model.members[name].log_mel(raised, start) for name in model.window_members}
 
 
-def fused_probabilities(checkpoint: Checkpoint, inputs: dict[str, Tensor]) -> Tensor:
+def fused_probabilities(model: GenreModel, inputs: dict[str, Tensor]) -> Tensor:
     """Fused probabilities, shape (windows, labels), from inputs by member, shape (windows, bands, columns)."""
-    members = checkpoint.members
-    return checkpoint.window_probabilities({n: members[n](dB).float().log_softmax(-1) for n, dB in inputs.items()})
+    members = model.members
+    return model.window_probabilities({n: members[n](dB).float().log_softmax(-1) for n, dB in inputs.items()})
 
 
-def patch_attributions(checkpoint: Checkpoint, inputs: dict[str, Tensor], label: int) -> Tensor:
+def patch_attributions(model: GenreModel, inputs: dict[str, Tensor], label: int) -> Tensor:
     """What each patch adds to a label's log-odds, in nats, shape `PATCHES`.
 
     Log-odds, since a probability close to 1 hardly changes.
     """
     baseline = {name: decibels.mean() for name, decibels in inputs.items()}
-    fractions = ((torch.arange(STEPS) + 0.5) / STEPS)[:, None, None]
+    fractions = ((torch.arange(STEPS, device=model.device) + 0.5) / STEPS)[:, None, None]
     path = {name: torch.lerp(baseline[name], inputs[name], fractions).requires_grad_() for name in inputs}
-    log_odds = fused_probabilities(checkpoint, path)[:, label].logit(eps=MIN_PROBABILITY)
+    log_odds = fused_probabilities(model, path)[:, label].logit(eps=MIN_PROBABILITY)
     gradients = torch.autograd.grad(log_odds.sum(), list(path.values()))
-    attributions = torch.zeros(PATCHES)
+    attributions = torch.zeros(PATCHES, device=model.device)
     for (name, decibels), gradient in zip(inputs.items(), gradients, strict=True):
         by_cell = (decibels - baseline[name])[0] * gradient.mean(0)
-        weights = patch_weights(checkpoint.members[name].log_mel.config)
+        weights = patch_weights(model.members[name].log_mel.config).to(model.device)
         attributions += torch.tensordot(weights, by_cell, dims=2)
     return attributions
 

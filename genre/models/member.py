@@ -7,6 +7,7 @@ pretrained=True)` loads without this package; its keys `front_end` and `normalis
 import copy
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +16,8 @@ import timm
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import BatchNorm2d
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genre.errors import CheckpointError
 from genre.features.log_mel import LogMel, LogMelConfig
@@ -26,6 +29,7 @@ Backbone: TypeAlias = Any
 WEIGHTS_FILE = "model.safetensors"
 LFS_POINTER = b"version https://git-lfs"  # first bytes of the file that Git LFS leaves in place of weights
 MAX_INPUT_SIZE = 1024  # pixels of height or width
+FUSION_TOLERANCE = 1e-3  # of logits, in the fusion of batch norms
 RANDOM = "random"  # value of `weights` for random initialisation, to measure the effect of pre-training
 
 
@@ -49,6 +53,7 @@ class Member(nn.Module):
         self.backbone = backbone
         self.log_mel = LogMel(front_end)
         self.mean, self.std, self.input_size = mean, std, (height, width)
+        self.fused = False  # whether batch norms have been fused into convolutions
 
     def image(self, windows: Tensor) -> Tensor:
         """Windows in dB (batch, bands, columns) to normalised images (batch, 1, height, width)."""
@@ -69,6 +74,56 @@ class Member(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Windows in dB, shape (batch, bands, columns), to logits, shape (batch, labels)."""
         return self.head(self.embed(windows))
+
+    @torch.no_grad()
+    def fuse_batch_norms(self) -> None:
+        """Fuse batch norms into the convolutions before them, in place: equal outputs in a sixth less time.
+
+        For inference: a fused member can neither be trained nor saved. Where fusion would change the outputs, as in a
+        network that uses the output of a convolution also without the batch norm, the member stays as it is.
+        """
+        device = next(self.backbone.parameters()).device
+        image = torch.randn(1, 1, *self.input_size, generator=torch.Generator().manual_seed(0)).to(device)
+        expected, changes = self.backbone(image), []
+        for name, norm, convolution in _norms_behind_convolutions(self.backbone, image):
+            changes.append((name, norm, convolution, convolution.weight, convolution.bias))
+            fused = fuse_conv_bn_eval(convolution, norm)
+            convolution.weight, convolution.bias = fused.weight, fused.bias
+            # timm's norms include dropout and activation.
+            rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
+            self.backbone.set_submodule(name, nn.Sequential(*rest))
+        self.backbone.to(memory_format=torch.channels_last)
+        self.fused = self.fused or bool(changes)
+        if not torch.allclose(self.backbone(image), expected, atol=FUSION_TOLERANCE):
+            for name, norm, convolution, weight, bias in reversed(changes):
+                self.backbone.set_submodule(name, norm)
+                convolution.weight, convolution.bias = weight, bias
+            self.fused = False
+
+
+def _norms_behind_convolutions(network: nn.Module, image: Tensor) -> list[tuple[str, BatchNorm2d, nn.Conv2d]]:
+    """Batch norms by name, with the convolution that each one takes its input from, recorded in one forward pass."""
+    outputs, found, hooks = {}, [], []
+
+    def record_output(module: nn.Conv2d, _: tuple, output: Tensor) -> None:
+        outputs[id(output)] = module, output  # stored, since otherwise the next tensor could reuse its id
+
+    def find_norm(name: str) -> Callable:
+        def hook(module: BatchNorm2d, inputs: tuple, _: Tensor) -> None:
+            if id(inputs[0]) in outputs:
+                found.append((name, module, outputs[id(inputs[0])][0]))
+
+        return hook
+
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(record_output))
+        elif isinstance(module, BatchNorm2d):
+            hooks.append(module.register_forward_hook(find_norm(name)))
+    network(image)
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def create_backbone(
@@ -168,8 +223,9 @@ def _read_weights(name: str, path: Path) -> dict[str, Tensor]:
 
 def replace_head(member: Member, labels: int) -> Member:
     """A copy of a trained member with a newly initialised head for other labels."""
-    backbone = _with_fresh_head(copy.deepcopy(member.backbone), labels)
-    return Member(backbone, member.log_mel.config, member.mean, member.std, member.input_size)
+    changed = copy.deepcopy(member)
+    changed.backbone = _with_fresh_head(changed.backbone, labels)
+    return changed
 
 
 def average_weights(members: list[Member], shares: list[float] | None = None) -> Member:
@@ -212,8 +268,11 @@ def save_member(member: Member, folder: Path, labels: list[str]) -> None:
     """Write a member's folder, with weights as float16, on which all evaluations are made.
 
     Raises:
+        CheckpointError: its batch norms have been fused.
         OSError: there is no room or no permission.
     """
+    if member.fused:
+        raise CheckpointError("A model whose batch norms are fused for inference cannot be saved; read it again first.")
     try:
         timm.models.save_for_hf(
             copy.deepcopy(member.backbone).half().to(memory_format=torch.contiguous_format),

@@ -1,4 +1,4 @@
-"""Calibration of trained members on validation: fusion weights, temperature, bias, confidence limits."""
+"""Calibration of a model on validation: fusion weights, temperature, bias, thresholds."""
 
 import math
 from collections.abc import Callable
@@ -12,12 +12,11 @@ from torch import Tensor
 from genre.data.dataset import DataSet, Source
 from genre.data.windows import Windows, first_of_song, front_end_name, mean_by_song
 from genre.features.augment import NO_CHANGE
-from genre.models.checkpoint import ConfidenceLimits, Fusion, average_windows, window_members
-from genre.models.member import Member
+from genre.models.model import Fusion, GenreModel, Thresholds, average_windows
 from genre.training.loop import track_log_probabilities
 
 COVERAGE = 0.9  # of the prediction set: how often it contains the true genre
-CONFIDENT_ACCURACY = 2 / 3  # of the most probable genre where it is shown alone
+CONFIDENT_ACCURACY = 2 / 3  # of the most probable genre where it is named alone
 ONE_SIDED_Z = NormalDist().inv_cdf(0.8)  # for a lower confidence limit of that accuracy with a level of 80 %
 BIAS_PENALTY = (
     0.3  # on the sum of its squares, in nats; by cross-validation over artists on FMA-small and songs beyond it
@@ -50,13 +49,14 @@ class ChangedWindows(Windows):
 
     def all(self, tracks: np.ndarray) -> Tensor:
         """As `Windows.all`; all windows of a track are changed by the same random numbers."""
-        torch.manual_seed(int(tracks[0]))
         windows = super().all(tracks).movedim(1, 2)  # bands first
-        return self.change(windows.flatten(2)).unflatten(2, windows.shape[2:]).movedim(1, 2)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(tracks[0]))
+            return self.change(windows.flatten(2)).unflatten(2, windows.shape[2:]).movedim(1, 2)
 
 
 def member_log_probabilities(
-    members: dict[str, Member], source: Source, split: str, change: Callable[[Tensor], Tensor] | None = None
+    model: GenreModel, source: Source, split: str, change: Callable[[Tensor], Tensor] | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Each member's (tracks, windows, labels) log-probabilities of a split, and the true labels (tracks,).
 
@@ -66,43 +66,45 @@ def member_log_probabilities(
         DataError: the source has no array for the front end of a member.
     """
     results = {}
-    for name, member in members.items():
+    for name, member in model.members.items():
         front_end = front_end_name(member.log_mel.config)
         windows = ChangedWindows(source, split, front_end, change) if change else Windows(source, split, front_end)
         results[name] = track_log_probabilities(member, windows)
-    return results, windows.labels
+    return results, windows.labels.to(model.device)
 
 
-def calibrate(members: dict[str, Member], data: DataSet) -> tuple[Fusion, Fusion, ConfidenceLimits]:
-    """Fit the fusion of windows, on the first one of each track, that of tracks, and the confidence limits.
+def calibrate(model: GenreModel, data: DataSet) -> None:
+    """Fit a model's fusion of windows, on the first one of each track, that of tracks, and its thresholds.
 
     Everything is fitted on the validation tracks of all sources. Fusion weights are fitted on the tracks as they are
-    and on simulated phone recordings of them (`BY_PHONE`), a common input of the page; temperature, bias and limits on
-    the tracks as they are.
+    and on simulated phone recordings of them (`BY_PHONE`), a common input of the page; temperature, bias and thresholds
+    on the tracks as they are.
 
     Raises:
         DataError: a source has no array for the front end of a member.
     """
     used = data.with_split("validation")
     songs = [source.songs_of("validation")[1] for source, _ in used]
-    plain = [member_log_probabilities(members, source, "validation") for source, _ in used]
-    phone = [member_log_probabilities(members, source, "validation", BY_PHONE) for source, _ in used]
+    plain = [member_log_probabilities(model, source, "validation") for source, _ in used]
+    phone = [member_log_probabilities(model, source, "validation", BY_PHONE) for source, _ in used]
     shares = [share for _, share in used]
-    first = window_members(members)
-    window = fit_on_both(*(_samples(one, shares, songs, first, first_window=True) for one in (plain, phone)))
-    tracks = _samples(plain, shares, songs, list(members))
-    track = fit_on_both(tracks, _samples(phone, shares, songs, list(members)))
-    by_source = track(tracks.log_probabilities).split([len(one) for one in songs])
+    first, members = model.window_members, list(model.members)
+    model.window = fit_on_both(*(_samples(one, shares, songs, first, first_window=True) for one in (plain, phone)))
+    tracks = _samples(plain, shares, songs, members)
+    model.track = fit_on_both(tracks, _samples(phone, shares, songs, members))
+    by_source = model.track(tracks.log_probabilities).split([len(one) for one in songs])
     probabilities = [mean_by_song(one, of) for one, of in zip(by_source, songs, strict=True)]
     labels = [truth[first_of_song(of)] for (_, truth), of in zip(plain, songs, strict=True)]
     lengths = [len(one) for one in labels]
     weights = [torch.full((n,), share / sum(shares) / n) for n, share in zip(lengths, shares, strict=True)]
-    return window, track, fit_limits(torch.cat(probabilities), torch.cat(labels), torch.cat(weights), lengths)
+    model.thresholds = fit_thresholds(torch.cat(probabilities), torch.cat(labels), torch.cat(weights), lengths)
 
 
 def fit_fusion(samples: Samples) -> Fusion:
     """Weights and temperature with the lowest weighted cross-entropy, by L-BFGS."""
-    raw = torch.zeros(len(samples.log_probabilities), requires_grad=True)  # softplus makes the weights positive
+    raw = samples.weights.new_zeros(
+        len(samples.log_probabilities), requires_grad=True
+    )  # softplus makes the weights positive
     optimizer = torch.optim.LBFGS([raw], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -117,11 +119,11 @@ def fit_fusion(samples: Samples) -> Fusion:
     return Fusion(scale / scale.sum(), (1 / scale.sum()).item())
 
 
-def fit_limits(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: list[int]) -> ConfidenceLimits:
-    """The confidence from which a genre is shown alone, and the probability from which one is in the prediction set.
+def fit_thresholds(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: list[int]) -> Thresholds:
+    """The confidence from which a genre is named alone, and the probability from which one is in the prediction set.
 
-    A genre shown alone is right in `CONFIDENT_ACCURACY` of the cases in every source of at least `MIN_TRACKS` tracks,
-    by the lower confidence limit: the accuracy itself would favour a limit that is too low by chance (Geifman and
+    A genre named alone is right in `CONFIDENT_ACCURACY` of the cases in every source of at least `MIN_TRACKS` tracks,
+    by the lower confidence limit: the accuracy itself would favour a threshold that is too low by chance (Geifman and
     El-Yaniv, 2017, "Selective Classification for Deep Neural Networks").
     The prediction set is split conformal with the true genre's probability as its score (Sadinle et al., 2019): it
     contains the true genre of `COVERAGE` of the recordings, sources weighted by their shares, where recordings are
@@ -136,15 +138,15 @@ def fit_limits(probabilities: Tensor, labels: Tensor, weights: Tensor, lengths: 
     of_truth, order = probabilities.gather(1, labels[:, None])[:, 0].sort()
     missed = weights[order].cumsum(0) <= 1 - COVERAGE  # tracks whose true genre may be outside of the set
     by_source = zip(probabilities.split(lengths), labels.split(lengths), strict=True)
-    limits = [_confident_from(p, truth) for p, truth in by_source if len(truth) >= min(MIN_TRACKS, max(lengths))]
+    alone = [_named_alone(p, truth) for p, truth in by_source if len(truth) >= min(MIN_TRACKS, max(lengths))]
     rank = int(missed.sum())  # with few recordings only the set of all genres contains the true one often enough
-    return ConfidenceLimits(max(limits), of_truth[rank - 1].item() if rank else 0.0)
+    return Thresholds(named_alone=max(alone), prediction_set=of_truth[rank - 1].item() if rank else 0.0)
 
 
-def _confident_from(probabilities: Tensor, labels: Tensor) -> float:
+def _named_alone(probabilities: Tensor, labels: Tensor) -> float:
     """The lowest confidence above which accuracy is at least `CONFIDENT_ACCURACY`; 1 where there is none."""
-    confidence, order = probabilities.amax(-1).sort(descending=True)
-    correct = (probabilities.argmax(-1) == labels)[order].cumsum(0).tolist()
+    confidence, order = probabilities.cpu().amax(-1).sort(descending=True)
+    correct = (probabilities.argmax(-1) == labels).cpu()[order].cumsum(0).tolist()
     accuracy = torch.tensor([wilson_interval(right, total, ONE_SIDED_Z)[0] for total, right in enumerate(correct, 1)])
     last_of_equal = torch.cat([confidence.diff() != 0, torch.tensor([True])])
     enough = confidence[(accuracy >= CONFIDENT_ACCURACY) & last_of_equal]
@@ -175,7 +177,9 @@ def _samples(
     weights = [
         share / sum(shares) / (of.max() + 1) / np.bincount(of)[of] for of, share in zip(songs, shares, strict=True)
     ]
-    return Samples(torch.cat(members, dim=1), torch.cat(labels), torch.from_numpy(np.concatenate(weights)).float())
+    log_probabilities = torch.cat(members, dim=1)
+    by_track = torch.from_numpy(np.concatenate(weights)).float().to(log_probabilities.device)
+    return Samples(log_probabilities, torch.cat(labels), by_track)
 
 
 def fit_on_both(plain: Samples, phone: Samples) -> Fusion:
@@ -198,7 +202,7 @@ def _fit_temperature_and_bias(fused: Tensor, samples: Samples) -> tuple[float, T
     Returns:
         the temperature, and the bias, shape (labels,).
     """
-    log_scale, bias = torch.zeros(1, requires_grad=True), torch.zeros(fused.shape[-1], requires_grad=True)
+    log_scale, bias = fused.new_zeros(1, requires_grad=True), fused.new_zeros(fused.shape[-1], requires_grad=True)
     optimizer = torch.optim.LBFGS([log_scale, bias], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

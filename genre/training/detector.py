@@ -1,4 +1,4 @@
-"""Fit a checkpoint's music detector (`genre.models.music`) on tracks of the sources and recordings without music."""
+"""Fit a model's music detector (`MusicDetector`) on tracks of the sources and recordings without music."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from genre.errors import AudioError, DataError
 from genre.features.augment import NO_CHANGE
 from genre.files import printable
 from genre.models.member import Member
-from genre.models.music import MusicDetector
+from genre.models.model import MusicDetector
 
 TRACKS, WINDOWS_PER_TRACK = 1600, 4  # of the training split of each source at most
 VALIDATION_EVERY = 5  # one recording without music in five chooses the penalty
@@ -118,13 +118,14 @@ def fit_examples(examples: Examples) -> MusicDetector:
 
     penalty = min(PENALTIES, key=validation_loss)
     detector = fit_music_detector(examples.music, torch.cat(examples.other), examples.member, penalty)
-    probabilities = torch.tensor([detector.recording(track) for track in examples.validation_tracks])
-    return replace(detector, threshold=probabilities.quantile(FALSE_ALARMS).item())
+    probabilities = torch.tensor([detector.recording(detector(track)) for track in examples.validation_tracks])
+    detector.threshold = probabilities.quantile(FALSE_ALARMS).item()
+    return detector
 
 
 def log_loss(detector: MusicDetector, music: Tensor, not_music: Tensor) -> float:
     """Mean negative log-likelihood of two sets of windows of equal weight, shape (windows, features) each."""
-    sides = detector.logits(music), -detector.logits(not_music)
+    sides = detector(music), -detector(not_music)
     return -torch.stack([torch.nn.functional.logsigmoid(logits).mean() for logits in sides]).mean().item()
 
 
@@ -137,8 +138,8 @@ def embed_training(member: Member, windows: Windows) -> Tensor:
         return windows.random(tracks, windows.random_starts(tracks, generator), generator)
 
     drawn = torch.cat([draw() for _ in range(WINDOWS_PER_TRACK)])
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
         low_passed = LOW_PASSED(draw())
     return pooled_features(member, torch.cat([drawn, low_passed]))
 
@@ -154,10 +155,12 @@ def embed_file(member: Member, path: Path) -> Tensor:
     config = member.log_mel.config
     clip = torch.from_numpy(Audio(path).samples(config.sample_rate, seconds=CLIP_SECONDS))
     starts = window_starts(len(clip) / config.sample_rate, config.window_seconds, config.window_seconds / 2)
-    return pooled_features(member, member.log_mel(clip, torch.tensor(starts, dtype=torch.float64)))
+    device = next(member.parameters()).device
+    return pooled_features(member, member.log_mel(clip.to(device), torch.tensor(starts, dtype=torch.float64)))
 
 
 @torch.inference_mode()
 def pooled_features(member: Member, windows: Tensor) -> Tensor:
-    """Features of windows in dB, shape (windows, bands, columns), to shape (windows, features)."""
-    return torch.cat([member.embed(batch) for batch in windows.split(BATCH)]).float()
+    """Windows in dB, shape (windows, bands, columns), to features on the CPU, shape (windows, features)."""
+    device = next(member.parameters()).device
+    return torch.cat([member.embed(batch.to(device)).float().cpu() for batch in windows.split(BATCH)])

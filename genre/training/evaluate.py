@@ -1,4 +1,4 @@
-"""Evaluation of a checkpoint on a split: accuracy with its interval, calibration, recall by genre, confusion."""
+"""Evaluation of a model on a split: accuracy with its interval, calibration, recall by genre, confusion."""
 
 import csv
 from pathlib import Path
@@ -9,14 +9,14 @@ from torch import Tensor
 from genre.data.dataset import Source
 from genre.data.windows import first_of_song, mean_by_song
 from genre.files import replaced
-from genre.models.checkpoint import Checkpoint, ConfidenceLimits, average_windows
+from genre.models.model import GenreModel, Thresholds, average_windows
 from genre.training.calibrate import member_log_probabilities, wilson_interval
 
 CALIBRATION_BINS = 15
 
 
-def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, Tensor]:
-    """Figures of a checkpoint on one split of a source, and each song's probabilities, shape (songs, labels).
+def evaluate(model: GenreModel, source: Source, split: str) -> tuple[dict, Tensor]:
+    """Figures of a model on one split of a source, and each song's probabilities, shape (songs, labels).
 
     `first_window` fuses the members on the first window of each song. `track` is the prediction for the whole song:
     every member over the windows in its array, and the mean over clips where a song has several. `members` has the
@@ -25,14 +25,14 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
     Raises:
         DataError: the source has no array for the front end of a member.
     """
-    log_probabilities, of_clips = member_log_probabilities(checkpoint.members, source, split)
+    log_probabilities, of_clips = member_log_probabilities(model, source, split)
     song_of = source.songs_of(split)[1]
     starts = first_of_song(song_of)
-    first = checkpoint.window_probabilities({name: one[starts, 0] for name, one in log_probabilities.items()})
-    track = mean_by_song(checkpoint.track_probabilities(log_probabilities), song_of)
+    first = model.window_probabilities({name: one[starts, 0] for name, one in log_probabilities.items()})
+    track = mean_by_song(model.track_probabilities(log_probabilities), song_of)
     labels = of_clips[starts]
     songs = {name: mean_by_song(average_windows(one).exp(), song_of).log() for name, one in log_probabilities.items()}
-    figures = summary(first, track, labels, checkpoint.labels, checkpoint.limits) | {
+    figures = summary(first, track, labels, model.labels, model.thresholds) | {
         "members": {
             name: {
                 "windows_per_track": one.shape[1],
@@ -47,13 +47,13 @@ def evaluate(checkpoint: Checkpoint, source: Source, split: str) -> tuple[dict, 
     return figures, track
 
 
-def summary(first: Tensor, track: Tensor, labels: Tensor, genres: list[str], limits: ConfidenceLimits) -> dict:
+def summary(first: Tensor, track: Tensor, labels: Tensor, genres: list[str], thresholds: Thresholds) -> dict:
     """Figures of probabilities for first windows and for tracks, shape (tracks, labels) each, as in metrics.json."""
     return {
         "tracks": len(labels),
         "first_window": _figures(first, labels),
         "track": _figures(track, labels)
-        | {"limits": _limits(track, labels, limits)}
+        | {"limits": _at_thresholds(track, labels, thresholds)}
         | _per_genre(track, labels, genres),
     }
 
@@ -93,11 +93,11 @@ def _figures(probabilities: Tensor, labels: Tensor) -> dict:
     }
 
 
-def _limits(probabilities: Tensor, labels: Tensor, limits: ConfidenceLimits) -> dict:
+def _at_thresholds(probabilities: Tensor, labels: Tensor, thresholds: Thresholds) -> dict:
     """Fraction and accuracy of confident predictions; coverage and size of the prediction set."""
     confidence, predicted = probabilities.max(-1)
-    confident = confidence >= limits.confident_from
-    prediction_set = probabilities >= limits.prediction_set_from
+    confident = confidence >= thresholds.named_alone
+    prediction_set = probabilities >= thresholds.prediction_set
     return {
         "named_alone": _round(confident),
         "top1_where_named_alone": _round((predicted == labels)[confident]) if confident.any() else None,
@@ -108,7 +108,7 @@ def _limits(probabilities: Tensor, labels: Tensor, limits: ConfidenceLimits) -> 
 
 def _per_genre(probabilities: Tensor, labels: Tensor, genres: list[str]) -> dict:
     predicted = probabilities.argmax(-1)
-    confusion = torch.zeros(len(genres), len(genres), dtype=torch.long)
+    confusion = labels.new_zeros(len(genres), len(genres))
     confusion.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
     recall = confusion.diagonal() / confusion.sum(1).clamp(min=1)
     return {

@@ -29,8 +29,8 @@ from genre.data.windows import Batch, Draws, Mixture, Windows
 from genre.errors import CheckpointError, GenreError
 from genre.features.log_mel import FRONT_ENDS
 from genre.files import numbered, replaced
-from genre.models.checkpoint import Checkpoint, average_windows
 from genre.models.member import RANDOM, Member, average_weights, create_backbone, replace_head
+from genre.models.model import GenreModel, average_windows
 from genre.training.recipe import Recipe, Stage
 
 if TYPE_CHECKING:  # the page imports this module, too, and runs without this package
@@ -82,21 +82,22 @@ class Validation:
         losses, accuracies = {}, {}
         for name, windows in self.windows.items():
             songs = windows.by_song(average_windows(track_log_probabilities(member, windows)))
-            losses[name] = functional.nll_loss(songs, windows.song_labels).item()
-            accuracies[name] = (songs.argmax(-1) == windows.song_labels).float().mean().item()
+            labels = windows.song_labels.to(songs.device)
+            losses[name] = functional.nll_loss(songs, labels).item()
+            accuracies[name] = (songs.argmax(-1) == labels).float().mean().item()
         total = sum(share * loss for share, loss in zip(self.shares, losses.values(), strict=True))
         return ValidationFigures(total, losses, accuracies)
 
 
 def track_log_probabilities(member: Member, windows: Windows) -> Tensor:
-    """Log-probabilities of every window that covers each track, shape (tracks, windows, labels), on the CPU."""
+    """Log-probabilities of every window that covers each track, shape (tracks, windows, labels), on its device."""
     device = next(member.parameters()).device
     member.eval()
     results = []
     with torch.inference_mode():
         for tracks in np.split(np.arange(len(windows)), range(BATCH_TRACKS, len(windows), BATCH_TRACKS)):
             batch = windows.all(tracks)
-            logits = member(batch.flatten(0, 1).to(device)).float().cpu()
+            logits = member(batch.flatten(0, 1).to(device)).float()
             results.append(logits.log_softmax(-1).unflatten(0, batch.shape[:2]))
     return torch.cat(results)
 
@@ -111,7 +112,7 @@ class Start:
         random: random weights instead, to measure the effect of pre-training.
     """
 
-    checkpoint: Checkpoint | None = None
+    checkpoint: GenreModel | None = None
     weights: Path | None = None
     random: bool = False
 

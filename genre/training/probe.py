@@ -1,24 +1,79 @@
-"""Linear probe: new heads for other genres, on the networks of a checkpoint as they are.
+"""Linear probe: new heads for other genres, on the networks of a model as they are; for train.py and the page.
 
 The head of a member is a multinomial logistic regression on its pooled features (Alain and Bengio, 2016,
-"Understanding intermediate layers using linear classifier probes"). Fusion, limits and figures come from
+"Understanding intermediate layers using linear classifier probes"). Fusion, thresholds and figures come from
 cross-validation: every song is classified by heads that were fitted without it and without the other songs of its
 artist.
 """
 
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm
 
-from genre.models.checkpoint import Checkpoint, ConfidenceLimits, Fusion, average_windows, window_members
-from genre.training.calibrate import Samples, fit_fusion, fit_limits
+from genre.audio.audio import Audio
+from genre.audio.clips import cut_clips
+from genre.audio.silence import silent
+from genre.data.dataset import report_unused
+from genre.data.hub import hub_songs, is_on_hub, parse
+from genre.data.sources import find_songs, report_tags, without_copies
+from genre.errors import AudioError, CheckpointError, DataError
+from genre.files import one_spelling, printable, renamed
+from genre.inference.classify import Classifier, select_windows
+from genre.models.member import Member, replace_head
+from genre.models.model import Fusion, GenreModel, Thresholds, average_windows
+from genre.training.calibrate import Samples, fit_fusion, fit_thresholds
 from genre.training.evaluate import summary
-from genre.training.folds import Song, assign_folds, check_songs, group_songs
 
+SONG_SECONDS = 120  # of a song that are embedded, so that long songs take no more time and memory than others
+FOLDS = 10
+COMPARED, FEWEST = 16, 8  # windows of a song by which copies are found: at most, and at least
+# Similarity of patterns from which they are of one recording, see `_pattern`. Of 12 songs and their copies as Opus of
+# 64 kb/s, as mp3, and as mp3 with 0.7 s of silence before it, the lowest was 0.62; of 1,770 pairs of songs the highest
+# was 0.34, and 0.44 of 11,236 pairs of pieces of 8 windows.
+COPY = 0.6
 PENALTY = 1.0  # factor of the squared weights of the standardised features in the loss, see docs/experiments.md
 MAX_ITERATIONS, TOLERANCE, HISTORY = 200, 1e-4, 10  # of L-BFGS
+MOST_CONTRADICTED = 8  # songs that are listed
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Features of a recording.
+
+    Attributes:
+        features: by member, of the windows that are not silent, shape (windows, features), float32; of the clips with
+            such windows for a member whose input is a whole clip.
+        digest: SHA-256 of the decoded samples, which copies of a file with other names and tags share.
+    """
+
+    features: dict[str, Tensor]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song to learn from.
+
+    Attributes:
+        name: for messages.
+        genre: label.
+        artist: by the tags, in lower case; empty where they name none.
+        embedding: its features.
+    """
+
+    name: str
+    genre: str
+    artist: str
+    embedding: Embedding
 
 
 @dataclass(frozen=True)
@@ -40,7 +95,7 @@ class Probe:
     Attributes:
         genres: labels, sorted.
         heads: by member.
-        window, track, limits: as in a checkpoint.
+        window, track, thresholds: as in a model.
         songs: those that were used.
         probabilities: of the songs by cross-validation, shape (songs, labels).
         figures: of these, as in metrics.json.
@@ -53,7 +108,7 @@ class Probe:
     heads: dict[str, Head]
     window: Fusion
     track: Fusion
-    limits: ConfidenceLimits
+    thresholds: Thresholds
     songs: list[Song]
     probabilities: Tensor
     figures: dict
@@ -68,12 +123,205 @@ class Probe:
         return sorted((one for one in found if one[0].genre != one[1]), key=lambda one: one[2])
 
 
-def fit_probe(songs: list[Song], checkpoint: Checkpoint) -> Probe:
-    """Fit heads, fusion and limits to songs.
+def embed(classifier: Classifier, audio: Audio | str | os.PathLike, seconds: float | None = SONG_SECONDS) -> Embedding:
+    """Features of the beginning of a recording, of the clips and windows that `Classifier.classify` has.
 
     Args:
-        songs: with the features of all members of the checkpoint.
-        checkpoint: to whose members the heads belong.
+        classifier: whose members compute them.
+        audio: the recording, or the path of one.
+        seconds: length of the beginning; None for all of it.
+
+    Raises:
+        AudioError: the file cannot be decoded, or it is silent.
+    """
+    recording = audio if isinstance(audio, Audio) else Audio(audio)
+    digest, features, levels = hashlib.sha256(), [], []
+
+    def pieces() -> Iterator[np.ndarray]:
+        for piece in recording.pieces(classifier.sample_rate, seconds=seconds):
+            digest.update(piece.data)
+            yield piece
+
+    for clip in cut_clips(pieces(), classifier.sample_rate, classifier.window_seconds, classifier.window_seconds):
+        features.append(classifier.run(clip)[1])
+        levels.append(classifier.levels(clip))
+    masks = np.split(~silent(np.concatenate(levels)), np.cumsum([len(one) for one in levels])[:-1])
+    audible = [(one, torch.from_numpy(mask)) for one, mask in zip(features, masks, strict=True) if mask.any()]
+    if not audible:
+        raise AudioError("This recording is silent.")
+    names = classifier.model.members
+    joined = {name: torch.cat([select_windows(one[name], mask) for one, mask in audible]) for name in names}
+    return Embedding({name: one.float().cpu() for name, one in joined.items()}, digest.hexdigest())
+
+
+def embed_folder(
+    folder: Path,
+    classifier: Classifier,
+    counts_as: dict[str, str] | None = None,
+    *,
+    label: str | None = None,
+    fma_metadata: Path | None = None,
+) -> list[Song]:
+    """The songs of a folder with a sub-folder for each genre, or of a data set of the Hub; prints those not decoded.
+
+    The test part of an official split is left out, and so can be evaluated.
+
+    Args:
+        folder: its path, or `hf:` and the name of a data set.
+        counts_as: genres that are renamed, such as {"Classical": "Instrumental"}.
+        label, fma_metadata: see `genre.data.hub.hub_songs`.
+
+    Raises:
+        DataError: there is no such folder, it has no sub-folder with a song, the name of one is too long, or none of
+            its songs can be decoded; or as `hub_songs`.
+    """
+    found = _hub_rows(folder, label, fma_metadata) if is_on_hub(folder) else _folder_rows(folder)
+    counts_as = counts_as or {}
+    report_unused(counts_as, {genre for _, _, genre, _ in found})
+    spelling = one_spelling(renamed(genre, counts_as) for _, _, genre, _ in found)
+    songs = []
+    genres = {spelling[renamed(genre, counts_as)] for _, _, genre, _ in found}
+    with tqdm(total=len(found), desc=f"{folder.name}: features", unit="song", mininterval=1) as bar:
+        for path, name, genre, artist in found:
+            try:
+                songs.append(Song(name, spelling[renamed(genre, counts_as)], artist, embed(classifier, path)))
+            except AudioError as error:
+                bar.write(f"{name}: {error} It is left out.")
+            bar.update()
+    if missing := sorted(genres - {song.genre for song in songs}):
+        raise DataError(f"None of the songs of {' and '.join(missing)} can be decoded; add others, or leave it out.")
+    return songs
+
+
+def _hub_rows(folder: Path, label: str | None, fma_metadata: Path | None) -> list[tuple[Path, str, str, str]]:
+    """Path, name, genre and artist of the songs of a data set of the Hub that are not for test."""
+    songs = hub_songs(parse(folder), label=label, fma=fma_metadata)
+    _report_tests(sum(song.split == "test" for song in songs))
+    return [(song.path, printable(song.name), song.genre, song.artist) for song in songs if song.split != "test"]
+
+
+def _folder_rows(folder: Path) -> list[tuple[Path, str, str, str]]:
+    """As `_hub_rows`, of a folder with a sub-folder for each genre."""
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    found = find_songs(folder)
+    if tests := sum(split == "test" for known in found.values() for split in known.values()):
+        _report_tests(tests)
+        found = without_copies(found, folder)
+    learned = [(path, genre) for genre, known in found.items() for path, split in known.items() if split != "test"]
+    tags = {path: Audio(path).tags for path, _ in learned}
+    report_tags(folder, len({genre for _, genre in learned}), tags)
+    return [(path, printable(path.relative_to(folder).as_posix()), genre, tags[path].artist) for path, genre in learned]
+
+
+def _report_tests(tests: int) -> None:
+    if tests:
+        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --test evaluates them")
+
+
+def check_songs(songs: list[Song]) -> tuple[list[Song], list[str]]:
+    """The songs without copies of a recording in the same genre, and a sentence for each copy.
+
+    Copies have equal samples, or nearly equal features, as the same song in two formats does.
+
+    Raises:
+        DataError: a recording is in two genres, there are fewer than two genres, or a genre has one song.
+    """
+    first: list[Song] = []
+    copies, conflicts = [], []
+    for song, other in zip(songs, _originals(songs), strict=True):
+        if song is other:
+            first.append(song)
+            continue
+        if song.genre != other.genre:
+            conflicts.append(f"{other.name} in {other.genre} and {song.name} in {song.genre} are the same recording")
+        else:
+            copies.append(f"{song.name} is the same recording as {other.name} and was left out.")
+    if conflicts:
+        raise DataError(f"{'; '.join(conflicts)}. Leave each in one genre.")
+    counts = Counter(song.genre for song in first)
+    if len(counts) < 2:
+        has = f"all songs are {next(iter(counts))}" if counts else "there is no song"
+        raise DataError(f"At least two genres are needed, and {has}. Add songs of another genre.")
+    if single := sorted(genre for genre, count in counts.items() if count == 1):
+        raise DataError(f"One song is not enough: add songs to {' and '.join(single)}, or leave out what has only one.")
+    return first, copies
+
+
+def _originals(songs: list[Song]) -> list[Song]:
+    """For each song the first one of the same recording, which is the song itself where it is no copy."""
+    by_digest: dict[str, Song] = {}
+    patterns = torch.stack([_pattern(song) for song in songs]) if songs else torch.empty(0)
+    originals: list[Song] = []
+    for i, song in enumerate(songs):
+        original = by_digest.get(song.embedding.digest, song)
+        if original is song and i:
+            similarity, nearest = (patterns[:i] @ patterns[i]).max(0)
+            original = originals[int(nearest)] if similarity >= COPY else song
+        by_digest[song.embedding.digest] = original
+        originals.append(original)
+    return originals
+
+
+def _pattern(song: Song) -> Tensor:
+    """How a song's features change from window to window, of unit length, shape (COMPARED * features,).
+
+    The scalar product of two is near 1 for a recording in two formats and near 0 for two songs, however much these
+    sound alike. It is zero for a song of fewer windows than `FEWEST`.
+    """
+    windows = max(song.embedding.features.values(), key=len)[:COMPARED]
+    changes = functional.pad(windows - windows.mean(0), (0, 0, 0, COMPARED - len(windows)))
+    return functional.normalize(changes.flatten(), dim=0) * (len(windows) >= FEWEST)
+
+
+def group_songs(songs: list[Song]) -> tuple[list[str], list[str]]:
+    """The group of each song, by artist or else by file, and sentences on what that does to the figures.
+
+    A genre by a single artist could not be learned without them, so its songs are grouped by file.
+    """
+    known: dict[str, set[str]] = defaultdict(set)
+    for song in songs:
+        known[song.genre].add(song.artist or song.embedding.digest)
+    alone = sorted(genre for genre, found in known.items() if len(found) == 1)
+    groups = [song.artist if song.artist and song.genre not in alone else song.embedding.digest for song in songs]
+    notes = [f"All songs of {genre} are by one artist, so its figures are too high." for genre in alone]
+    if unnamed := sum(not song.artist for song in songs):
+        count = (
+            f"{unnamed} songs name no artist and count as artists of their own"
+            if unnamed > 1
+            else ("1 song names no artist and counts as an artist of its own")
+        )
+        notes.append(f"{count}; if some artist has several songs, the figures are too high.")
+    return groups, notes
+
+
+def assign_folds(genres: list[str], groups: list[str]) -> list[int]:
+    """The fold of each song, at most `FOLDS`: all songs of a group in one fold, each genre over as many as possible.
+
+    The largest groups are placed first, each in the fold with the fewest songs of its genres, and of those in the one
+    with the fewest songs in all.
+
+    Args:
+        genres, groups: of each song.
+    """
+    songs: dict[str, Counter[str]] = defaultdict(Counter)
+    for genre, group in zip(genres, groups, strict=True):
+        songs[group][genre] += 1
+    placed: list[Counter[str]] = [Counter() for _ in range(min(FOLDS, len(songs)))]
+    fold_of = {}
+    for group in sorted(songs, key=lambda one: (-songs[one].total(), one)):
+        costs = [(sum(fold[genre] for genre in songs[group]), fold.total()) for fold in placed]
+        fold_of[group] = costs.index(min(costs))
+        placed[fold_of[group]] += songs[group]
+    return [fold_of[group] for group in groups]
+
+
+def fit_probe(songs: list[Song], model: GenreModel) -> Probe:
+    """Fit heads, fusion and thresholds to songs.
+
+    Args:
+        songs: with the features of all members of the model.
+        model: to whose members the heads belong.
 
     Raises:
         DataError: these songs cannot be learned from, see `check_songs`.
@@ -84,27 +332,25 @@ def fit_probe(songs: list[Song], checkpoint: Checkpoint) -> Probe:
     genres = sorted({song.genre for song in songs})
     labels = torch.tensor([genres.index(song.genre) for song in songs])
     folds = torch.tensor(assign_folds([song.genre for song in songs], groups))
-    features = {name: [song.embedding.features[name] for song in songs] for name in checkpoint.members}
+    features = {name: [song.embedding.features[name] for song in songs] for name in model.members}
     held_out = {name: _held_out(one, labels, folds, len(genres)) for name, one in features.items()}
-    windows = [
-        torch.stack(one) for one in zip(*(held_out[name] for name in window_members(checkpoint.members)), strict=True)
-    ]
+    windows = [torch.stack(one) for one in zip(*(held_out[name] for name in model.window_members), strict=True)]
     tracks = torch.stack([torch.stack(list(map(average_windows, one))) for one in held_out.values()])
     window = _fit_fusion(windows, labels)
     track = _fit_fusion(list(tracks[:, :, None].unbind(1)), labels)
     probabilities = _cross_fitted(tracks, labels, folds)
     equal = torch.full((len(labels),), 1 / len(labels))
-    limits = fit_limits(probabilities, labels, equal, [len(labels)])
+    thresholds = fit_thresholds(probabilities, labels, equal, [len(labels)])
     first = torch.stack([window(song[:, 0]) for song in windows])
     return Probe(
         genres=genres,
         heads={name: fit_head(one, labels, len(genres)) for name, one in features.items()},
         window=window,
         track=track,
-        limits=limits,
+        thresholds=thresholds,
         songs=songs,
         probabilities=probabilities,
-        figures=summary(first, probabilities, labels, genres, limits) | _members(tracks, labels, list(held_out)),
+        figures=summary(first, probabilities, labels, genres, thresholds) | _members(tracks, labels, list(held_out)),
         folds=len(folds.unique()),
         left_out=left_out,
         caveats=caveats,
@@ -182,3 +428,71 @@ def _members(tracks: Tensor, labels: Tensor, names: list[str]) -> dict:
     """The entry `members` of the figures."""
     correct = (tracks.argmax(-1) == labels).float().mean(-1).tolist()
     return {"members": {name: {"track_top1": round(one, 4)} for name, one in zip(names, correct, strict=True)}}
+
+
+def probe_model(base: GenreModel, probe: Probe, source: str, command: str) -> GenreModel:
+    """A probe as a model, with its metrics and without a card.
+
+    Args:
+        base: for whose members the heads are, with batch norms; its music detector is kept.
+        source: name of the songs.
+        command: by which it can be repeated.
+
+    Raises:
+        CheckpointError: a member has no linear head.
+    """
+    songs = {genre: sum(song.genre == genre for song in probe.songs) for genre in probe.genres}
+    total = len(probe.songs)
+    training = {
+        "command": command,
+        "start": base.name,
+        "genres": probe.genres,
+        "sources": {source: {"share": 1.0, "training": total, "validation": total, "test": 0}},
+        "members": dict.fromkeys(probe.heads, "linear probe"),
+        "probe": {"folds": probe.folds, "songs": songs, "caveats": probe.caveats},
+    }
+    return GenreModel(
+        probe.genres,
+        {name: _with_head(base.members[name], head) for name, head in probe.heads.items()},
+        probe.window,
+        probe.track,
+        probe.thresholds,
+        base.detector,
+        metrics={"training": training, "validation": {source: probe.figures}},
+    )
+
+
+def _with_head(member: Member, head: Head) -> Member:
+    """A copy of a member with another head."""
+    changed = replace_head(member, len(head.bias))
+    linear = changed.backbone.get_classifier()
+    if not isinstance(linear, torch.nn.Linear):
+        raise CheckpointError("The networks of this model have no linear head, so they cannot learn other genres.")
+    with torch.no_grad():
+        linear.weight.copy_(head.weight)
+        linear.bias.copy_(head.bias)
+    return changed
+
+
+def describe_probe(probe: Probe) -> str:
+    """Lines with the figures of a probe, and the songs that the others contradict most."""
+    track, total = probe.figures["track"], len(probe.songs)
+    right, (low, high) = round(track["top1"] * total), track["top1_interval_95"]
+    width = max(map(len, probe.genres))
+    counts = track["confusion"]["counts"]
+    lines = [
+        f"{right} of {total} songs right, {right / total:.1%} ({low:.1%} to {high:.1%}), by cross-validation in "
+        f"{probe.folds} folds",
+        *probe.left_out,
+        *probe.caveats,
+        "true genre by row, predicted by column:",
+        *(
+            f"  {genre:<{width}} {' '.join(f'{count:4}' for count in row)}   recall {track['recall'][genre]:.0%}"
+            for genre, row in zip(probe.genres, counts, strict=True)
+        ),
+    ]
+    contradicted = probe.contradicted()[:MOST_CONTRADICTED]
+    if contradicted:
+        lines.append("the songs that the others contradict most; are their genres right?")
+    lines += [f"  {song.name}: {song.genre} {p:.0%}, predicted {predicted}" for song, predicted, p in contradicted]
+    return "\n".join(lines)

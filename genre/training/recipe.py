@@ -14,7 +14,7 @@ from genre.data.windows import FORMATS
 from genre.errors import GenreError
 from genre.features.augment import Augmentation
 from genre.files import read_json
-from genre.models.checkpoint import MEMBER_NAME
+from genre.models.model import MEMBER_NAME
 
 
 def _check(settings: object, at_least: dict[str, float], at_most: dict[str, float] | None = None) -> None:

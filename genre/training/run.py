@@ -10,9 +10,8 @@ from filelock import FileLock, Timeout
 from genre.data.dataset import SPLITS, DataSet
 from genre.errors import DataError, GenreError
 from genre.files import move, numbered, read_json
-from genre.models.checkpoint import MEMBER_NAME, Checkpoint
 from genre.models.metrics import FILE
-from genre.models.music import MUSIC_FILE
+from genre.models.model import MEMBER_NAME, MUSIC_FILE, GenreModel
 from genre.training.evaluate import evaluate, write_predictions
 from genre.training.loop import Start, with_shares
 from genre.training.recipe import Recipe, recipes_json
@@ -88,22 +87,20 @@ def describe_data(data: DataSet) -> str:
     return "\n".join(lines)
 
 
-def check_genres(checkpoint: Checkpoint, data: DataSet) -> None:
-    """Raise DataError if a checkpoint is for other genres than those of the data."""
-    if checkpoint.labels != data.genres:
+def check_genres(model: GenreModel, data: DataSet) -> None:
+    """Raise DataError if a model is for other genres than those of the data."""
+    if model.labels != data.genres:
         raise DataError(
-            f"{checkpoint.name} classifies {', '.join(checkpoint.labels)}, the data has {', '.join(data.genres)}; "
+            f"{model.name} classifies {', '.join(model.labels)}, the data has {', '.join(data.genres)}; "
             "give all of the sources that it was trained on. train.py's --counts-as renames genres."
         )
 
 
-def evaluate_sources(
-    checkpoint: Checkpoint, data: DataSet, split: str, predictions: Path | None = None
-) -> dict[str, dict]:
-    """Evaluate a checkpoint on a split of each source, and print the figures.
+def evaluate_sources(model: GenreModel, data: DataSet, split: str, predictions: Path | None = None) -> dict[str, dict]:
+    """Evaluate a model on a split of each source, and print the figures.
 
     Args:
-        checkpoint: with the genres of the data.
+        model: with the genres of the data.
         data: sources; those without tracks of the split are left out.
         split: "validation" or "test".
         predictions: folder for each track's probabilities, as SOURCE-SPLIT.csv; None writes none.
@@ -112,14 +109,14 @@ def evaluate_sources(
         the figures of `genre.training.evaluate.evaluate` by source.
 
     Raises:
-        DataError: the checkpoint is for other genres.
+        DataError: the model is for other genres.
     """
-    check_genres(checkpoint, data)
+    check_genres(model, data)
     results = {}
     for source in data.sources:
         if not len(source.of(split)):
             continue
-        results[source.name], probabilities = evaluate(checkpoint, source, split)
+        results[source.name], probabilities = evaluate(model, source, split)
         print(format_figures(results[source.name], f"{source.name} {split}"))
         if predictions:
             write_predictions(predictions / f"{source.name}-{split}.csv", source, data.genres, split, probabilities)

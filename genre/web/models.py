@@ -6,32 +6,23 @@ import weakref
 from collections import OrderedDict
 from concurrent.futures import Future
 from contextlib import nullcontext
-from typing import NamedTuple
 
 import genre
 from genre.errors import CheckpointError
 from genre.inference.classify import Classifier
-from genre.models.checkpoint import Checkpoint, load_checkpoint
 from genre.models.locations import DEFAULT, HUB_PREFIX
+from genre.models.model import GenreModel
 from genre.web import texts
 from genre.web.limits import HUB_NAME, MAX_MODEL_SIZE, MODEL_SECONDS, MODELS
 
-CACHED = 3  # models in memory, besides the first one; each as it is stored, and with fused batch norms
+CACHED = 3  # models in memory, besides the first one
 DOWNLOADS = 4  # at the same time; further ones wait
 TAUGHT_PREFIX = "taught:"  # of the names of models that visitors have taught
 
 
-class Loaded(NamedTuple):
-    """A checkpoint as it is stored, for Teach, and its classifier, whose members have fused batch norms."""
-
-    checkpoint: Checkpoint
-    classifier: Classifier
-
-
-def load(source: str, visitor_bytes: int | None = None) -> Loaded:
-    """Load a checkpoint; arguments and errors are those of `load_checkpoint`."""
-    checkpoint = load_checkpoint(source, visitor_bytes)
-    return Loaded(checkpoint, Classifier(checkpoint))
+def load(source: str, visitor_bytes: int | None = None) -> Classifier:
+    """Load a model; arguments and errors are those of `GenreModel.from_pretrained`."""
+    return Classifier(GenreModel.from_pretrained(source, visitor_bytes))
 
 
 class Models:
@@ -51,10 +42,10 @@ class Models:
         self._source = source or DEFAULT
         self._start = load(self._source)
         public = self._source.startswith(HUB_PREFIX) or self._source in genre.available()
-        self.first = self._source if public else self._start.checkpoint.name
+        self.first = self._source if public else self._start.model.name
         self._lock = threading.Lock()  # of the next two, held for an instant
-        self._cache: OrderedDict[str, Loaded] = OrderedDict()
-        self._loading: dict[str, Future[Loaded]] = {}
+        self._cache: OrderedDict[str, Classifier] = OrderedDict()
+        self._loading: dict[str, Future[Classifier]] = {}
         self._downloads = threading.Semaphore(DOWNLOADS)
         self._taught: weakref.WeakValueDictionary[str, Classifier] = weakref.WeakValueDictionary()
 
@@ -75,15 +66,17 @@ class Models:
             if taught := self._taught.get(name):
                 return taught
             raise CheckpointError(texts.TAUGHT_MODEL_GONE)
-        return self._loaded(name).classifier
+        return self._loaded(name)
 
-    def checkpoint(self, name: str) -> Checkpoint:
-        """The checkpoint of a model that was not taught, with its members as they are stored.
+    def read(self, name: str) -> GenreModel:
+        """Read a model that was not taught once more, with its members as they are stored.
 
         Raises:
-            CheckpointError: as `get`.
+            CheckpointError: there is none of that name.
         """
-        return self._loaded(name).checkpoint
+        if self._is_first(name):
+            return GenreModel.from_pretrained(self._source)
+        return GenreModel.from_pretrained(_source(name), MAX_MODEL_SIZE)
 
     def origin(self, name: str | None) -> str:
         """A sentence on whose model it is, if it is one of the Hub that a visitor has named; else empty."""
@@ -94,7 +87,7 @@ class Models:
     def _is_first(self, name: str) -> bool:
         return name in (self.first, self.first.removeprefix(HUB_PREFIX))
 
-    def _loaded(self, name: str) -> Loaded:
+    def _loaded(self, name: str) -> Classifier:
         if self._is_first(name):
             return self._start
         source = _source(name)
@@ -111,7 +104,7 @@ class Models:
         except TimeoutError as error:  # it is still being loaded, for whoever asks next
             raise CheckpointError(texts.model_too_slow(name, MODEL_SECONDS)) from error
 
-    def _load(self, source: str, future: "Future[Loaded]") -> None:
+    def _load(self, source: str, future: "Future[Classifier]") -> None:
         """Load a model for all who wait for it."""
         try:
             with self._downloads if source.startswith(HUB_PREFIX) else nullcontext():
@@ -136,7 +129,7 @@ class Models:
 
 
 def _source(name: str) -> str:
-    """The name by which `load_checkpoint` finds the model that a visitor names, which is never used as a path.
+    """The name by which `GenreModel` finds the model that a visitor names, which is never used as a path.
 
     Raises:
         CheckpointError: it is none of a model, or of one that is not offered.

@@ -1,13 +1,9 @@
 """The page: its tabs, what is said about the model around them, and how it is served."""
 
-import os
-
 import gradio as gr
-import torch
 from starlette.middleware import Middleware
 
 import genre
-from genre.inference.ensemble import member_threads
 from genre.malloc import keep_freed_memory
 from genre.web import QUIET, STATIC, UNQUEUED, api, gradio_internals, script, texts, uploads, views
 from genre.web.batch import BatchTab
@@ -59,8 +55,8 @@ def build_page(models: Models) -> gr.Blocks:
             classifier = models.get(name)
         except genre.GenreError as error:
             return gr.skip(), views.alert(str(error)), ""
-        checkpoint = classifier.checkpoint
-        return views.intro(classifier.labels, models.origin(name)), views.about(checkpoint), checkpoint.card
+        model = classifier.model
+        return views.intro(classifier.labels, models.origin(name)), views.about(model), model.card
 
     def open_as_asked(request: gr.Request) -> tuple:
         """Choose the model that the address names as ?model=; if it does not load, say so below the introduction."""
@@ -70,7 +66,7 @@ def build_page(models: Models) -> gr.Blocks:
             return name or gr.skip(), gr.skip()
         except genre.GenreError:
             first = models.get(models.first)
-            return gr.skip(), views.intro(first.labels) + views.alert(texts.no_model(name, first.checkpoint.name))
+            return gr.skip(), views.intro(first.labels) + views.alert(texts.no_model(name, first.model.name))
 
     intro, about, card = describe(models.first)
     with gr.Blocks(title=texts.TITLE, delete_cache=(UPLOAD_CHECK_SECONDS, UPLOAD_TTL_SECONDS)) as page:
@@ -128,8 +124,6 @@ def serve(checkpoint: str | None) -> None:
     """
     models = Models(checkpoint)
     keep_freed_memory()
-    member_threads()  # start them now, one for each core: the next line is for what jobs compute beside the members
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // PARALLEL_JOBS))
     gradio_internals.bound_downloads()
     page = build_page(models)
     uploads.keep_clean()

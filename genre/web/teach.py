@@ -23,12 +23,9 @@ from genre.errors import AudioError, DataError
 from genre.files import clean_genre, one_spelling
 from genre.hub.card import write_card
 from genre.inference.classify import Classifier
-from genre.inference.embed import Embedding, embed
 from genre.inference.export import colour
-from genre.models.checkpoint import load_checkpoint
-from genre.training.folds import Song
-from genre.training.probe import Probe, fit_probe
-from genre.training.probe_run import save_probe
+from genre.models.model import GenreModel
+from genre.training.probe import Embedding, Probe, Song, embed, fit_probe, probe_model
 from genre.web import UNQUEUED, script, texts, uploads, views
 from genre.web.limits import MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS, MAX_TAUGHT_SONGS, MAX_TEACHERS
 from genre.web.models import TAUGHT_PREFIX, Models
@@ -48,7 +45,7 @@ class TaughtSong:
         name: of the file on the visitor's machine.
         genre: label.
         number: identifies the song in the table.
-        artist, embedding: by `genre.training.folds.Song`, once it has been read.
+        artist, embedding: by `genre.training.probe.Song`, once it has been read.
         error: why it could not be read.
     """
 
@@ -337,7 +334,7 @@ class TeachTab:
             taught_one = (name or "").startswith(TAUGHT_PREFIX)  # it is no base: its networks are those of another one
             base = (lesson.base if taught_one else name) or self.models.first
             classifier = self.models.get(base)
-            if not lesson.start(base, classifier.checkpoint.digest):
+            if not lesson.start(base, classifier.model.digest):
                 yield {self.stop: gr.skip()}
                 return
         except genre.GenreError as error:
@@ -410,17 +407,17 @@ def learn(lesson: Lesson, models: Models) -> Path:
     Raises:
         GenreError: the songs cannot be learned from, or the base model is no longer there.
     """
-    base = models.checkpoint(lesson.base or models.first)
+    base = models.read(lesson.base or models.first)
     if base.digest != lesson.digest:
         raise DataError(texts.BASE_CHANGED)
     songs = lesson.songs
     probe = fit_probe(lesson.examples, base)
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / NAME
-        save_probe(folder, base, probe, SOURCE, COMMAND.format(base=base.name))
+        probe_model(base, probe, SOURCE, COMMAND.format(base=base.name)).save_pretrained(folder)
         write_card(folder)
         archive = shutil.make_archive(str(uploads.new_folder() / NAME), "zip", work, NAME)
-        classifier = Classifier(load_checkpoint(folder))
+        classifier = Classifier(GenreModel.from_pretrained(folder))
     lesson.learned(probe, classifier, models.add_taught(classifier), songs)
     return Path(archive)
 

@@ -10,8 +10,8 @@ from genre.features.image import data_uri, mel_position
 from genre.inference.explain import Explanation, attribution_image
 from genre.inference.export import colour
 from genre.inference.prediction import SILENCE_NAME, Prediction, Section, Window, clock, window_edges
-from genre.models.checkpoint import Checkpoint
 from genre.models.metrics import main_source
+from genre.models.model import GenreModel
 from genre.web import texts
 
 NOTES = {"A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}
@@ -38,14 +38,14 @@ def intro(labels: list[str], origin: str = "") -> str:
     )
 
 
-def about(checkpoint: Checkpoint) -> str:
-    metrics = checkpoint.metrics
+def about(model: GenreModel) -> str:
+    metrics = model.metrics
     facts = texts.origin(metrics["training"]) if metrics else ""
     if "probe" in metrics.get("training", {}):
         facts += texts.cross_validation(metrics["validation"][main_source(metrics, "validation")])
     elif "test" in metrics:
         name = main_source(metrics, "test")
-        facts += texts.score(name, metrics["test"][name], len(checkpoint.labels))
+        facts += texts.score(name, metrics["test"][name], len(model.labels))
     return (
         f'<div class="about"><p><b>About the model.</b> {escape(facts)}{texts.GENRES_OVERLAP}</p>'
         f"<p><b>Privacy.</b> {texts.PRIVACY}</p></div>"

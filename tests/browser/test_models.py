@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.inference.export import COLOURS
-from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import DEFAULT
+from genre.models.model import GenreModel
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP
 from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
@@ -47,7 +47,7 @@ def test_labels_colours_and_card_are_those_of_the_model(page, example):
     expect(page.locator("#card")).to_contain_text("Never trained.")
     page.locator("#model input").click()
     page.get_by_role("option", name=DEFAULT).click()
-    shipped = load_checkpoint()
+    shipped = GenreModel.from_pretrained()
     expect(page.locator("#intro")).to_contain_text(f"{len(shipped.labels)} genres", timeout=SECONDS)
     expect(page.locator("#timeline .scale.genres span")).to_have_count(len(shipped.labels), timeout=SECONDS)
     wait_for_prediction(page)

@@ -97,7 +97,7 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     prediction = classifier.classify(new_song)
     assert prediction.genre == NAMES[1]
     assert shown == {name: f"{p:.0%}" for name, p in prediction.probabilities.items()}
-    assert "A linear probe" in classifier.checkpoint.card
+    assert "A linear probe" in classifier.model.card
 
     page.get_by_role("tab", name=texts.LIVE_TAB).click()
     page.get_by_role("button", name=texts.LIVE["start"]).click()

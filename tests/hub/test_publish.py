@@ -22,9 +22,9 @@ from genre.features.log_mel import FRONT_ENDS
 from genre.files import write_json
 from genre.hub.card import confusion_image, write_card
 from genre.hub.publish import PublishError, push_checkpoint, push_space
-from genre.models.checkpoint import ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
 from genre.models.locations import SHIPPED
 from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.model import GenreModel
 from genre.web.models import Models
 from tests.conftest import ROOT, running_app
 from tests.hub_server import OWNER, READER, Hub, running_hub, use_hub
@@ -37,9 +37,8 @@ REPO, SPACE = "user/genres", "user/page"
 def small_checkpoint(folder: Path, labels: list[str], member: str = "dense") -> Path:
     """A checkpoint of one small member with random weights."""
     backbone = create_backbone("test_efficientnet", len(labels), RANDOM)
-    alone = Fusion(torch.ones(1), 1.0)
     members = {member: Member(backbone, FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))}
-    save_checkpoint(folder, labels, members, alone, alone, ConfidenceLimits(0.5, 0.1))
+    GenreModel(labels, members).save_pretrained(folder)
     return folder
 
 
@@ -81,7 +80,7 @@ def test_files_are_uploaded_unchanged(hub, checkpoint):
 def test_timm_and_genre_load_what_was_pushed(hub, checkpoint):
     push_checkpoint(checkpoint, REPO)
     network = timm.create_model(f"hf-hub:{REPO}@v1", pretrained=True)
-    member = load_checkpoint(checkpoint).members["dense"].backbone.state_dict()
+    member = GenreModel.from_pretrained(checkpoint).members["dense"].backbone.state_dict()
     assert all(torch.equal(value, member[name]) for name, value in network.state_dict().items())
     assert genre.load(f"hf-hub:{REPO}@v1").labels == LABELS
 

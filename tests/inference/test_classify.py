@@ -1,3 +1,6 @@
+import os
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -222,3 +225,19 @@ def test_samples_in_memory_get_the_prediction_of_the_file_that_holds_them(classi
         classifier.classify(np.zeros((2, 3, 4)), 32_000)
     with pytest.raises(AudioError, match="silent"):
         classifier.classify(np.zeros(32_000), 32_000)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # on forks of processes with threads
+def test_a_process_that_is_forked_after_a_classification_classifies(classifier, example):
+    expected = classifier.classify(example).probabilities
+    child = os.fork()
+    if not child:
+        os._exit(classifier.classify(example).probabilities != pytest.approx(expected, abs=1e-5))
+    deadline = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if not ended[0]:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)

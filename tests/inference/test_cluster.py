@@ -17,8 +17,8 @@ from genre.errors import AudioError
 from genre.inference import cluster
 from genre.inference.cluster import state_of
 from genre.inference.export import to_row
-from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import SHIPPED
+from genre.models.model import GenreModel
 from tests.conftest import ROOT, music, write_audio
 
 POISON = "poison.mp3"
@@ -175,7 +175,7 @@ def test_the_number_of_files_in_flight_is_limited(workers, tmp_path):
 
     with Client(workers) as client:
         done = []
-        for row in cluster.classify_all(client, files(), None, load_checkpoint().digest, 0.0):
+        for row in cluster.classify_all(client, files(), None, GenreModel.from_pretrained().digest, 0.0):
             assert len(submitted) - len(done) <= cluster.FILES_PER_THREAD * 2
             done.append(row["file"])
     assert sorted(done) == sorted(names)

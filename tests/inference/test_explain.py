@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -17,8 +15,8 @@ from genre.inference.explain import (
     patch_attributions,
     patch_weights,
 )
-from genre.models.checkpoint import Fusion
 from genre.models.member import Member, create_backbone
+from genre.models.model import GenreModel
 from tests.conftest import RATE, music, tone, write_audio
 
 DELETED_FRACTION = 0.2  # of the patches in the deletion test
@@ -36,21 +34,19 @@ class PeakDetector(Member):
         return torch.stack([torch.zeros_like(loud), loud], dim=1)
 
 
-def peak_checkpoint(checkpoint, front_ends):
-    """A checkpoint of peak detectors with the given front ends."""
-    members = {name: PeakDetector(FRONT_ENDS[name]) for name in front_ends}
-    even = Fusion(torch.full((len(members),), 1 / len(members)), 1.0)
-    return replace(checkpoint, labels=["quiet", "loud"], members=members, window=even, track=even)
+def peak_model(front_ends):
+    """A model of peak detectors with the given front ends."""
+    return GenreModel(["quiet", "loud"], {name: PeakDetector(FRONT_ENDS[name]) for name in front_ends})
 
 
 @pytest.mark.parametrize("front_ends", [["sparse"], ["smooth"], ["dense"], ["sparse", "smooth"]])
 @pytest.mark.parametrize(("hz", "at"), [(400, 0.4), (1300, 1.9), (5000, 1.1), (8000, 2.6)])
-def test_the_largest_attribution_is_at_the_frequency_and_time_of_a_tone(classifier, front_ends, hz, at):
+def test_the_largest_attribution_is_at_the_frequency_and_time_of_a_tone(front_ends, hz, at):
     sound = 1e-3 * music(10)
     sound[round(at * RATE) : round((at + 0.3) * RATE)] += tone(0.3, hz)
-    checkpoint = peak_checkpoint(classifier.checkpoint, front_ends)
-    inputs = member_inputs(checkpoint, Clip(torch.from_numpy(sound), 0.0, [0.0], 10.0), 0.0)
-    row, column = np.unravel_index(patch_attributions(checkpoint, inputs, 1).argmax().item(), PATCHES)
+    model = peak_model(front_ends)
+    inputs = member_inputs(model, Clip(torch.from_numpy(sound), 0.0, [0.0], 10.0), 0.0)
+    row, column = np.unravel_index(patch_attributions(model, inputs, 1).argmax().item(), PATCHES)
     assert row + 0.5 == pytest.approx(mel_position(hz, HIGHEST_HZ) * PATCHES[0], abs=1.5)
     assert column + 0.5 == pytest.approx((at + 0.15) / 3 * PATCHES[1], abs=1.5)
 
@@ -58,8 +54,8 @@ def test_the_largest_attribution_is_at_the_frequency_and_time_of_a_tone(classifi
 def test_a_member_whose_input_is_the_clip_does_not_contribute(classifier, example):
     backbone = create_backbone("tf_efficientnet_lite0", len(classifier.labels), "random").eval()
     whole = Member(backbone, FRONT_ENDS["whole"], -40, 20, (128, 128))
-    given = classifier.checkpoint
-    more = replace(given, members={"whole": whole} | given.members)
+    given = classifier.model
+    more = GenreModel(given.labels, {"whole": whole, **given.members}, given.window)
     clip = Clip(torch.from_numpy(music(30)), 0.0, [0.0], 30.0)
     with_whole, without = (fused_probabilities(one, member_inputs(one, clip, 0.0)) for one in (more, given))
     torch.testing.assert_close(with_whole, without)
@@ -99,39 +95,39 @@ def test_the_explained_window_of_a_compressed_song_is_a_classified_window(classi
         assert explanation.probabilities == pytest.approx(window.probabilities, abs=0.01)
 
 
-def middle_window(checkpoint, path):
+def middle_window(model, path):
     """Inputs of the members for one window of a song, and the label that is predicted for it."""
     clip = next(cut_clips(stream(path, RATE, seconds=30), RATE, 3.0, 3.0))
-    inputs = member_inputs(checkpoint, clip, clip.window_starts[3])
-    return inputs, fused_probabilities(checkpoint, inputs)[0].argmax().item()
+    inputs = member_inputs(model, clip, clip.window_starts[3])
+    return inputs, fused_probabilities(model, inputs)[0].argmax().item()
 
 
-def without(checkpoint, inputs, masks):
+def without(model, inputs, masks):
     """Inputs with the patches in masks, shape (masks, *PATCHES), replaced by the mean level."""
     changed = {}
     for name, decibels in inputs.items():
-        weights = torch.tensordot(masks, patch_weights(checkpoint.members[name].log_mel.config), dims=2)
+        weights = torch.tensordot(masks, patch_weights(model.members[name].log_mel.config), dims=2)
         changed[name] = torch.lerp(decibels, decibels.mean(), weights)
     return changed
 
 
 @torch.inference_mode()
-def probability_without(checkpoint, inputs, label, masks):
-    return fused_probabilities(checkpoint, without(checkpoint, inputs, masks))[:, label].numpy()
+def probability_without(model, inputs, label, masks):
+    return fused_probabilities(model, without(model, inputs, masks))[:, label].numpy()
 
 
 def test_deleting_the_largest_attributions_lowers_a_probability_more_than_random_patches(classifier, fma_clips):
     """The deletion test (Petsiuk et al., 2018), compared with the same number of random patches."""
-    checkpoint, random = classifier.checkpoint, np.random.default_rng(0)
+    model, random = classifier.model, np.random.default_rng(0)
     count = round(DELETED_FRACTION * np.prod(PATCHES))
     results = []
     for path in fma_clips.values():
-        inputs, label = middle_window(checkpoint, path)
+        inputs, label = middle_window(model, path)
         masks = torch.zeros(6, np.prod(PATCHES))  # none; the largest attributions; four random sets
-        masks[1, patch_attributions(checkpoint, inputs, label).flatten().topk(count).indices] = 1
+        masks[1, patch_attributions(model, inputs, label).flatten().topk(count).indices] = 1
         for mask in masks[2:]:
             mask[random.permutation(len(mask))[:count]] = 1
-        remaining = probability_without(checkpoint, inputs, label, masks.reshape(-1, *PATCHES))
+        remaining = probability_without(model, inputs, label, masks.reshape(-1, *PATCHES))
         results.append((remaining[0], remaining[1], remaining[2:].mean()))
     before, attributed, at_random = np.mean(results, axis=0)
     assert before - attributed > 2 * (before - at_random)
@@ -141,13 +137,13 @@ def test_deleting_the_largest_attributions_lowers_a_probability_more_than_random
 
 def test_attributions_sum_to_the_change_in_log_odds(classifier, example):
     """Completeness of integrated gradients, on the member whose input ends at the highest patch."""
-    smooth = {"smooth": classifier.checkpoint.members["smooth"]}
-    checkpoint = replace(classifier.checkpoint, members=smooth, window=Fusion(torch.ones(1), 1.0))
-    inputs, label = middle_window(checkpoint, example)
+    smooth = {"smooth": classifier.model.members["smooth"]}
+    model = GenreModel(classifier.labels, smooth)
+    inputs, label = middle_window(model, example)
     masks = torch.stack([torch.zeros(PATCHES), torch.ones(PATCHES)])
-    probability = probability_without(checkpoint, inputs, label, masks)
+    probability = probability_without(model, inputs, label, masks)
     complete, baseline = np.log(probability / (1 - probability))
-    assert patch_attributions(checkpoint, inputs, label).sum().item() == pytest.approx(complete - baseline, rel=0.15)
+    assert patch_attributions(model, inputs, label).sum().item() == pytest.approx(complete - baseline, rel=0.15)
 
 
 def test_an_unknown_genre_or_start_raises(classifier, example):

@@ -3,14 +3,13 @@ import base64
 import gradio as gr
 import numpy as np
 import pytest
-import torch
 
 import genre
 from genre.errors import AudioError
 from genre.features.log_mel import FRONT_ENDS
 from genre.inference.live import BUFFER_SECONDS, FLOOR, LiveClassifier
-from genre.models.checkpoint import ConfidenceLimits, Fusion, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.model import GenreModel
 from genre.web import live, texts, uploads
 from tests.conftest import music, tone
 
@@ -33,9 +32,7 @@ def test_the_first_prediction_is_made_when_the_buffer_fills_a_window(classifier)
 def test_a_model_whose_window_is_longer_than_the_buffer_classifies_a_full_buffer(tmp_path):
     backbone = create_backbone("test_efficientnet", 2, RANDOM)
     members = {"whole": Member(backbone, FRONT_ENDS["whole"], -40.0, 20.0, (64, 64))}
-    alone = Fusion(torch.ones(1), 1.0)
-    save_checkpoint(tmp_path / "mine", ["Quiet", "Loud"], members, alone, alone, ConfidenceLimits(0.5, 0.1))
-    classifier = genre.load(tmp_path / "mine")
+    classifier = genre.Classifier(GenreModel(["Quiet", "Loud"], members))
     live_classifier = LiveClassifier(classifier, RATE)
     assert classifier.window_seconds > BUFFER_SECONDS
     for piece in pieces(music(BUFFER_SECONDS + 1, RATE)):

@@ -14,8 +14,8 @@ import torch
 import genre
 from genre.audio.decode import decode
 from genre.data.windows import FORMATS
-from genre.models.checkpoint import load_checkpoint
 from genre.models.locations import SHIPPED
+from genre.models.model import GenreModel
 from genre.training.loop import FRACTIONS
 from genre.training.recipe import RECIPES
 from genre.training.run import only_training, written_at_end
@@ -60,11 +60,11 @@ def test_the_runs_of_the_second_stage_are_averaged(folder, tmp_path):
     done = run_train(folder, tmp_path / "end", *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "sparse, fine_tuning 3 of 3: test_efficientnet" in done.stdout
-    end = load_checkpoint(tmp_path / "end")
+    end = GenreModel.from_pretrained(tmp_path / "end")
     assert end.metrics["training"]["start"] == "start"
     assert end.metrics["training"]["members"]["sparse"]["backbone"] == "test_efficientnet"
     states = [torch.load(tmp_path / "runs" / "end" / f"sparse-fine_tuning-{run}.pt")["best"] for run in range(3)]
-    before = load_checkpoint(tmp_path / "start").members["sparse"].state_dict()
+    before = GenreModel.from_pretrained(tmp_path / "start").members["sparse"].state_dict()
     mean = {name: sum(state[name] for state in states) / 3 for name in before}
     distances = [
         max(
@@ -168,13 +168,13 @@ def test_training_on_a_folder_of_songs(genre_folder, tmp_path):
     assert "16 training, 2 validation, 2 test" in done.stdout
     classifier = genre.load(out)
     assert classifier.labels == ["Experimental", "Hip-Hop"]
-    assert list(classifier.checkpoint.members) == ["sparse", "smooth", "whole"]
+    assert list(classifier.model.members) == ["sparse", "smooth", "whole"]
     assert classifier.classify(genre_folder / "Hip-Hop" / "2_0.flac").windows
 
 
 def test_fine_tuning_for_new_genres(genre_folder, tmp_path):
     out = tmp_path / "checkpoint"
-    member = next(iter(load_checkpoint().members))
+    member = next(iter(GenreModel.from_pretrained().members))
     options = [
         "--from",
         "fma-small",
@@ -245,17 +245,20 @@ def test_a_checkpoint_is_replaced_at_once_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt), written_at_end(folder) as new:
         (new / "config.json").write_text("{}")
         raise KeyboardInterrupt
-    assert (folder / "config.json").read_bytes() == before and load_checkpoint(folder)
+    assert (folder / "config.json").read_bytes() == before and GenreModel.from_pretrained(folder)
     with written_at_end(folder) as new:
         small_checkpoint(new, ["A", "B"], "dense")
-    assert load_checkpoint(folder).labels == ["A", "B"]
+    assert GenreModel.from_pretrained(folder).labels == ["A", "B"]
     assert {path.name for path in folder.iterdir()} >= {"dense", "config.json", "notes.txt"}
     assert not {"sparse", "whole", "music.safetensors"} & {path.name for path in folder.iterdir()}
-    assert load_checkpoint(tmp_path / "mine-earlier").digest == load_checkpoint().digest  # nothing of it is lost
+    # nothing of the earlier model is lost
+    assert (
+        GenreModel.from_pretrained(tmp_path / "mine-earlier").digest == GenreModel.from_pretrained().digest
+    )  # nothing of it is lost
     (folder / "config.json").write_text("{")  # a damaged one is replaced as well
     with written_at_end(folder) as new:
         small_checkpoint(new, ["C", "D"], "dense")
-    assert load_checkpoint(folder).labels == ["C", "D"]
+    assert GenreModel.from_pretrained(folder).labels == ["C", "D"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine-earlier", "mine-earlier-2"]
 
 
@@ -272,8 +275,8 @@ def test_a_second_training_keeps_the_model_of_the_first_and_is_refused_while_it_
         done.stdout.startswith(f"{tmp_path}/mine holds a model; ")
         and f"is now in {tmp_path}/mine-earlier" in done.stdout
     )
-    assert load_checkpoint(tmp_path / "mine").labels == ["High", "Low"]
-    assert load_checkpoint(tmp_path / "mine-earlier").labels == ["A", "B"]
+    assert GenreModel.from_pretrained(tmp_path / "mine").labels == ["High", "Low"]
+    assert GenreModel.from_pretrained(tmp_path / "mine-earlier").labels == ["A", "B"]
 
 
 def test_a_probe_is_not_evaluated_on_its_own_songs_without_a_word(genre_folder, tmp_path):
@@ -295,7 +298,7 @@ def test_a_music_detector_is_fitted_with_a_training_or_afterwards(folder, tmp_pa
     done = run_train(folder, "mine", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "broken.mp3: This is not an audio file that can be read" in done.stdout
-    with_it = genre.load(tmp_path / "mine").checkpoint.music
+    with_it = genre.load(tmp_path / "mine").model.detector
     assert with_it.member == "sparse" and f"probability of {with_it.threshold:.4f}" in done.stdout
 
     shutil.copytree(tmp_path / "noise" / "hiss", tmp_path / "few", ignore=lambda *_: ["0.flac", "1.flac"])
@@ -303,4 +306,4 @@ def test_a_music_detector_is_fitted_with_a_training_or_afterwards(folder, tmp_pa
     assert few.returncode == 1 and "few holds 4 recordings without music; it needs 5" in few.stderr
     again = run_train(folder, "mine", "--mode", "detector", "--not-music", "noise/hiss", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert genre.load(tmp_path / "mine").checkpoint.music.threshold == pytest.approx(with_it.threshold, abs=1e-4)
+    assert genre.load(tmp_path / "mine").model.detector.threshold == pytest.approx(with_it.threshold, abs=1e-4)

@@ -3,10 +3,10 @@ import json
 import pytest
 import torch
 
-from genre.models.checkpoint import ConfidenceLimits
 from genre.models.locations import SHIPPED
 from genre.models.metrics import read_metrics
-from genre.training.calibrate import Samples, fit_fusion, fit_limits, fit_on_both, wilson_interval
+from genre.models.model import Thresholds
+from genre.training.calibrate import Samples, fit_fusion, fit_on_both, fit_thresholds, wilson_interval
 from genre.training.evaluate import calibration_error, read_predictions, summary
 
 
@@ -16,7 +16,7 @@ def samples(log_probabilities, labels):
 
 
 def limits_of(probabilities, labels):
-    return fit_limits(probabilities, labels, torch.full((len(labels),), 1 / len(labels)), [len(labels)])
+    return fit_thresholds(probabilities, labels, torch.full((len(labels),), 1 / len(labels)), [len(labels)])
 
 
 def noisy_logits(strength, labels, seed):
@@ -95,16 +95,16 @@ def test_the_limits_hold_on_exchangeable_tracks():
     probabilities = noisy_logits(1.0, labels, 0).exp()
     limits = limits_of(probabilities[::2], labels[::2])
     others, truth = probabilities[1::2], labels[1::2]
-    covered = (others >= limits.prediction_set_from).gather(1, truth[:, None]).float().mean().item()
+    covered = (others >= limits.prediction_set).gather(1, truth[:, None]).float().mean().item()
     assert covered == pytest.approx(0.9, abs=0.02)
-    confident = others.amax(-1) >= limits.confident_from
+    confident = others.amax(-1) >= limits.named_alone
     assert 0.1 < confident.float().mean() < 0.9
     assert (others.argmax(-1) == truth)[confident].float().mean().item() == pytest.approx(2 / 3, abs=0.04)
 
 
 def test_no_prediction_is_confident_at_chance():
     labels = torch.arange(400) % 4
-    assert limits_of(torch.full((400, 4), 0.25), labels).confident_from == 1.0
+    assert limits_of(torch.full((400, 4), 0.25), labels).named_alone == 1.0
 
 
 @pytest.mark.parametrize(("tracks", "all_confident"), [(42, False), (4200, True)])
@@ -113,15 +113,15 @@ def test_an_accuracy_that_may_be_chance_is_not_enough(tracks, all_confident):
     confidence = torch.linspace(0.9, 0.6, tracks)
     labels = (torch.arange(tracks) % 42 >= 29).long()
     limits = limits_of(torch.stack([confidence, 1 - confidence], 1), labels)
-    assert (limits.confident_from <= confidence.min()) == all_confident
+    assert (limits.named_alone <= confidence.min()) == all_confident
 
 
 def test_the_confidence_limit_holds_for_every_source():
     labels = torch.arange(4000) % 4
     easy, hard = noisy_logits(2.0, labels, 0).exp(), noisy_logits(0.7, labels, 1).exp()
     weights = torch.full((8000,), 1 / 8000)
-    both = fit_limits(torch.cat([easy, hard]), labels.repeat(2), weights, [4000, 4000])
-    assert both.confident_from == limits_of(hard, labels).confident_from > limits_of(easy, labels).confident_from
+    both = fit_thresholds(torch.cat([easy, hard]), labels.repeat(2), weights, [4000, 4000])
+    assert both.named_alone == limits_of(hard, labels).named_alone > limits_of(easy, labels).named_alone
 
 
 @pytest.mark.parametrize("tracks", [4, 9, 10, 40])
@@ -129,17 +129,17 @@ def test_the_prediction_set_covers_the_true_genre_also_with_few_tracks(tracks):
     labels = torch.arange(tracks) % 4
     probabilities = noisy_logits(0.5, labels, 0).exp()
     of_truth = probabilities.gather(1, labels[:, None])
-    covered = (of_truth >= limits_of(probabilities, labels).prediction_set_from).float().mean().item()
+    covered = (of_truth >= limits_of(probabilities, labels).prediction_set).float().mean().item()
     assert covered >= 0.9
     fresh = torch.arange(4000) % 4  # recordings that the limit was not fitted on
-    seeds = [limits_of(noisy_logits(0.5, labels, seed).exp(), labels).prediction_set_from for seed in range(200)]
+    seeds = [limits_of(noisy_logits(0.5, labels, seed).exp(), labels).prediction_set for seed in range(200)]
     of_truth = noisy_logits(0.5, fresh, 1000).exp().gather(1, fresh[:, None])
     assert sum((of_truth >= limit).float().mean().item() for limit in seeds) / 200 >= 0.89
 
 
 def test_a_single_track_has_figures():
     probabilities = torch.tensor([[0.7, 0.3]])
-    figures = summary(probabilities, probabilities, torch.tensor([0]), ["a", "b"], ConfidenceLimits(0.5, 0.2))
+    figures = summary(probabilities, probabilities, torch.tensor([0]), ["a", "b"], Thresholds(0.5, 0.2))
     assert figures["track"]["top1_of_surest_half"] == 1.0
     assert "NaN" not in json.dumps(figures)
 

@@ -12,8 +12,8 @@ from genre.data.windows import MIN_STEPS, Mixture
 from genre.errors import GenreError
 from genre.features.log_mel import FRONT_ENDS
 from genre.files import move, write_json
-from genre.models.checkpoint import ConfidenceLimits, Fusion, load_checkpoint, save_checkpoint
 from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.model import GenreModel
 from genre.training.loop import FRACTIONS, Start, Validation, train_member, train_stage
 from genre.training.recipe import Recipe, Stage
 from tests.inference.test_jsonl import small_disk
@@ -200,10 +200,8 @@ def test_other_shares_of_the_same_songs_are_other_settings(folder, tmp_path):
 
 def test_the_part_of_the_way_can_be_chosen_and_a_member_left_as_it_is(folder, tmp_path):
     data, recipe = read_data({"one": folder}), replace(TINY, fine_tuning=Stage(1))
-    alone = Fusion(torch.ones(1), 1.0)
-    start = {"sparse": new_member(Mixture(data, "sparse"))}
-    save_checkpoint(tmp_path / "start", data.genres, start, alone, alone, ConfidenceLimits(0.5, 0.1))
-    known = load_checkpoint(tmp_path / "start")
+    GenreModel(data.genres, {"sparse": new_member(Mixture(data, "sparse"))}).save_pretrained(tmp_path / "start")
+    known = GenreModel.from_pretrained(tmp_path / "start")
     kept, ended = (
         train_member(ONE_PROCESS, "sparse", replace(recipe, interpolation=part), data, Start(known), tmp_path / "runs")[
             0

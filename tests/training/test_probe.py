@@ -17,11 +17,19 @@ from genre.audio.decode import stream
 from genre.audio.tags import read_tags
 from genre.errors import AudioError, DataError
 from genre.inference.classify import Classifier
-from genre.inference.embed import Embedding, embed
-from genre.models.checkpoint import load_checkpoint
-from genre.training.folds import FOLDS, Song, assign_folds, check_songs, group_songs
-from genre.training.probe import fit_head, fit_probe
-from genre.training.probe_run import embed_folder
+from genre.models.model import GenreModel
+from genre.training.probe import (
+    FOLDS,
+    Embedding,
+    Song,
+    assign_folds,
+    check_songs,
+    embed,
+    embed_folder,
+    fit_head,
+    fit_probe,
+    group_songs,
+)
 from tests.conftest import ROOT, music, tone, write_audio
 
 NAMES = "Buzz", "Hiss"
@@ -78,7 +86,7 @@ class Members:
     """In place of a checkpoint with one member of windows of three seconds."""
 
     def __init__(self):
-        self.members = {"sparse": load_checkpoint().members["smooth"]}
+        self.members = {"sparse": GenreModel.from_pretrained().members["smooth"]}
 
 
 def test_a_head_separates_what_is_separable_and_ignores_the_scale_of_features():
@@ -201,10 +209,10 @@ def test_the_order_of_songs_does_not_matter():
 def test_features_are_those_that_are_classified(classifier, example):
     embedding = embed(classifier, example)
     assert {name: len(one) for name, one in embedding.features.items()} == {"sparse": 5, "smooth": 5, "whole": 1}
-    members = classifier.checkpoint.members
+    members = classifier.model.members
     log_probabilities = {name: members[name].head(one).log_softmax(-1) for name, one in embedding.features.items()}
     expected = classifier.classify(example).probabilities
-    probabilities = classifier.checkpoint.track_probabilities(log_probabilities)
+    probabilities = classifier.model.track_probabilities(log_probabilities)
     assert dict(zip(classifier.labels, probabilities.tolist(), strict=True)) == pytest.approx(expected, abs=1e-5)
 
 
@@ -228,7 +236,7 @@ def test_real_songs_are_told_apart_by_artists_held_out(outside, classifier):
         Song(path.name, path.parent.name, read_tags(path).artist, embed(classifier, path, seconds=30)) for path in paths
     ]
     assert len({one.artist for one in songs}) < len(songs)
-    probe = fit_probe(songs, classifier.checkpoint)
+    probe = fit_probe(songs, classifier.model)
     assert probe.figures["track"]["top1_interval_95"][0] > 0.5 and probe.caveats == []
 
 
@@ -247,8 +255,8 @@ def test_the_command_writes_a_checkpoint_that_loads_and_can_be_published(collect
     assert str(tmp_path) not in (tmp_path / "probe" / "metrics.json").read_text()
 
     probe = genre.load(tmp_path / "probe")
-    assert probe.labels == list(NAMES) and probe.checkpoint.music is not None
-    assert "A linear probe" in probe.checkpoint.card
+    assert probe.labels == list(NAMES) and probe.model.detector is not None
+    assert "A linear probe" in probe.model.card
     for kind in NAMES:
         new = write_audio(tmp_path / "new.flac", [synthetic_song(kind, 99)], "flac")
         assert probe.classify(new).genre == kind
@@ -312,4 +320,4 @@ def test_a_genre_whose_songs_cannot_be_decoded_raises(tmp_path):
     (collection / "Folk").mkdir()
     (collection / "Folk" / "one.mp3").write_bytes(b"no music")
     with pytest.raises(DataError, match="None of the songs of Folk can be decoded"):
-        embed_folder(collection, Classifier(load_checkpoint()))
+        embed_folder(collection, Classifier(GenreModel.from_pretrained()))

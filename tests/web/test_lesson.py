@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from genre.errors import AudioError, DataError
-from genre.inference.embed import Embedding
 from genre.models.locations import DEFAULT
+from genre.training.probe import Embedding
 from genre.web import teach, texts, views
 from genre.web.models import Models
 from genre.web.teach import Lesson, Lessons, learn, sort_files

@@ -4,7 +4,6 @@ import gc
 import re
 import shutil
 import threading
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,11 +17,9 @@ from tests.hub_server import OWNER, running_hub
 TOO_LARGE = bytes(3 * 2**20)
 
 
-class Fake(SimpleNamespace):
-    """What is loaded of a source: in place of a classifier its name."""
-
-    def __init__(self, source, most_bytes=None):
-        super().__init__(classifier=source, checkpoint=source)
+def fake(source, most_bytes=None):
+    """In place of a classifier, the name of its source."""
+    return source
 
 
 @pytest.fixture
@@ -38,7 +35,7 @@ def test_a_download_holds_up_nobody_but_those_who_want_that_model(chosen, monkey
         if source.endswith("slow"):
             begun.set()
             assert end.wait(60)
-        return Fake(source)
+        return source
 
     monkeypatch.setattr(models, "load", load)
     visitors = [threading.Thread(target=lambda: slow.append(chosen.get("user/slow"))) for _ in range(2)]
@@ -57,7 +54,7 @@ def test_a_download_holds_up_nobody_but_those_who_want_that_model(chosen, monkey
 
 def test_a_download_that_takes_too_long_is_a_sentence_and_goes_on(chosen, monkeypatch):
     end = threading.Event()
-    monkeypatch.setattr(models, "load", lambda source, most_bytes: end.wait(60) and Fake(source))
+    monkeypatch.setattr(models, "load", lambda source, most_bytes: end.wait(60) and source)
     monkeypatch.setattr(models, "MODEL_SECONDS", 0.01)
     with pytest.raises(CheckpointError, match="user/slow has not arrived from the Hugging Face Hub within 0.01 s"):
         chosen.get("user/slow")
@@ -67,7 +64,7 @@ def test_a_download_that_takes_too_long_is_a_sentence_and_goes_on(chosen, monkey
 
 
 def test_a_model_that_did_not_load_is_tried_again(chosen, monkeypatch):
-    answers = iter([CheckpointError("It is damaged."), Fake("right")])
+    answers = iter([CheckpointError("It is damaged."), "right"])
 
     def load(source, most_bytes):
         if isinstance(answer := next(answers), CheckpointError):
@@ -82,7 +79,7 @@ def test_a_model_that_did_not_load_is_tried_again(chosen, monkeypatch):
 
 def test_the_models_that_were_used_last_are_kept(chosen, monkeypatch):
     loaded = []
-    monkeypatch.setattr(models, "load", lambda source, most_bytes: loaded.append(source[-1]) or Fake(source))
+    monkeypatch.setattr(models, "load", lambda source, most_bytes: loaded.append(source[-1]) or source)
     for name in ("a", "b", "c", "a", "d", "a", "b"):
         chosen.get(f"user/{name}")
     assert loaded == ["a", "b", "c", "d", "b"]
@@ -101,7 +98,7 @@ def test_the_models_that_were_used_last_are_kept(chosen, monkeypatch):
     ],
 )
 def test_visitors_get_the_models_of_the_hub_that_are_offered(chosen, monkeypatch, offered, named, taken):
-    monkeypatch.setattr(models, "load", Fake)
+    monkeypatch.setattr(models, "load", fake)
     monkeypatch.setattr(models, "MODELS", offered)
     assert chosen.names == [DEFAULT, *(offered or ())]
     if taken:
@@ -124,13 +121,13 @@ def test_visitors_do_not_see_the_folder_of_the_first_model(tmp_path):
     chosen = Models(str(folder))
     assert chosen.first == DEFAULT and chosen.names == [DEFAULT]
     assert chosen.get(None) is chosen.get(DEFAULT)
-    assert chosen.checkpoint(DEFAULT).digest == chosen.get(DEFAULT).checkpoint.digest
+    assert chosen.read(DEFAULT).digest == chosen.get(DEFAULT).model.digest
     with pytest.raises(CheckpointError):
         chosen.get(str(folder))
 
 
 def test_the_first_model_is_known_by_the_name_of_its_repository(monkeypatch):
-    monkeypatch.setattr(models, "load", lambda source: Fake(source))
+    monkeypatch.setattr(models, "load", fake)
     chosen = Models("hf-hub:user/repo")
     assert chosen.get("user/repo") == chosen.get("hf-hub:user/repo") == chosen.get(None) == "hf-hub:user/repo"
     assert chosen.origin("user/repo") == chosen.origin(None) == ""
@@ -138,7 +135,7 @@ def test_the_first_model_is_known_by_the_name_of_its_repository(monkeypatch):
 
 def test_a_taught_model_is_there_as_long_as_its_visitor_keeps_it(classifier):
     chosen = Models()
-    taught = type(classifier)(classifier.checkpoint)
+    taught = type(classifier)(classifier.model)
     name = chosen.add_taught(taught)
     assert chosen.get(name) is taught and name not in chosen.names
     assert re.fullmatch(TAUGHT_PREFIX + "[0-9a-f]{32}", name)

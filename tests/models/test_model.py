@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import re
@@ -9,17 +10,15 @@ import pytest
 import torch
 
 import genre
+from genre.audio.clips import Clip
 from genre.errors import CheckpointError
-from genre.features.log_mel import FRONT_ENDS
+from genre.features.log_mel import FRONT_ENDS, raise_level
+from genre.inference.explain import member_inputs, patch_attributions
 from genre.models import locations
-from genre.models.checkpoint import (
-    ConfidenceLimits,
-    Fusion,
-    load_checkpoint,
-    save_checkpoint,
-)
 from genre.models.locations import SHIPPED
 from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.model import Fusion, GenreModel, MusicDetector
+from tests.conftest import music
 
 SHIPPED_FOLDER = SHIPPED / "fma-small"
 
@@ -30,7 +29,7 @@ def copy(tmp_path):
 
 
 def test_the_default_checkpoint_has_the_eight_genres():
-    checkpoint = load_checkpoint()
+    checkpoint = GenreModel.from_pretrained()
     assert checkpoint.labels == "Electronic,Experimental,Folk,Hip-Hop,Instrumental,International,Pop,Rock".split(",")
     assert checkpoint.metrics["test"]["FMA-small"]["tracks"] == 800
     size = sum(path.stat().st_size for path in SHIPPED_FOLDER.rglob("*") if path.is_file())
@@ -40,7 +39,7 @@ def test_the_default_checkpoint_has_the_eight_genres():
 def test_a_folder_and_a_name_load_the_same_weights(copy):
     windows = torch.rand(2, 64, 130) * -80
     with torch.inference_mode():
-        one, other = (load_checkpoint(name).members["smooth"](windows) for name in ("fma-small", copy))
+        one, other = (GenreModel.from_pretrained(name).members["smooth"](windows) for name in ("fma-small", copy))
     assert torch.equal(one, other)
 
 
@@ -69,26 +68,6 @@ def test_weights_with_another_hash_are_not_loaded(copy):
     weights.write_bytes(data)
     with pytest.raises(CheckpointError, match="weights of checkpoint .* are damaged"):
         genre.load(copy)
-
-
-def test_checkpoints_of_earlier_versions_are_loaded(copy):
-    """One source without a name in the figures, no bias, and other names for the limits."""
-    now = load_checkpoint(copy)
-    config, metrics = (json.loads((copy / name).read_text()) for name in ("config.json", "metrics.json"))
-    limits = config.pop("limits")
-    config["certainty"] = {"sure_from": limits["confident_from"], "plausible_from": limits["prediction_set_from"]}
-    del config["bias"]
-    source, figures = metrics["training"].pop("sources")["FMA-small"], metrics["test"]["FMA-small"]
-    figures["track"]["certainty"] = figures["track"].pop("limits")
-    tracks = {split: source[split] for split in ("training", "validation", "test")}
-    metrics = {"training": metrics["training"] | {"data": "FMA-small, features", "tracks": tracks}, "test": figures}
-    (copy / "config.json").write_text(json.dumps(config))
-    (copy / "metrics.json").write_text(json.dumps(metrics))
-    before = load_checkpoint(copy)
-    assert before.limits == now.limits
-    assert before.track.temperature == now.track.temperature and not before.track.bias.any()
-    assert before.metrics["test"] == {"FMA-small": now.metrics["test"]["FMA-small"]}
-    assert before.metrics["training"]["sources"] == {"FMA-small": {"share": 1.0, **tracks}}
 
 
 CONFIG, MEMBER, METRICS = "config.json", "smooth/config.json", "metrics.json"
@@ -142,14 +121,86 @@ def peak_of(run, *arguments):
     return int(peak[1]) * 1024
 
 
-def test_one_member_is_enough(tmp_path, example):
+@pytest.fixture
+def small():
+    """A model of one small member with random weights."""
     member = Member(create_backbone("test_efficientnet", 2, RANDOM), FRONT_ENDS["dense"], -40.0, 20.0, (128, 130))
-    alone, biased = Fusion(torch.ones(1), 1.0), Fusion(torch.ones(1), 1.0, torch.tensor([9.0, 0.0]))
-    save_checkpoint(tmp_path / "mine", ["Quiet", "Loud"], {"dense": member}, alone, biased, ConfidenceLimits(0.5, 0.1))
+    return GenreModel(["Quiet", "Loud"], {"dense": member})
+
+
+def test_one_member_is_enough(small, tmp_path, example):
+    small.track = Fusion(torch.ones(1), bias=torch.tensor([9.0, 0.0]))
+    small.save_pretrained(tmp_path / "mine")
     prediction = genre.load(tmp_path / "mine").classify(example)
     assert set(prediction.probabilities) == {"Quiet", "Loud"}
     assert prediction.confidence > 0.99  # by the bias, which is stored
     assert prediction.checkpoint == "mine"
+
+
+def test_a_model_is_saved_as_it_was_read(tmp_path):
+    model = GenreModel.from_pretrained()
+    model.save_pretrained(tmp_path / "fma-small")
+    for name in ("metrics.json", "README.md", "smooth/config.json", "smooth/model.safetensors"):
+        assert (tmp_path / "fma-small" / name).read_bytes() == (SHIPPED_FOLDER / name).read_bytes(), name
+    saved, shipped = (json.loads((one / "config.json").read_text()) for one in (tmp_path / "fma-small", SHIPPED_FOLDER))
+    assert saved.pop("music") and shipped.pop("music")  # in whose file the order of the metadata is random
+    assert saved == shipped
+    detector = GenreModel.from_pretrained(tmp_path / "fma-small").detector
+    assert torch.equal(detector.weight, model.detector.weight) and detector.threshold == model.detector.threshold
+
+
+def test_a_model_for_inference_is_not_saved(small, tmp_path):
+    genre.Classifier(small)
+    with pytest.raises(CheckpointError, match="fused for inference cannot be saved"):
+        small.save_pretrained(tmp_path / "mine")
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_the_music_detector_is_saved_with_the_model(small, tmp_path):
+    assert small.detector is None
+    weight, features = torch.randn(256), torch.randn(3, 256)
+    small.detector = MusicDetector("dense", weight, 0.25, threshold=0.123456789)
+    small.save_pretrained(tmp_path / "mine")
+    back = GenreModel.from_pretrained(tmp_path / "mine").detector
+    assert (back.member, back.threshold) == ("dense", 0.123456789)
+    assert torch.equal(back(features), small.detector(features))
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors"])
+def test_a_file_that_is_no_music_detector_raises(copy, content):
+    """Also where its hash is right, as of a detector that was put there by hand."""
+    (copy / "music.safetensors").write_bytes(content)
+    config = json.loads((copy / "config.json").read_text())
+    config["music"] = hashlib.sha256(content).hexdigest()
+    (copy / "config.json").write_text(json.dumps(config))
+    load_damaged(copy)
+
+
+def test_outputs_are_those_of_the_members_called_one_by_one():
+    model = GenreModel.from_pretrained()
+    waveform, starts = torch.from_numpy(music(20)), torch.arange(0, 18, 1.5)
+    with torch.inference_mode():
+        log_probabilities, features = model(waveform, starts)
+        assert log_probabilities.keys() == features.keys() == model.members.keys()
+        for name, member in model.members.items():
+            whole = member.log_mel.config.window_seconds > 3
+            windows = member.log_mel(raise_level(waveform), torch.zeros(1) if whole else starts)
+            torch.testing.assert_close(log_probabilities[name], member(windows).log_softmax(-1), atol=1e-4, rtol=0)
+            torch.testing.assert_close(features[name], member.embed(windows), atol=1e-4, rtol=1e-3)
+
+
+def test_everything_is_computed_on_the_device_of_the_model():
+    """Tensors of the device "meta" have no values, and operations on them and others, but for single numbers, raise."""
+    model = GenreModel.from_pretrained().to("meta")
+    waveform, starts = torch.from_numpy(music(10)), torch.arange(0, 9, 3.0)
+    with torch.inference_mode():
+        log_probabilities, features = model(waveform, starts)
+        window, track = model.window_probabilities(log_probabilities), model.track_probabilities(log_probabilities)
+        logits = model.detector(features[model.detector.member])
+    assert {one.device.type for one in (*features.values(), *log_probabilities.values(), window, logits)} == {"meta"}
+    assert (window.shape, track.shape, logits.shape) == ((3, 8), (8,), (3,))
+    inputs = member_inputs(model, Clip(waveform, 0.0, [0.0], 10.0), 0.0)
+    assert patch_attributions(model, inputs, 1).device.type == "meta"
 
 
 def test_fusion_adds_weighted_log_probabilities():
