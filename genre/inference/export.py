@@ -31,10 +31,6 @@ COLUMNS = ("headline", "genre", "confidence", "is_music", "confident")  # betwee
 YES_OR_NO = {True: "yes", False: "no"}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
-# Of genres, also on the page: eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey, not
-# black, for the dark theme of the page)
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00", "#56b4e9", "#c9b100"]
-
 # Pictures
 SIZE = WIDTH, HEIGHT = 1200, 630
 LEFT, RIGHT, GAP = 56, WIDTH - 56, 16
@@ -145,11 +141,6 @@ def _text(window: Window) -> str:
 def _label(start: float, end: float, text: str) -> str:
     """One label; genres are names of folders and may hold tabs and line breaks."""
     return f"{start:.6f}\t{end:.6f}\t{' '.join(text.split())}\n"
-
-
-def colour(genre: str, labels: list[str]) -> str:
-    """Colour of a genre, by its position in `labels`, as #rrggbb."""
-    return COLOURS[labels.index(genre) % len(COLOURS)]
 
 
 def picture(
