@@ -1,9 +1,10 @@
 """Publish checkpoints and the page on the Hugging Face Hub.
 
 A checkpoint becomes a model repository `user/repo` with the same layout as its folder, so that "hf-hub:user/repo@v1"
-can be loaded like a folder. A push is one commit and one tag. The uploaded card gets the front matter from which the
-Hub reads the metrics, and an image of the confusion matrix; the local folder is not changed. A card that was edited on
-the Hub is kept: the last line of one that was pushed has the hash of the others.
+can be loaded like a folder, and timm can load its first member. A push is one tag on one commit, or on the last of
+several where the upload takes minutes. The uploaded card gets the front matter from which the Hub reads the metrics,
+and an image of the confusion matrix; the local folder is not changed. A card that was edited on the Hub is kept: the
+last line of one that was pushed has the hash of the others.
 """
 
 import glob
@@ -17,13 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from httpx2 import TransportError
-from huggingface_hub import (
-    CommitInfo,
-    HfApi,
-    RepoCard,
-    constants,
-    get_token,
-)
+from huggingface_hub import CommitInfo, HfApi, RepoCard, constants, get_token
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -165,8 +160,13 @@ def _checkpoint_files(folder: Path, model: GenreModel, repo: str) -> dict[str, P
     if model.detector:
         paths.append(MUSIC_FILE)
     files: dict[str, Path | bytes] = {path: folder / path for path in paths}
-    files["config.json"] = _with_timm(folder, next(iter(model.members)))
+    first = next(iter(model.members))
+    files["config.json"] = _with_timm(folder, first)
     card = model.card.strip() or f"# {model.name}"
+    card += (
+        f'\n\n`timm.create_model("{HUB_PREFIX}user/repo", pretrained=True)` loads the network of the member {first} '
+        "alone, whose input is a window of its log-mel spectrogram."
+    )
     if model.metrics:
         split = best_split(model.metrics)
         source = main_source(model.metrics, split)
@@ -272,10 +272,7 @@ def _free_tag(api: HfApi, repo: str, tag: str | None) -> str:
 def _commit(
     api: HfApi, repo: str, repo_type: str, files: dict[str, Path | bytes], ours: set[str], message: str
 ) -> CommitInfo:
-    """Make a commit that adds `files` and removes other files whose top-level name is in `ours`.
-
-    `upload_folder` makes a single commit of up to 250 files.
-    """
+    """Commit `files`, and the removal of others whose top-level name is in `ours`."""
     with TemporaryDirectory(prefix="genre-", ignore_cleanup_errors=True) as folder:
         for path, content in files.items():
             copy = Path(folder) / path

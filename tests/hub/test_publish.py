@@ -173,6 +173,7 @@ def test_the_card_has_metadata_and_metrics(hub, checkpoint):
     assert card.text.count("# mine") == 1
     assert f'genre.load("hf-hub:{REPO}")' in card.text
     assert "](confusion.png)" in card.text
+    assert f'`timm.create_model("hf-hub:{REPO}", pretrained=True)`' in card.text
     assert "license: mit" in (checkpoint / "README.md").read_text()  # the local card is not changed
 
 
