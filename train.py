@@ -28,6 +28,7 @@ import io
 import math
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -50,7 +51,7 @@ from genre.data.prepare import Preparation, holds_genre_folders, prepare, source
 from genre.data.windows import front_end_name
 from genre.errors import DataError, GenreError
 from genre.files import clean_genre, write_json
-from genre.hub.card import write_card
+from genre.hub.card import write_card, write_pictures
 from genre.hub.publish import CARD, Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.malloc import keep_all_freed_memory
@@ -276,6 +277,9 @@ def train(accelerator: Accelerator, options: argparse.Namespace) -> None:
         figures = {split: evaluate_sources(model, data, split, runs_folder) for split in splits}
         record = training_record(command_line(), start, data, recipes)
         write_json(new / "metrics.json", {"training": record, **figures})
+        write_pictures(new, curves)
+        for picture in new.glob("*.png"):
+            shutil.copy(picture, runs_folder)
         write_card(new)
 
 
@@ -304,6 +308,7 @@ def probe(options: argparse.Namespace) -> None:
     fitted = fit_probe(embed_folder(folder, classifier, dict(options.counts_as), **of_hub), known)
     with written_at_end(options.out) as new:
         probe_model(known, fitted, source_name(folder), command_line()).save_pretrained(new)
+        write_pictures(new)
         write_card(new)
     print(describe_probe(fitted))
 

@@ -1,4 +1,4 @@
-"""The model card of a checkpoint: its text by metrics.json, its metadata for the Hub, its confusion matrix as image."""
+"""The model card of a checkpoint: its text by metrics.json, its metadata for the Hub, its pictures."""
 
 import io
 import re
@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from genre.data.hub import HubDataset, is_on_hub, parse
 from genre.data.prepare import SOURCE_NAMES
-from genre.files import read_json, replaced, write_json
+from genre.files import printable, read_json, replaced, write_json
+from genre.inference.export import COLOURS
 from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_split, read_metrics
 from genre.models.model import LEVELS, GenreModel
 
@@ -27,6 +28,8 @@ FMA_DATA = (
     "labelled by its curators. The audio is under the Creative Commons licence that each artist chose, the metadata "
     "under CC BY 4.0, and the data set is meant for research. No audio is part of this checkpoint."
 )
+CONFUSION_PNG, CURVES_PNG = "confusion.png", "curves.png"
+PANEL = (360, 150)  # of the curves of a stage, in pixels
 LEVELS_OF_FIGURES = ("first_window", "track")
 CELL, GAP, FONT_SIZE = 44, 8, 15  # in pixels
 DARKEST = (8, 48, 107)  # white to dark blue: a single hue is safe for colour-blind people
@@ -249,6 +252,72 @@ def confusion_image(confusion: dict) -> bytes:
             draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), shade)
             middle = (left + CELL / 2 - 1, top + CELL / 2 - 1)
             draw.text(middle, str(count), "white" if share > 0.6 else "black", font, anchor="mm")
+    return _png(image)
+
+
+def write_pictures(folder: Path, curves: dict[str, list[dict]] | None = None) -> None:
+    """Write the confusion matrix of a checkpoint, by its metrics.json, and the curves of its training as images."""
+    metrics = read_metrics(folder)
+    split = best_split(metrics)
+    confusion = metrics[split][main_source(metrics, split)]["track"]["confusion"]
+    (folder / CONFUSION_PNG).write_bytes(confusion_image(confusion))
+    if curves:
+        (folder / CURVES_PNG).write_bytes(curves_image(curves))
+
+
+def curves_image(curves: dict[str, list[dict]]) -> bytes:
+    """Learning curves as PNG: a row for each stage of a member, with the losses and the accuracies of its epochs.
+
+    Args:
+        curves: the figures of each epoch of each run, by `<member>-<stage>-<run>`, see `train_stage`.
+    """
+    stages: dict[str, list[list[dict]]] = {}
+    for name, epochs in curves.items():
+        stages.setdefault(name.rpartition("-")[0], []).append(epochs)
+    names = list(dict.fromkeys(key for epochs in curves.values() for one in epochs for key in one))
+    accuracies = [name for name in names if name.endswith(" accuracy")]
+    width, height = PANEL
+    image = Image.new("RGB", (2 * width, len(stages) * height), "white")
+    draw = ImageDraw.Draw(image)
+    for row, (stage, runs) in enumerate(stages.items()):
+        _panel(draw, (0, row * height), stage, runs, ["training loss", "validation loss"])
+        _panel(draw, (width, row * height), "accuracy on validation", runs, accuracies)
+    return _png(image)
+
+
+def _panel(
+    draw: ImageDraw.ImageDraw, corner: tuple[int, int], title: str, runs: list[list[dict]], names: list[str]
+) -> None:
+    """Draw these figures of runs over their epochs, each figure in a colour and each run as a line."""
+    font = ImageFont.load_default(FONT_SIZE - 4)
+    left, top, right, bottom = corner[0] + 48, corner[1] + 24, corner[0] + PANEL[0] - GAP, corner[1] + PANEL[1] - 40
+    values = [epoch[name] for epochs in runs for epoch in epochs for name in names]
+    low, high = min(values, default=0), max(values, default=1)
+    last = max(map(len, runs))
+
+    def place(epoch: int, value: float) -> tuple[float, float]:
+        across = (epoch - 1) / (last - 1) if last > 1 else 0.5
+        up = (value - low) / (high - low) if high > low else 0.5
+        return left + across * (right - left), bottom - up * (bottom - top)
+
+    draw.rectangle((left, top, right, bottom), outline="lightgray")
+    draw.text((left, top - 4), title, "black", font, anchor="ls")
+    for value, at in ((high, top), (low, bottom)):
+        draw.text((left - 4, at), f"{value:.2f}", "dimgray", font, anchor="rm")
+    draw.text((right, bottom + 4), f"epoch {last}", "dimgray", font, anchor="ra")
+    start = float(left)
+    for name, shade in zip(names, COLOURS * len(names), strict=False):
+        for epochs in runs:
+            points = [place(one["epoch"], one[name]) for one in epochs]
+            draw.line(points, shade, 2)
+            for x, y in points[-1:]:
+                draw.ellipse((x - 2, y - 2, x + 2, y + 2), shade)
+        label = printable(name.removesuffix(" accuracy"))
+        draw.text((start, bottom + 20), label, shade, font)
+        start += font.getlength(label) + GAP
+
+
+def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "png", optimize=True)
     return file.getvalue()

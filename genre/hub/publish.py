@@ -31,7 +31,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from genre.errors import CheckpointError, GenreError
 from genre.files import read_json
-from genre.hub.card import card_metadata, confusion_image
+from genre.hub.card import CONFUSION_PNG, CURVES_PNG, card_metadata, confusion_image
 from genre.models.locations import HUB_PREFIX, hub_reason
 from genre.models.member import WEIGHTS_FILE
 from genre.models.metrics import best_split, main_source, named_split
@@ -40,7 +40,6 @@ from genre.models.model import MUSIC_FILE, GenreModel
 ROOT = Path(__file__).resolve().parents[2]
 SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
 CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # environment variable with the checkpoint that the app loads
-CONFUSION_PNG = "confusion.png"
 CARD = "README.md"
 LAST_LINE = "<!-- Written by train.py --push, which keeps this file once it has been edited. {} -->\n"
 TIMEOUT = 20  # seconds for the first response of the Hub
@@ -104,7 +103,8 @@ def push_checkpoint(
         tag = _free_tag(api, repo, tag)
         if not replace_card:
             files = _without_edited_card(api, repo, "model", files)
-        ours = {"metrics.json", MUSIC_FILE, CONFUSION_PNG, *(member["folder"] for member in earlier.get("members", []))}
+        ours = {"metrics.json", MUSIC_FILE, CONFUSION_PNG, CURVES_PNG}
+        ours |= {member["folder"] for member in earlier.get("members", [])}
         commit = _commit(api, repo, "model", files, ours, f"{model.name} {tag}")
         api.create_tag(repo, tag=tag, revision=commit.oid)
     return Published(repo, f"{url}/tree/{tag}", _sizes(files), tag, commit.oid)
@@ -174,6 +174,9 @@ def _checkpoint_files(folder: Path, model: GenreModel, repo: str) -> dict[str, P
         files[CONFUSION_PNG] = confusion_image(model.metrics[split][source]["track"]["confusion"])
         caption = f"Tracks of {named_split(model.metrics, split, source)}, true genre by row, predicted genre by column"
         card += f"\n\n![{caption}]({CONFUSION_PNG})"
+        if (folder / CURVES_PNG).is_file():
+            files[CURVES_PNG] = folder / CURVES_PNG
+            card += f"\n\n![Loss and accuracy of the epochs of each stage, a line for each run]({CURVES_PNG})"
     card = card.replace(f"{HUB_PREFIX}user/repo", f"{HUB_PREFIX}{repo}")
     files[CARD] = _signed(f"---\n{card_metadata(model).to_yaml()}\n---\n\n{card}\n")
     return files

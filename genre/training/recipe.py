@@ -23,7 +23,7 @@ def _check(settings: object, at_least: dict[str, float], at_most: dict[str, floa
         if isinstance(value, (int, float)):
             low, high = at_least.get(name, 0), (at_most or {}).get(name, math.inf)
             if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(f"{name} is not a number from {low} on" + f" to {high}" * (high < math.inf))
+                raise ValueError(f"{name} is not a number from {low} " + (f"to {high:g}" if high < math.inf else "on"))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Recipe:
     windows_per_track: int = 2
     batch_size: int = 64
     weight_decay: float = 0.05
-    gradient_norm: float | None = 10.0
+    gradient_norm: float | None = 20.0
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.1
     dropout: float = 0.2

@@ -16,6 +16,8 @@ from genre.training.evaluate import evaluate, write_predictions
 from genre.training.loop import Start, with_shares
 from genre.training.recipe import Recipe, recipes_json
 
+PICTURES = ("confusion.png", "curves.png")  # of the last training, see `genre.hub.card`
+
 
 @contextmanager
 def written_at_end(folder: Path) -> Iterator[Path]:
@@ -30,7 +32,8 @@ def written_at_end(folder: Path) -> Iterator[Path]:
         yield new
         folder.mkdir(exist_ok=True)
         names = {path.name for path in new.iterdir()}
-        before = [folder / name for name in {*_members(folder), MUSIC_FILE, FILE, *names} if (folder / name).exists()]
+        ours = {*_members(folder), MUSIC_FILE, FILE, *PICTURES, *names}
+        before = [folder / name for name in ours if (folder / name).exists()]
         if before:
             aside = _earlier(folder)
             aside.mkdir()

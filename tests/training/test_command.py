@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import genre
 from genre.audio.decode import decode
@@ -17,7 +18,7 @@ from genre.data.windows import FORMATS
 from genre.models.locations import SHIPPED
 from genre.models.model import GenreModel
 from genre.training.loop import FRACTIONS
-from genre.training.recipe import RECIPES
+from genre.training.recipe import RECIPES, read_recipes
 from genre.training.run import only_training, written_at_end
 from tests.conftest import ROOT, music, write_audio
 from tests.hub.test_publish import small_checkpoint
@@ -44,6 +45,11 @@ def test_the_command_trains_fuses_evaluates_and_saves(folder, tmp_path):
     assert metrics["training"]["sources"] == {folder.name: {"share": 1.0, "training": 64, "validation": 32, "test": 32}}
     assert str(tmp_path) not in (out / "metrics.json").read_text() + (out / "README.md").read_text()
     assert genre.load(out).labels == ["High", "Low"]
+    runs = tmp_path / "runs" / "two"
+    for picture in ("curves.png", "confusion.png"):
+        assert Image.open(out / picture).width > 100 and (runs / picture).read_bytes() == (out / picture).read_bytes()
+    recipes = read_recipes(runs / "recipes.json")
+    assert recipes == read_recipes(out / "metrics.json") and recipes["smooth"].pretrained.epochs == 4
 
     evaluation = ["--evaluate", str(out), "--test", "--predictions", "predicted"]
     again = run_train(folder, None, *evaluation, cwd=tmp_path)
