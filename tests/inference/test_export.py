@@ -255,16 +255,18 @@ def test_a_thousand_songs_of_one_name_get_a_thousand_names():
 def test_the_documented_example_is_what_is_written(classifier):
     text = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
     documented = json.loads(text.split("```json\n")[1].split("```")[0])
-    row = to_row("examples/drum_loop.mp3", classifier.classify(ROOT / "examples" / "drum_loop.mp3"))
+    row = to_row("examples/radio.mp3", classifier.classify(ROOT / "examples" / "radio.mp3"))
+    row["windows"] = row["windows"][:2]
+    assert list(row) == list(documented)
     assert_close(json.loads(json.dumps(row)), documented)
     assert all(f"`{field}`" in text for field in documented)
 
 
 def assert_close(value, expected):
-    """Equal, with the fields in the same order; probabilities differ a little between processors."""
+    """Equal, but for probabilities, which differ a little between processors."""
     assert type(value) is type(expected)
     if isinstance(value, dict):
-        assert list(value) == list(expected) or value == pytest.approx(expected, abs=2e-3)
+        assert value.keys() == expected.keys()
         for key in expected:
             assert_close(value[key], expected[key])
     elif isinstance(value, list):
