@@ -129,7 +129,7 @@ class Classifier:
             or detector.is_music(torch.cat([select_windows(one.music, mask) for one, mask in audible])),
             confident=confidence >= thresholds.named_alone,
             prediction_set=(first, *(genre for genre, p in others if p >= thresholds.prediction_set)),
-            notes=tuple(notes),
+            notes=notes,
         )
 
     @torch.inference_mode()

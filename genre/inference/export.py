@@ -45,6 +45,9 @@ SMALLEST = 30  # points; 10 on a phone, where the picture is about 390 pixels wi
 MAX_CHARACTERS = 200  # of a line, before it is measured
 LACKED = "\uffff"  # not a character: it is drawn as the box for all that a font lacks
 
+# Eight colours that colour-blind people can tell apart (Okabe and Ito, 2008; grey instead of black for the dark theme).
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c", "#e69f00", "#56b4e9", "#c9b100"]
+
 # Names of files
 MAX_BYTES = 120  # of UTF-8; file systems take 255, and a suffix and a number follow
 UNNAMED = "song"
@@ -169,6 +172,11 @@ def picture(
     font, text = _fit(address.partition("://")[2], 34, REGULAR, RIGHT - LEFT - width - 2 * GAP)
     draw.text((RIGHT, 586), text, SUBDUED, font, anchor="rm")
     return image
+
+
+def colour(genre: str, labels: list[str]) -> str:
+    """Colour of a genre, by its position in `labels`, as #rrggbb."""
+    return COLOURS[labels.index(genre) % len(COLOURS)]
 
 
 def drawable(text: str) -> str:
