@@ -117,7 +117,7 @@ PEERS = [
     Peer("laion-clap", ["laion-clap==1.1.7"], CLAP),
 ]
 
-NICE = ["nice", "-n", "15"]
+
 CALL = """
 import json, sys
 for path in sys.argv[1:]:
@@ -148,7 +148,10 @@ def try_out(peer: Peer, songs: list[Path]) -> dict:
         if peer.requirements:
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
             python = f"{folder}/bin/python"
-            error = run([python, "-m", "pip", "install", "-q", "--no-compile", *peer.requirements], INSTALL_SECONDS)[1]
+            error = run(
+                ["nice", "-n", "15", python, "-m", "pip", "install", "-q", "--no-compile", *peer.requirements],
+                INSTALL_SECONDS,
+            )[1]
             if error:
                 return {"labels": {}, "seconds": None, "megabytes": None, "seen": f"pip: {error}"}
             megabytes = sum(one.stat().st_size for one in Path(folder).rglob("*") if one.is_file()) / 1e6
@@ -163,7 +166,7 @@ def try_out(peer: Peer, songs: list[Path]) -> dict:
 def run(command: list[str], seconds: float) -> tuple[str, str]:
     """The output of a command, and the last line of its errors where it failed."""
     try:
-        done = subprocess.run(NICE + command, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return "", f"nothing after {seconds:.0f} s"
     if done.returncode == 0:
