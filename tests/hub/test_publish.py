@@ -415,7 +415,7 @@ def test_the_command_publishes_model_and_page(hub, checkpoint, tmp_path):
 
     done = run_train(hub, tmp_path, *push)
     assert done.returncode == 0, done.stderr
-    assert hub.repo(REPO).files("v1")["config.json"] == (checkpoint / "config.json").read_bytes()
+    assert hub.repo(REPO).files("v1")["metrics.json"] == (checkpoint / "metrics.json").read_bytes()
     assert "app.py" in hub.repo(SPACE, "spaces").files()
     hub.repo(REPO).files()["README.md"] = b"# By hand\n"
     done = run_train(hub, tmp_path, *push)
