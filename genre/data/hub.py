@@ -160,7 +160,7 @@ def hub_songs(
     Args:
         labelled: whether genres are wanted; songs without one are then left out.
         label: the column of genres; None chooses the one that is named so.
-        fma: FMA's tracks.csv, or a folder with it, by which songs get their official split; None for none.
+        fma: FMA's tracks.csv, or the folder with it, by which songs get their official split; None for none.
 
     Raises:
         DataError: the dataset cannot be downloaded, holds no audio or no genres, has several columns or configurations
@@ -185,12 +185,15 @@ def hub_songs(
         )
         for song in songs
     ]
+    if not official and dataset.name.startswith("free-music-archive"):
+        print(f"  {dataset.name} has no official split; --fma-metadata TRACKS.CSV restores that of FMA")
     if official:
         names = [tuple(_plain(_first(song["columns"].get(name))) for name in (title, artist)) for song in songs]
         found = _with_official_split(dataset, found, [official.get(one, set()) for one in names])
     kept = _without_copies(_spelled(found) if labelled else found)
     if not kept:
-        raise DataError(f"No song of {dataset} can be used; is {genre!r} its column of genres?")
+        column = f"; is {genre!r} its column of genres?" if labelled else "."
+        raise DataError(f"No song of {dataset} can be used{column}")
     bar = tqdm(kept, desc=f"{dataset.name}: headers", unit="song", mininterval=1, delay=2)
     tags = {song.path: Audio(song.path).tags for song in bar}
     kept = [replace(one, artist=one.artist or tags[one.path].artist, seconds=tags[one.path].seconds) for one in kept]
