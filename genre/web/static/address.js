@@ -1,5 +1,5 @@
-// The address of the page names the chosen model, so that a link to it opens with that model, unless the visitor taught
-// it, who alone has it.
+// The address of the page names the chosen model, unless the visitor taught it, who alone has it. Without this script
+// nobody could send a link that opens with that model.
 (name) => {
   const address = new URL(location.href);
   if (name && !name.startsWith("taught:")) address.searchParams.set("model", name);

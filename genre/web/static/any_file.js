@@ -1,3 +1,7 @@
+// Without this script a visitor could not choose songs in containers that browsers do not know as audio, nor drop one on
+// a page that shows another, and would be told nothing lasting of a file that was not sent, of a folder, of a connection
+// that was lost or of a microphone that the browser withholds.
+//
 // Gradio's audio component accepts only files whose type begins with "audio", and browsers derive the type from the
 // suffix. Only the decoder can tell whether a file holds audio, so the file dialog offers all files, and each is submitted
 // with an audio type. A folder or a file of more than `props.largest` bytes cannot be uploaded: the card then shows

@@ -1,3 +1,8 @@
+// In place of Gradio's `File(file_count="directory")`. Without this script a visitor would miss the first results while
+// the other songs are still uploaded, the songs that arrive after another could not be sent (it is tried again, and then a
+// row), an end to uploads by "Stop", files and folders in the same zone, by drop or by button, the folders in the names
+// (the genres of Teach), and the sentences on what was left out; all files of a folder would be uploaded, pictures, too.
+//
 // Takes the files of Gradio's upload field and of a folder, dropped or chosen, and uploads the songs among them; Gradio
 // would lose them all where one cannot be sent. Files that are no songs are not uploaded but listed below the field: in a
 // folder those without a suffix of `props.suffixes`; of files that were chosen one by one only those that the browser knows

@@ -1,4 +1,5 @@
-// Gradio inserts this into the head of the page once it has started.
+// Gradio inserts this into the head of the page once it has started. Without it screen readers would read English in the
+// voice of another language, recordings would be processed as calls are, and results could be lost by a reload.
 
 // The page is in English; Gradio declares it to be in the language of the browser, in which screen readers would read it.
 const page = document.documentElement;

@@ -1,3 +1,6 @@
+// In place of Gradio's `Audio(streaming=True)`. Without this script a visitor would miss the level of the microphone, the
+// whole recording at the end, and its survival of a busy server, a lost connection and a page that is loaded anew.
+//
 // Records the microphone: shows its level, sends the new samples to the server about once a second, and stores all of them
 // so that the whole recording can be uploaded at the end. `element` is the component's root.
 //

@@ -1,3 +1,6 @@
+// Without this script no song of the list could be opened in full. The list is HTML in place of Gradio's `Dataframe`, since
+// a row has a strip of sections, or a message over several columns.
+//
 // Opens a row of the batch: a click anywhere on it, or enter on its button, requests the song in full from the server. The
 // content is replaced after every song, so the mark of the open row is set again each time.
 

@@ -1,3 +1,5 @@
+// Without this script no song could be moved to another genre or removed.
+//
 // The table of songs to learn from: a menu moves a song to another genre, a button removes it. The content is replaced
 // after every change, so the focus goes back to the same song, or to the one in its place.
 

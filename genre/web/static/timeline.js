@@ -1,3 +1,5 @@
+// Gradio has no component that plays a recording with spectrogram, sections and windows on one time axis.
+//
 // Behaviour of the timeline: plays the recording, moves the cursor over the plots and shows the prediction of the window
 // under it. A click on a plot plays from there and requests the explanation of that window. Arrow keys go from window to
 // window, Page up and Page down by ten, Home and End to the first and the last; space plays, enter explains. A window is
