@@ -4,8 +4,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from genre.web import texts
-from tests.browser.conftest import THEMES
-from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
+from tests.browser.conftest import THEMES, UPLOAD, wait_for_prediction
 
 SEVERE = ("serious", "critical")
 TRANSITIONS_END = """() => Promise.allSettled(
@@ -42,8 +41,8 @@ def test_no_state_has_serious_findings(page, example, theme):
     windows = page.locator("#timeline .window")
     without_overlap = windows.count()
     page.get_by_label("A half").check()
-    expect(windows).not_to_have_count(without_overlap, timeout=SECONDS)
-    expect(page.get_by_role("button", name=texts.SONG_DOWNLOADS[-1])).to_be_enabled(timeout=SECONDS)
+    expect(windows).not_to_have_count(without_overlap)
+    expect(page.get_by_role("button", name=texts.SONG_DOWNLOADS[-1])).to_be_enabled()
     assert severe_findings(page) == []
     page.get_by_role("button", name=texts.CARD).click()
     assert severe_findings(page) == []
@@ -58,7 +57,7 @@ def test_a_batch_has_no_serious_findings(page, example, tmp_path, theme):
     page.get_by_role("tab", name=texts.BATCH_TAB).click()
     assert severe_findings(page) == []
     page.set_input_files("#songs-drop input[type=file]", [example, tmp_path / "list.mp3"])
-    page.locator(".songs tr.failed").wait_for(timeout=SECONDS)
+    page.locator(".songs tr.failed").wait_for()
     page.locator(".songs tr.classified").click()
-    page.locator("#batch-song .window").first.wait_for(timeout=SECONDS)
+    page.locator("#batch-song .window").first.wait_for()
     assert severe_findings(page) == []

@@ -1,18 +1,21 @@
 import csv
+import io
 import json
 import re
-import time
+import zipfile
 from base64 import b64encode
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from genre.web import texts
 from genre.web.limits import MAX_FILE_SIZE
-from tests.browser.conftest import ON_DESKTOP
+from tests.browser.conftest import ON_DESKTOP, UPLOAD, downloaded, fits
 from tests.conftest import music, write_audio
+from tests.inference.test_export import of_kind, parsed
 
-SECONDS = 60_000  # Playwright counts in milliseconds
 NAMES = ["<b>x.mp3", "=1+1.wav", *(f"Song {i:02}.wav" for i in range(3, 19))]
 BAD = {"broken.mp3": b"milk, bread", "empty.flac": b""}
 OTHER_FILES = ["cover.jpg", ".DS_Store", "list.m3u", "notes.txt", "._Song 03.wav"]
@@ -54,26 +57,14 @@ def drop(page, *files):
 def wait_until_done(page):
     """Until all songs are uploaded and classified; those that are there may be classified before the others come."""
     finished = re.compile(r"classified")
-    expect(page.locator(".progress b")).to_have_text(finished, timeout=4 * SECONDS)
-    expect(page.locator("#batch .folder p")).not_to_contain_text("Uploading", timeout=4 * SECONDS)
-    expect(page.locator(".progress b")).to_have_text(finished, timeout=4 * SECONDS)
+    expect(page.locator(".progress b")).to_have_text(finished)
+    expect(page.locator("#batch .folder p")).not_to_contain_text("Uploading")
+    expect(page.locator(".progress b")).to_have_text(finished)
     expect(page.get_by_role("button", name="Clear the list")).to_be_enabled()
 
 
 def row(page, name):
     return page.locator(".songs tbody tr").filter(has=page.get_by_text(name, exact=True))
-
-
-def fits(page):
-    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def downloaded(page, name, folder):
-    with page.expect_download() as download:
-        page.get_by_role("link", name=name).or_(page.get_by_role("button", name=name)).first.click()
-    path = folder / download.value.suggested_filename
-    download.value.save_as(path)
-    return path
 
 
 def read_csv(path):
@@ -84,7 +75,7 @@ def read_csv(path):
 def test_twenty_files_are_shown_in_rows_and_downloaded_as_tables(batch_page, album, tmp_path):
     page = batch_page
     drop(page, *(album / name for name in [*NAMES, *BAD]))
-    page.wait_for_function(WORKING, timeout=SECONDS)
+    page.wait_for_function(WORKING)
     assert fits(page)
 
     wait_until_done(page)
@@ -116,12 +107,12 @@ def test_a_row_opens_by_mouse_and_by_keyboard(batch_page, example, album):
     row(page, example.name).click()
     expect(page.locator("#batch-song h2.opened")).to_have_text(example.name)
     expect(page.locator("#batch-song .prediction h2")).to_have_text("Electronic")
-    expect(page.locator("#batch-song .window")).to_have_count(5, timeout=SECONDS)
+    expect(page.locator("#batch-song .window")).to_have_count(5)
     expect(page.locator(".songs tr.open")).to_have_count(1)
     roll = page.locator("#batch-song .roll")
     page.wait_for_function("document.querySelector('#batch-song audio').readyState > 0")
     roll.click(position={"x": roll.bounding_box()["width"] * 0.5, "y": 30})
-    expect(page.locator("#batch-song .why")).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#batch-song .why")).to_be_visible()
     assert fits(page)
 
     page.get_by_role("button", name="<b>x.mp3").focus()
@@ -141,10 +132,9 @@ def test_a_row_opens_by_mouse_and_by_keyboard(batch_page, example, album):
 def test_a_folder_is_classified_without_its_other_files(batch_page, album):
     page = batch_page
     page.set_input_files(".folder input", album)
-    expect(row(page, "Album/<b>x.mp3")).to_have_count(1, timeout=SECONDS)
+    expect(row(page, "Album/<b>x.mp3")).to_have_count(1)
     expect(page.locator(".folder [role=status]")).to_have_text(
         "3 other files left out: cover.jpg, list.m3u, notes.txt. 2 hidden files left out: ._Song 03.wav, .DS_Store.",
-        timeout=SECONDS,
     )
     wait_until_done(page)
     expect(page.locator(".songs tbody tr")).to_have_count(20)
@@ -220,15 +210,15 @@ def test_rows_are_there_before_all_songs_are_uploaded_and_a_stop_ends_the_upload
     drop(batch_page, *(album / name for name in (*NAMES, *BAD)))
     expect(batch_page.locator(".songs tbody tr")).to_have_count(10)
     expect(batch_page.locator("#batch .folder p")).to_contain_text("Uploading: 10 of 20 songs are there.")
-    expect(batch_page.locator(".songs tbody tr.classified").first).to_be_visible(timeout=SECONDS)
-    batch_page.get_by_role("button", name="Clear the list").click(timeout=SECONDS)
+    expect(batch_page.locator(".songs tbody tr.classified").first).to_be_visible()
+    batch_page.get_by_role("button", name="Clear the list").click()
     expect(batch_page.locator("#batch .folder p")).not_to_contain_text("Uploading")
     batch_page.wait_for_timeout(1000)
     expect(batch_page.locator(".songs tbody tr")).to_have_count(0)
     assert len(requests) == 11
     batch_page.unroute_all(behavior="ignoreErrors")
     drop(batch_page, album / NAMES[2])  # the next ones are taken
-    expect(batch_page.locator(".songs tbody tr.classified")).to_have_count(1, timeout=SECONDS)
+    expect(batch_page.locator(".songs tbody tr.classified")).to_have_count(1)
 
 
 @ON_DESKTOP
@@ -263,19 +253,36 @@ def test_a_song_that_cannot_be_sent_is_tried_again_and_is_a_row(batch_page, albu
     page.route(
         re.compile(r"/upload(\?|$)"), lambda route: route.fulfill(status=413, body="413 Request Entity Too Large")
     )
-    page.set_input_files("#song input[type=file]", album / names[0])
+    page.set_input_files(UPLOAD, album / names[0])
     expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.REFUSED)
 
 
 @ON_DESKTOP
 def test_songs_chosen_while_others_are_uploaded_are_taken_too(batch_page, album):
-    page = batch_page
-    page.route("**/upload*", lambda route: (time.sleep(1), route.continue_()))
+    page, held = batch_page, []
+    page.route("**/upload", lambda route: route.continue_() if held else held.append(route))
     drop(page, album / "Song 03.wav")
-    page.wait_for_timeout(300)
+    expect(page.locator("#batch .folder p")).to_have_text("Uploading: 0 of 1 songs are there.")
     page.locator("#batch input[webkitdirectory]").set_input_files(album)
-    expect(page.locator(".songs tbody tr")).to_have_count(1 + 20, timeout=SECONDS)
+    held[0].continue_()
+    expect(page.locator(".songs tbody tr")).to_have_count(1 + 20)
     wait_until_done(page)
+
+
+@ON_DESKTOP
+def test_a_stop_leaves_what_is_classified_and_others_may_follow(batch_page, example, album, tmp_path):
+    page, concert = batch_page, tmp_path / "concert.wav"
+    write_audio(concert, [np.tile(music(10, 8000), 180)], "pcm_s16le", rate=8000)  # classified for many seconds
+    drop(page, example, concert, album / "Song 03.wav")
+    expect(page.locator(".songs tbody tr")).to_have_count(3)
+    expect(page.locator(".songs tr.current")).to_contain_text(concert.name)
+    # as an event, since the list is drawn again and again below a mouse
+    page.locator("#batch").get_by_role("button", name=texts.STOP, exact=True).dispatch_event("click")
+    expect(page.locator("#batch .progress")).to_have_text("1 song classified. Stopped: 2 songs not classified.")
+    assert page.locator(".songs .name").all_inner_texts() == [example.name]
+    drop(page, album / "Song 04.wav")
+    wait_until_done(page)
+    assert page.locator(".songs tr.classified .name").all_inner_texts() == [example.name, "Song 04.wav"]
 
 
 @ON_DESKTOP
@@ -326,3 +333,26 @@ def test_the_browser_asks_before_results_go_that_were_not_downloaded(batch_page,
     batch_page.evaluate("location.reload()")
     expect(batch_page.locator(".songs tbody tr")).to_have_count(0)
     assert len(asked) == 1
+
+
+@ON_DESKTOP
+def test_labels_and_pictures_of_a_batch_are_one_zip(page, example, tmp_path):
+    name = "Jóga (live) 100_ _1.wav"
+    song = write_audio(tmp_path / "Jóga (live) 100% #1.wav", [music(40)], "pcm_s16le")
+    page.get_by_role("tab", name=texts.BATCH_TAB).click()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / song.name).write_bytes(example.read_bytes())
+    (tmp_path / "broken.mp3").write_text("milk, bread")
+    drop(page, song, other / song.name, tmp_path / "broken.mp3")
+    wait_until_done(page)
+    with zipfile.ZipFile(downloaded(page, texts.BATCH_DOWNLOADS[-1], tmp_path / "got")) as archive:
+        names = [name, f"{name} 2"]
+        tracks, pictures = ([f"{name}{suffix}" for name in names] for suffix in (".labels.txt", ".genre.png"))
+        assert sorted(archive.namelist()) == sorted(tracks + pictures)
+        labels = [parsed(archive.read(name).decode()) for name in tracks]
+        for name in pictures:
+            with Image.open(io.BytesIO(archive.read(name))) as picture:
+                assert picture.size == (1200, 630)
+    ends = [max(end for _, end, _ in of_kind(track, "Section")) for track in labels]
+    assert ends == pytest.approx([40, 15], abs=0.01)

@@ -8,11 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.web import texts
-from tests.browser.conftest import ON_DESKTOP
-from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
+from tests.browser.conftest import ON_DESKTOP, UPLOAD, visitor, wait_for_prediction
 from tests.conftest import ROOT, music, running_app, write_audio
-
-LONG = 2 * SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -32,36 +29,30 @@ def concert(tmp_path_factory):
 @pytest.fixture
 def visitors(browser, server):
     """Pages of two other visitors."""
-    contexts = [browser.new_context() for _ in range(2)]
-    pages = [context.new_page() for context in contexts]
-    for page in pages:
-        page.goto(server)
-        page.get_by_text(texts.EMPTY).wait_for()
-    yield pages
-    for context in contexts:
-        context.close()
+    with visitor(browser, server) as first, visitor(browser, server) as second:
+        yield first, second
 
 
 @ON_DESKTOP
 def test_one_is_classified_one_waits_and_one_is_refused(page, visitors, concert, example):
     first, second = visitors
     first.set_input_files(UPLOAD, concert)
-    expect(first.locator("#prediction .coverage")).to_contain_text(texts.STILL_CLASSIFYING, timeout=SECONDS)
+    expect(first.locator("#prediction .coverage")).to_contain_text(texts.STILL_CLASSIFYING)
     second.set_input_files(UPLOAD, example)
-    expect(second.locator("#prediction")).to_contain_text("queue: 1/1", timeout=SECONDS)
+    expect(second.locator("#prediction")).to_contain_text("queue: 1/1")
     expect(second.locator("#prediction")).to_contain_text(texts.CLASSIFYING)
 
     page.set_input_files(UPLOAD, example)
-    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.BUSY, timeout=SECONDS)
+    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.BUSY)
     page.get_by_role("tab", name=texts.BATCH_TAB).click()
     page.set_input_files("#songs-drop input[type=file]", example)
-    expect(page.locator("#batch [role=alert]")).to_have_text(texts.BUSY, timeout=SECONDS)
+    expect(page.locator("#batch [role=alert]")).to_have_text(texts.BUSY)
     expect(page.locator(".songs")).to_have_count(0)
 
     first.close()
-    expect(second.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"), timeout=LONG)
+    expect(second.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"))
     page.set_input_files("#songs-drop input[type=file]", example)
-    expect(page.locator(".songs tr.classified")).to_have_count(1, timeout=LONG)
+    expect(page.locator(".songs tr.classified")).to_have_count(1)
     page.get_by_role("tab", name=texts.SONG_TAB).click()
     page.get_by_role("button", name="Clear").click()
     page.set_input_files(UPLOAD, example)
@@ -73,6 +64,6 @@ def test_live_continues_after_a_refusal(page):
     page.get_by_role("tab", name=texts.LIVE_TAB).click()
     page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}))
     page.get_by_role("button", name=texts.LIVE["start"]).click()
-    expect(page.locator("#live-prediction [role=alert]")).to_contain_text(texts.BUSY, timeout=SECONDS)
+    expect(page.locator("#live-prediction [role=alert]")).to_contain_text(texts.BUSY)
     page.unroute("**/queue/join*")
-    expect(page.locator("#live-prediction .bars li")).to_have_count(3, timeout=SECONDS)
+    expect(page.locator("#live-prediction .bars li")).to_have_count(3)

@@ -10,8 +10,7 @@ from genre.inference.export import COLOURS
 from genre.models.locations import DEFAULT
 from genre.models.model import GenreModel
 from genre.web import texts
-from tests.browser.conftest import ON_DESKTOP
-from tests.browser.test_page import SECONDS, UPLOAD, wait_for_prediction
+from tests.browser.conftest import ON_DESKTOP, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, running_app
 from tests.hub.test_publish import small_checkpoint
 
@@ -48,8 +47,8 @@ def test_labels_colours_and_card_are_those_of_the_model(page, example):
     page.locator("#model input").click()
     page.get_by_role("option", name=DEFAULT).click()
     shipped = GenreModel.from_pretrained()
-    expect(page.locator("#intro")).to_contain_text(f"{len(shipped.labels)} genres", timeout=SECONDS)
-    expect(page.locator("#timeline .scale.genres span")).to_have_count(len(shipped.labels), timeout=SECONDS)
+    expect(page.locator("#intro")).to_contain_text(f"{len(shipped.labels)} genres")
+    expect(page.locator("#timeline .scale.genres span")).to_have_count(len(shipped.labels))
     wait_for_prediction(page)
     expect(page.locator("#prediction h2")).to_have_text("Electronic")
     assert shown(page) == dict(zip(shipped.labels, COLOURS, strict=True))
@@ -61,8 +60,8 @@ def test_labels_colours_and_card_are_those_of_the_model(page, example):
 def test_the_address_chooses_the_model_and_follows_the_choice(page, example):
     start = page.url
     page.goto(f"{start}?tab=a%26b&model={DEFAULT}")
-    expect(page.locator("#intro")).to_contain_text("8 genres", timeout=SECONDS)
-    expect(page.locator("#timeline .scale.genres span")).to_have_count(8, timeout=SECONDS)
+    expect(page.locator("#intro")).to_contain_text("8 genres")
+    expect(page.locator("#timeline .scale.genres span")).to_have_count(8)
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     expect(page.locator("#prediction h2")).to_have_text("Electronic")
@@ -78,14 +77,14 @@ def test_the_address_chooses_the_model_and_follows_the_choice(page, example):
     name.press("Enter")
     expect(page).to_have_url(f"{start}?tab=a%26b&model=hf-hub%3Auser/repo%40v1.0%26x%3D%3Cb%3E%23%3F")
     page.reload()
-    expect(page.locator("#intro [role=alert]")).to_contain_text("“hf-hub:user/repo@v1.0&x=<b>#?”", timeout=SECONDS)
+    expect(page.locator("#intro [role=alert]")).to_contain_text("“hf-hub:user/repo@v1.0&x=<b>#?”")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "<img src=x onerror=alert(1)>", "a" * 3000])
 def test_an_unknown_model_in_the_address_is_one_sentence_and_the_first_one_stays(page, example, name):
     page.goto(f"{page.url}?model={quote(name, safe='')}")
     shown_name = name[: texts.NAME_SHOWN]
-    expect(page.locator("#intro [role=alert]")).to_have_text(texts.no_model(shown_name, "small"), timeout=SECONDS)
+    expect(page.locator("#intro [role=alert]")).to_have_text(texts.no_model(shown_name, "small"))
     expect(page.locator("#intro")).to_contain_text("3 genres: Quiet, Loud and In between.")
     assert page.locator("#intro img").count() == 0
     page.set_input_files(UPLOAD, example)
@@ -98,16 +97,16 @@ def test_an_unknown_model_is_one_sentence(page, example):
     name = page.locator("#model input")
     name.fill("../../etc/passwd")
     name.press("Enter")
-    expect(page.locator("#about [role=alert]")).to_have_text(texts.NO_SUCH_MODEL, timeout=SECONDS)
-    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.NO_SUCH_MODEL, timeout=SECONDS)
+    expect(page.locator("#about [role=alert]")).to_have_text(texts.NO_SUCH_MODEL)
+    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.NO_SUCH_MODEL)
     expect(page.locator("#card")).to_have_text("")
 
     name.fill(DEFAULT)
     name.press("Enter")
-    expect(page.locator("#about")).to_contain_text("first guess was right", timeout=SECONDS)
+    expect(page.locator("#about")).to_contain_text("first guess was right")
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     page.get_by_role("tab", name=texts.BATCH_TAB).click()
     page.set_input_files("#songs-drop input[type=file]", example)
-    expect(page.get_by_role("button", name=texts.CLEAR)).to_be_enabled(timeout=SECONDS)
+    expect(page.get_by_role("button", name=texts.CLEAR)).to_be_enabled()
     expect(page.locator(".songs td.genre")).to_have_text("Electronic")

@@ -9,15 +9,12 @@ from playwright.sync_api import expect
 
 import genre
 from genre.web import texts
-from tests.browser.conftest import ON_DESKTOP, THEMES
+from tests.browser.conftest import ON_DESKTOP, THEMES, UPLOAD, downloaded, fits, visitor, wait_for_prediction
 from tests.browser.test_accessibility import severe_findings
-from tests.browser.test_batch import downloaded, fits
-from tests.browser.test_page import UPLOAD, wait_for_prediction
 from tests.conftest import write_audio
 from tests.training.test_probe import NAMES, synthetic_song, write_collection
 
 FOLDER, FILES = "#teach .folder input", "#taught-drop input[type=file]"
-SECONDS = 120_000  # Playwright counts in milliseconds
 ROWS = ".songs.taught tbody tr"
 
 
@@ -60,7 +57,7 @@ def teach(page, folder):
     page.set_input_files(FOLDER, folder)
     expect(page.locator(ROWS)).to_have_count(8)
     train(page)
-    expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right", timeout=SECONDS)
+    expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right")
 
 
 def probabilities(page):
@@ -87,7 +84,7 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
 
     page.get_by_role("tab", name=texts.BATCH_TAB).click()
     page.set_input_files("#songs-drop input[type=file]", new_song)
-    expect(page.locator("#batch .songs td.genre")).to_have_text(re.compile("Buzz|Hiss|not music"), timeout=SECONDS)
+    expect(page.locator("#batch .songs td.genre")).to_have_text(re.compile("Buzz|Hiss|not music"))
 
     open_tab(page)
     archive = downloaded(page, texts.TEACH_DOWNLOAD, tmp_path)
@@ -101,7 +98,7 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
 
     page.get_by_role("tab", name=texts.LIVE_TAB).click()
     page.get_by_role("button", name=texts.LIVE["start"]).click()
-    expect(page.locator("#live-prediction .bars li")).to_have_count(2, timeout=SECONDS)
+    expect(page.locator("#live-prediction .bars li")).to_have_count(2)
 
 
 @ON_DESKTOP
@@ -113,7 +110,7 @@ def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection, 
     page.get_by_label("Genre of 0.flac").first.select_option("Hiss")
     expect(page.locator("#teach .genre select >> nth=3")).to_have_value("Hiss")
     train(page)
-    expect(page.locator(".learned h2")).to_have_text(re.compile(r"\d of 8 songs right"), timeout=SECONDS)
+    expect(page.locator(".learned h2")).to_have_text(re.compile(r"\d of 8 songs right"))
     expect(page.locator(".learned li").first).to_contain_text("0.flac, Hiss: got Buzz")
     assert severe_findings(page) == []
 
@@ -124,11 +121,11 @@ def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection, 
     expect(page.locator(".learned")).to_have_count(0)
     assert page.evaluate("document.activeElement.closest('.songs.taught') !== null")
     train(page)
-    expect(page.locator(".learned h2")).to_have_text(re.compile(r"\d of 7 songs right"), timeout=SECONDS)
+    expect(page.locator(".learned h2")).to_have_text(re.compile(r"\d of 7 songs right"))
 
     page.get_by_role("button", name=texts.TEACH_CLEAR).click()
     expect(page.locator(ROWS)).to_have_count(0)
-    expect(page.locator("#intro")).to_contain_text("8 genres", timeout=SECONDS)
+    expect(page.locator("#intro")).to_contain_text("8 genres")
     assert fits(page)
 
 
@@ -142,7 +139,7 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
     expect(page.locator(ROWS)).to_have_count(4)
     expect(page.get_by_label("Genre of 0.flac")).to_have_value("<img src=x onerror=alert(1)>")
     train(page)
-    expect(alert(page)).to_contain_text("At least two genres are needed, and all songs are <img", timeout=SECONDS)
+    expect(alert(page)).to_contain_text("At least two genres are needed, and all songs are <img")
     assert page.locator("#teach img").count() == 0
 
     copy = shutil.copy(songs[1], tmp_path / "copy.flac")
@@ -151,7 +148,7 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
     drop(page, copy, broken, genre_name="Other")
     expect(page.locator(ROWS)).to_have_count(6)
     train(page)
-    expect(alert(page)).to_contain_text("1.flac in <img", timeout=SECONDS)
+    expect(alert(page)).to_contain_text("1.flac in <img")
     expect(alert(page)).to_contain_text("are the same recording. Leave each in one genre.")
     expect(page.locator("tr.failed")).to_contain_text("This is not an audio file that can be read")
     assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
@@ -165,34 +162,32 @@ def test_a_stop_keeps_what_was_read(teach_page, tmp_path):
     expect(page.locator(ROWS)).to_have_count(8)
     train(page)
     page.locator("#teach").get_by_role("button", name=texts.STOP, exact=True).click()
-    expect(alert(page)).to_have_text(texts.TEACH_STOPPED, timeout=SECONDS)
+    expect(alert(page)).to_have_text(texts.TEACH_STOPPED)
     train(page)
-    expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right", timeout=SECONDS)
+    expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right")
 
 
 def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server, collection, new_song):
-    contexts = [browser.new_context() for _ in range(3)]
-    first, second, other = pages = [context.new_page() for context in contexts]
-    for page in pages:
-        page.goto(server)
-        page.get_by_text("Drop a song, record a few seconds").wait_for()
-    for page, names in ((first, ("A", "B")), (second, ("C", "D"))):
-        open_tab(page)
-        for folder, name in zip(NAMES, names, strict=True):
-            drop(page, *sorted((collection / folder).glob("*.flac")), genre_name=name)
-            expect(page.get_by_label(re.compile("Genre of ")).first).to_be_visible()
-            expect(page.locator(ROWS)).to_have_count(4 if name in "AC" else 8)
-    for page in (first, second):
-        train(page)
-    for page, names in ((first, "A and B"), (second, "C and D")):
-        expect(page.locator(".learned")).to_be_visible(timeout=SECONDS)
-        expect(page.locator("#intro")).to_contain_text(f"2 genres: {names}.", timeout=SECONDS)
-    other.get_by_role("button", name=texts.CARD).click()
-    other.locator("#model input").click()
-    expect(other.get_by_role("option")).to_have_count(len(genre.available()))
-    expect(other.locator("#intro")).to_contain_text("8 genres")
-    for context in contexts:
-        context.close()
+    with (
+        visitor(browser, server) as first,
+        visitor(browser, server) as second,
+        visitor(browser, server) as other,
+    ):
+        for page, names in ((first, ("A", "B")), (second, ("C", "D"))):
+            open_tab(page)
+            for folder, name in zip(NAMES, names, strict=True):
+                drop(page, *sorted((collection / folder).glob("*.flac")), genre_name=name)
+                expect(page.get_by_label(re.compile("Genre of ")).first).to_be_visible()
+                expect(page.locator(ROWS)).to_have_count(4 if name in "AC" else 8)
+        for page in (first, second):
+            train(page)
+        for page, names in ((first, "A and B"), (second, "C and D")):
+            expect(page.locator(".learned")).to_be_visible()
+            expect(page.locator("#intro")).to_contain_text(f"2 genres: {names}.")
+        other.get_by_role("button", name=texts.CARD).click()
+        other.locator("#model input").click()
+        expect(other.get_by_role("option")).to_have_count(len(genre.available()))
+        expect(other.locator("#intro")).to_contain_text("8 genres")
 
 
 @THEMES
@@ -205,7 +200,7 @@ def test_no_state_has_serious_findings(teach_page, collection, theme):
     expect(page.locator(ROWS)).to_have_count(8)
     assert severe_findings(page) == []
     train(page)
-    expect(page.locator(".learned h2")).to_be_visible(timeout=SECONDS)
+    expect(page.locator(".learned h2")).to_be_visible()
     assert severe_findings(page) == []
 
 
