@@ -35,7 +35,7 @@ RATE = 44100
 # other tests of the fixture `server`, and single ones that are marked where they stand; CI runs all.
 SLOW = (
     *("browser", "hub", "audio/test_damage.py"),
-    *("web/test_limits.py", "web/test_safety.py", "web/test_teach.py"),
+    *("web/test_limits.py", "web/test_safety.py"),
     *("training/test_command.py", "training/test_loop.py", "training/test_probe.py"),
     *("data/test_archive.py", "data/test_download.py", "test_cli.py"),
     *("inference/test_cluster.py", "inference/test_explain.py"),

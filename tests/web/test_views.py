@@ -1,11 +1,15 @@
 import re
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from genre.inference.prediction import Prediction, Window
 from genre.web import batch as table
-from genre.web import views
+from genre.web import song, views
 from genre.web.batch import Batch
+from genre.web.models import Models
+from genre.web.page import build_page
 
 LABELS = ["Folk", "Rock"]
 FOLK = {"Folk": 0.9, "Rock": 0.1}
@@ -51,3 +55,13 @@ def test_labels_are_escaped_wherever_they_are_shown():
     assert "<img src=x" not in page and "<script>" not in page
     assert "B&amp;B" in page
     assert "<b>bold</b>" not in views.error("<b>bold</b>")
+
+
+def test_an_explanation_that_comes_too_late_changes_nothing(monkeypatch):
+    """Its last output must be no "Explaining …", which Gradio would send again at the end."""
+    monkeypatch.setattr(song, "explain", lambda *_, **__: None)
+    page = build_page(models := Models())
+    explain = next(one.fn for one in page.fns.values() if one.api_name == "why")
+    click = SimpleNamespace(genre="Rock", start=0.0)
+    first, last = explain("a.mp3", models.first, 0.0, ["b.mp3"], click)
+    assert first == views.EXPLAINING and last == gr.skip()

@@ -1,16 +1,12 @@
 import ast
 import base64
-from types import SimpleNamespace
 
-import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from genre.web import song, texts, views
-from genre.web.models import Models
-from genre.web.page import build_page
+from genre.web import texts
 from tests.conftest import run_async
 from tests.visitor import Visitor
 
@@ -100,13 +96,3 @@ def test_wrong_arguments_are_one_sentence(server, example):
         event = visitor.http.post(f"/call/{endpoint}", json={"data": [argument]}).json()["event_id"]
         answer = visitor.http.get(f"/call/{endpoint}/{event}").text
         assert message in answer, (endpoint, argument, answer)
-
-
-def test_an_explanation_that_comes_too_late_changes_nothing(monkeypatch):
-    """Its last output must be no "Explaining …", which Gradio would send again at the end."""
-    monkeypatch.setattr(song, "explain", lambda *_, **__: None)
-    page = build_page(models := Models())
-    explain = next(one.fn for one in page.fns.values() if one.api_name == "why")
-    click = SimpleNamespace(genre="Rock", start=0.0)
-    first, last = explain("a.mp3", models.first, 0.0, ["b.mp3"], click)
-    assert first == views.EXPLAINING and last == gr.skip()
