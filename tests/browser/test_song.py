@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from genre.__main__ import main
+from genre.cli import main
 from genre.audio.decode import decode
 from genre.inference.prediction import clock
 from genre.web import texts

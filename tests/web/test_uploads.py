@@ -81,7 +81,7 @@ def test_a_playback_copy_goes_with_its_upload_and_leaves_nothing_of_its_beginnin
 
 
 def test_examples_stay_as_new_and_are_copied_again_where_they_are_missing(folder):
-    first, second, _ = uploads.examples()
+    first, second, *_ = uploads.examples()
     age = second.stat().st_ctime_ns
     first.unlink()
     uploads.examples()
