@@ -4,8 +4,10 @@ import secrets
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
+from typing import TypeVar
 
 import genre
 from genre.errors import CheckpointError
@@ -18,6 +20,8 @@ from genre.web.limits import HUB_NAME, MAX_MODEL_SIZE, MODEL_SECONDS, MODELS
 CACHED = 3  # models in memory, besides the first one
 DOWNLOADS = 4  # at the same time; further ones wait
 TAUGHT_PREFIX = "taught:"  # of the names of models that visitors have taught
+
+T = TypeVar("T")
 
 
 def load(source: str, visitor_bytes: int | None = None) -> Classifier:
@@ -45,7 +49,7 @@ class Models:
         self.first = self._source if public else self._start.model.name
         self._lock = threading.Lock()  # of the next two, held for an instant
         self._cache: OrderedDict[str, Classifier] = OrderedDict()
-        self._loading: dict[str, Future[Classifier]] = {}
+        self._running: dict[object, Future] = {}
         self._downloads = threading.Semaphore(DOWNLOADS)
         self._taught: weakref.WeakValueDictionary[str, Classifier] = weakref.WeakValueDictionary()
 
@@ -69,14 +73,14 @@ class Models:
         return self._loaded(name)
 
     def read(self, name: str) -> GenreModel:
-        """Read a model that was not taught once more, with its members as they are stored.
+        """Read a model that was not taught once more, with its members as they are stored, for the caller alone.
 
         Raises:
-            CheckpointError: there is none of that name.
+            CheckpointError: as `get`.
         """
-        if self._is_first(name):
-            return GenreModel.from_pretrained(self._source)
-        return GenreModel.from_pretrained(_source(name), MAX_MODEL_SIZE)
+        is_first = self._is_first(name)
+        source, most_bytes = (self._source, None) if is_first else (_source(name), MAX_MODEL_SIZE)
+        return self._in_time(name, source, object(), lambda: GenreModel.from_pretrained(source, most_bytes))
 
     def origin(self, name: str | None) -> str:
         """A sentence on whose model it is, if it is one of the Hub that a visitor has named; else empty."""
@@ -91,35 +95,49 @@ class Models:
         if self._is_first(name):
             return self._start
         source = _source(name)
+        return self._cached(source) or self._in_time(name, source, source, lambda: self._load(source))
+
+    def _cached(self, source: str) -> Classifier | None:
         with self._lock:
             if source in self._cache:
                 self._cache.move_to_end(source)
-                return self._cache[source]
-            future = self._loading.get(source)
-            if future is None:
-                future = self._loading[source] = Future()
-                threading.Thread(target=self._load, args=(source, future), daemon=True).start()
-        try:
-            return future.result(MODEL_SECONDS)
-        except TimeoutError as error:  # it is still being loaded, for whoever asks next
-            raise CheckpointError(texts.model_too_slow(name, MODEL_SECONDS)) from error
+            return self._cache.get(source)
 
-    def _load(self, source: str, future: "Future[Classifier]") -> None:
-        """Load a model for all who wait for it."""
-        try:
-            with self._downloads if source.startswith(HUB_PREFIX) else nullcontext():
-                loaded = load(source, MAX_MODEL_SIZE)
-        except Exception as error:
-            with self._lock:
-                del self._loading[source]
-            future.set_exception(error)
-            return
+    def _load(self, source: str) -> Classifier:
+        if cached := self._cached(source):  # since the caller has looked
+            return cached
+        loaded = load(source, MAX_MODEL_SIZE)
         with self._lock:
-            del self._loading[source]
             self._cache[source] = loaded
             if len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
-        future.set_result(loaded)
+        return loaded
+
+    def _in_time(self, name: str, source: str, key: object, work: Callable[[], T]) -> T:
+        """What `work` returns; it runs in a thread of its own, for which all who come with the same key wait.
+
+        Raises:
+            CheckpointError: by `work`, or it takes longer than `MODEL_SECONDS`, and goes on for whoever asks next.
+        """
+        with self._lock:
+            future = self._running.get(key)
+            if future is None:
+                future = self._running[key] = Future()
+                threading.Thread(target=self._run, args=(source, key, work, future), daemon=True).start()
+        try:
+            return future.result(MODEL_SECONDS)
+        except TimeoutError as error:
+            raise CheckpointError(texts.model_too_slow(name, MODEL_SECONDS)) from error
+
+    def _run(self, source: str, key: object, work: Callable[[], T], future: "Future[T]") -> None:
+        try:
+            with self._downloads if source.startswith(HUB_PREFIX) else nullcontext():
+                future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+        finally:
+            with self._lock:
+                del self._running[key]
 
     def add_taught(self, classifier: Classifier) -> str:
         """Add a model under a name that cannot be guessed; it is there for as long as the caller keeps it."""

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from genre.cli import main
 from genre.audio.decode import decode
+from genre.cli import main
 from genre.inference.prediction import clock
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP, UPLOAD, downloaded, fits, wait_for_prediction

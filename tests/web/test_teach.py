@@ -8,10 +8,10 @@ import unicodedata
 
 import pytest
 import torch
-from genre.training.probe import Embedding
 
 from genre.errors import AudioError, DataError
 from genre.models.locations import DEFAULT
+from genre.training.probe import Embedding
 from genre.web import teach, texts, views
 from genre.web.models import TAUGHT_PREFIX, Models
 from genre.web.page import build_page
