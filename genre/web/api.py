@@ -18,7 +18,9 @@ def build(models: Models) -> None:
     classifier = models.get(models.first)
 
     def classify(song: gr.FileData) -> dict:
-        """Classify a song by genre, with the model that the page starts with.
+        """Classify a song by genre.
+
+        The model is the one that the page starts with.
 
         Args:
             song: an audio file, or a video with a sound track.
