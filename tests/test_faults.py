@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import torch
+from httpx2 import ConnectError
 from safetensors.torch import save_file
 
 import app
 from genre.data.archive import UNREADABLE_NOTE
 from genre.errors import CheckpointError
-from genre.models.locations import SHIPPED
+from genre.models.locations import SHIPPED, hub_reason
 from genre.models.model import GenreModel
 from genre.web import texts
 from genre.web.models import Models
@@ -229,6 +230,11 @@ def test_an_unreachable_hub_is_reported(monkeypatch, tmp_path, offline):
     assert re.fullmatch(f"app\\.py: {message}", refusal(monkeypatch, f"hf-hub:{REPO}"))
     with pytest.raises(CheckpointError, match="the Hub" if offline else message):
         Models().get(REPO)
+
+
+def test_a_certificate_that_is_not_the_hubs_is_named():
+    error = ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate")
+    assert re.fullmatch("the certificate of https://.* is not valid; .*", hub_reason(error))
 
 
 # A decoder that ends its process at files of a certain name; Python imports this module at its start, in every process.

@@ -32,8 +32,10 @@ DEFAULT = "fma-small"
 HUB_PREFIX = "hf-hub:"
 HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # downloaded from the Hub: no executable code
 HUB_FILE_BYTES = 2**20  # minimum size that counts for a file, since each costs a request
-# What a download raises: hf_xet RuntimeError, also for a full disk; an answer that is not the Hub's is a ValueError.
-HUB_ERRORS = (HTTPError, InvalidURL, EntryNotFoundError, OSError, RuntimeError, ValueError)
+# What a download raises: hf_xet RuntimeError, also for a full disk; for an answer that is not the Hub's, a ValueError
+# where it is no JSON, and else what its code happens to raise.
+NOT_THE_HUB = (ValueError, LookupError, TypeError, AttributeError)
+HUB_ERRORS = (HTTPError, InvalidURL, EntryNotFoundError, OSError, RuntimeError, *NOT_THE_HUB)
 OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in the messages of libraries in Rust
 
 
@@ -133,14 +135,16 @@ def hub_reason(error: BaseException, store: str = "the cache") -> str:
                 return "it is not in the cache, and HF_HUB_OFFLINE does not let the Hub be asked."
             case HFValidationError():
                 return "is the name right? It has the form user/repo."
+            case HTTPError() if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+                return f"the certificate of {constants.ENDPOINT} is not valid; does a proxy of the network replace it?"
             case HTTPError() | InvalidURL():
-                return "the Hub cannot be reached; is there a network?"
+                return f"the Hub at {constants.ENDPOINT} cannot be reached; is there a network?"
             case OSError(errno=int(number)):
                 return f"{store} cannot be written: {os.strerror(number)}."
             case RuntimeError() if found := OS_ERROR.search(str(cause)):
                 return f"{store} cannot be written: {os.strerror(int(found[1]))}."
         cause = cause.__cause__
-    if isinstance(error, ValueError):
+    if isinstance(error, NOT_THE_HUB):
         return "what answers is not the Hub; does the network first ask to log in?"
     return "the download broke off; try again."
 

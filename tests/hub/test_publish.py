@@ -284,8 +284,9 @@ def test_a_token_that_the_hub_does_not_take_is_named(hub, checkpoint, monkeypatc
         ((429, b"{}"), r"the Hub asks to wait \(429\)"),
         ((503, b"{}"), r"the Hub is out of order \(503\)"),
         ((200, b"<html>"), "what answers is not the Hub; does the network first ask to log in"),
+        ((200, b"{}"), "what answers is not the Hub"),
     ],
-    ids=["rate limit", "out of order", "network with a login page"],
+    ids=["rate limit", "out of order", "network with a login page", "another service"],
 )
 def test_the_reason_is_what_the_hub_answers(hub, checkpoint, outage, reason):
     push_checkpoint(checkpoint, REPO, public=True)

@@ -170,6 +170,18 @@ def test_a_copy_in_another_format_is_found_by_its_features():
         check_songs(songs)
 
 
+def test_a_copy_that_one_network_hears_otherwise_is_found_by_the_others():
+    """As of a low bit rate."""
+    torch.manual_seed(0)
+    windows = {name: torch.randn(10, 64) for name in "abcd"}
+    heard = {name: {"sparse": one, "smooth": one, "whole": torch.randn(1, 64)} for name, one in windows.items()}
+    copy = {**heard["a"], "sparse": windows["a"] + 1.5 * torch.randn(10, 64)}
+    songs = [song(name, "Rock" if name < "c" else "Folk", features=one) for name, one in heard.items()]
+    assert check_songs([*songs, song("a.wma", features=copy)])[1] == [
+        "a.wma is the same recording as a and was left out."
+    ]
+
+
 def test_groups_are_artists_files_without_one_and_files_of_a_genre_by_one_artist():
     songs = [
         song("a", artist="x"), song("b", artist="x"), song("c", artist="y"),
