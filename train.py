@@ -48,7 +48,7 @@ from accelerate import Accelerator
 from genre.data.dataset import DataSet, HeldOut
 from genre.data.hub import is_on_hub
 from genre.data.prepare import Preparation, holds_genre_folders, prepare, source_name
-from genre.data.windows import front_end_name
+from genre.data.windows import TEACHER_FILES, front_end_name
 from genre.errors import DataError, GenreError
 from genre.files import clean_genre, write_json
 from genre.hub.card import write_card, write_pictures
@@ -154,6 +154,8 @@ def create_accelerator(options: argparse.Namespace) -> Accelerator:
         raise GenreError("--precision fp16 needs a GPU; no and bf16 are for a CPU, too.")
     if precision == "bf16" and on_gpu and not has_bf16:
         raise GenreError("This GPU does not compute in bfloat16; it has fp16, which is its default --precision.")
+    if options.compile and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
+        raise GenreError("--compile needs a C++ compiler, such as g++, which is not installed.")
     backend = "inductor" if options.compile else None
     return Accelerator(mixed_precision=precision, log_with=tracker, project_dir=RUNS, dynamo_backend=backend)
 
@@ -251,6 +253,11 @@ def train(accelerator: Accelerator, options: argparse.Namespace) -> None:
     with accelerator.main_process_first(), only_first_prints(accelerator):  # the others find complete archives
         data = prepare(preparation(options, [recipe.front_end for recipe in recipes.values()]))
     accelerator.print(describe_data(data))
+    if not any((source.folder / name).is_file() for source in data.sources for name in TEACHER_FILES):
+        accelerator.print(
+            "No source has outputs of a teacher, which the members that ship learned, too: --teacher FILE adds those "
+            "of MusiCNN to audio; `python -m genre.data.musicnn FILE` makes the file."
+        )
     splits = ("validation", "test") if options.test else ("validation",)
     if not any(len(source.of(splits[-1])) for source in data.sources):
         raise DataError("--test: the data has no test tracks.")

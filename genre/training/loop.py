@@ -200,13 +200,15 @@ def _start_tracker(accelerator: "Accelerator", training: str, key: str, recipe: 
     if "tensorboard" in map(str, accelerator.log_with):
         accelerator.init_trackers(f"{training}/{key}")
     else:
-        accelerator.init_trackers("genre", asdict(recipe), dict.fromkeys(("wandb", "trackio"), named))
+        of_wandb = {**named, "dir": accelerator.project_dir}
+        accelerator.init_trackers("genre", asdict(recipe), {"wandb": of_wandb, "trackio": named})
 
 
 def _finish(accelerator: "Accelerator") -> None:
     """Close the logs of a run and release its network and optimiser; the processes remain connected."""
     for tracker in accelerator.trackers:
         tracker.finish()
+    accelerator.trackers.clear()
     accelerator.free_memory()
     torch.compiler.reset()  # otherwise the functions compiled for each of the networks would add up
 

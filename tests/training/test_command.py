@@ -238,6 +238,9 @@ def test_options_that_cannot_be_are_found_before_songs_are_decoded(genre_folder,
         (["--members", "dense", "--weights", "nofile.pt"], "cannot be opened"),
         (["--from", "fma-small", "--members", "dense"], "fma-small has no dense member"),
         (["--push", "bad name"], "not a valid repository name"),
+        (["--members", "dense", "--tracker", "wandb"], "--tracker wandb needs a package"),
+        (["--members", "none"], "There is no recipe for a member none"),
+        (["--members", "dense", "--recipe", "none.json"], "none.json cannot be read"),
     ):
         done = run_train(genre_folder, tmp_path / "out", *options, cwd=tmp_path)
         assert done.returncode == 1 and message in done.stderr, done.stderr

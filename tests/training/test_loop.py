@@ -1,4 +1,5 @@
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from genre.data.dataset import read_data
-from genre.data.windows import MIN_STEPS, Mixture
+from genre.data.windows import MIN_STEPS, Draws, Mixture
 from genre.errors import GenreError
 from genre.features.log_mel import FRONT_ENDS
 from genre.files import move, write_json
@@ -243,3 +244,34 @@ def test_a_loss_that_is_not_finite_raises(folder, tmp_path):
     member.std = 0.0
     with pytest.raises(GenreError, match="lower --learning-rate"):
         train_stage(ONE_PROCESS, member, training, validation, TINY, STAGE, tmp_path / "state.pt")
+
+
+def test_weights_do_not_depend_on_the_number_of_workers_nor_copies_of_arrays(folder, tmp_path):
+    training, validation = windows_of(folder)
+    ends = [new_member(training) for _ in range(2)]
+    curves = [
+        train_stage(ONE_PROCESS, end, training, validation, TINY, STAGE, tmp_path / f"{n}.pt", workers=n)
+        for n, end in zip((0, 2), ends, strict=True)
+    ]
+    assert curves[0] == curves[1] and [one["epoch"] for one in curves[0]] == [1, 2]
+    for (name, one), other in zip(ends[0].state_dict().items(), ends[1].state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    draw = next(iter(Draws(training, 8, 1, seed=0)))
+    pickled = pickle.dumps(training)  # as for processes that are not forked
+    assert len(pickled) < training.sources[0].array.nbytes / 2
+    assert all(one.equal(other) for one, other in zip(training[draw], pickle.loads(pickled)[draw], strict=True))
+
+
+def test_each_loss_and_learning_rate_is_logged_and_norms_and_biases_do_not_decay(folder, tmp_path, monkeypatch):
+    training, validation = windows_of(folder)
+    logged = []
+    monkeypatch.setattr(ONE_PROCESS, "log", lambda values, step: logged.append((step, values)))
+    member = new_member(training)
+    train_stage(ONE_PROCESS, member, training, validation, TINY, Stage(2), tmp_path / "state.pt")
+    steps = [step for step, values in logged if "learning rate" in values]
+    assert steps == list(range(1, 2 * MIN_STEPS + 1)) and all("loss" in values for step, values in logged[:3])
+    assert [step for step, values in logged if "validation loss" in values] == [MIN_STEPS, 2 * MIN_STEPS]
+    groups = torch.load(tmp_path / "state.pt")["optimizer"]["param_groups"]
+    sizes = {group["weight_decay"]: len(group["params"]) for group in groups}
+    small = sum(value.dim() <= 1 for value in member.parameters()) + 1  # and the bias of the teacher's head
+    assert sizes[0.0] == small and sizes[TINY.weight_decay] > 0
