@@ -21,15 +21,15 @@ class Ours:
 
     def __init__(self):
         import genre
-        from genre.audio import decode
+        from genre.audio.audio import Audio
         from genre.malloc import keep_freed_memory
 
         keep_freed_memory()
         self.classifier = genre.load()
-        self.stream = decode.stream
+        self.audio = Audio
 
     def decode(self, path: str) -> None:
-        for _ in self.stream(path, self.classifier.sample_rate):
+        for _ in self.audio(path).pieces(self.classifier.sample_rate):
             pass
 
     def classify(self, path: str) -> dict[str, float]:

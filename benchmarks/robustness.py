@@ -29,7 +29,7 @@ from torch.nn.functional import nll_loss
 
 import genre
 from benchmarks.shipped_data import read_shipped_data
-from genre.audio.decode import decode
+from genre.audio.audio import Audio
 from genre.data.dataset import Source
 from genre.errors import GenreError
 from genre.features.augment import NO_CHANGE
@@ -63,7 +63,7 @@ def simulate_phone(song: Path) -> Path:
     """A phone's recording across a room, with noise."""
     room = sox(song, song.with_name("room.wav"), f"gain -6 remix - reverb 50 50 60 rate {RATE}")
     noise = sox("-n", "-r", RATE, song.with_name("noise.wav"), f"synth {LONGEST_SECONDS} pinknoise")
-    signal, background = decode(room, RATE), decode(noise, RATE)
+    signal, background = (torch.from_numpy(Audio(one).samples(RATE)) for one in (room, noise))
     level = signal.square().mean().sqrt() / background.square().mean().sqrt() * 10 ** (-NOISE_BELOW / 20)
     length = len(signal) / RATE
     mixture = ("-m", "-v", 1, room, "-v", level.item(), noise)

@@ -20,8 +20,7 @@ from pathlib import Path
 import genre
 from benchmarks.server import ROOT
 from benchmarks.shipped_data import COUNTS_AS, HELD_OUT
-from genre.audio.decode import decode
-from genre.audio.tags import read_tags
+from genre.audio.audio import Audio
 from genre.data.dataset import assign_splits
 from genre.data.sources import find_songs
 from genre.models.locations import DEFAULT
@@ -37,7 +36,7 @@ def songs_of(folder: Path, most: int, test_artists: bool) -> dict[str, list[Path
     found = {path: name for name, paths in find_songs(folder).items() for path in paths}
     if test_artists:
         genres = [COUNTS_AS.get(name, name) for name in found.values()]
-        artists = [read_tags(path).artist or str(path) for path in found]
+        artists = [Audio(path).tags.artist or str(path) for path in found]
         splits = assign_splits(genres, artists, [""] * len(found), HELD_OUT, {})
         found = {path: name for (path, name), split in zip(found.items(), splits, strict=True) if split == "test"}
     return {name: [path for path, own in found.items() if own == name][:most] for name in sorted({*found.values()})}
@@ -47,7 +46,7 @@ def cut_songs(songs: dict[str, list[Path]], seconds: float, folder: Path) -> Non
     for name, paths in songs.items():
         (folder / name).mkdir(parents=True)
         for path in paths:
-            cut = decode(path, RATE, seconds=seconds).numpy()
+            cut = Audio(path).samples(RATE, seconds=seconds)
             write_audio(folder / name / f"{path.stem}.mp3", [cut], "libmp3lame", rate=RATE)
 
 
@@ -87,7 +86,7 @@ def measure_accuracy(folder: Path, songs: int, test_artists: bool, name: str) ->
     classifier = genre.load(name)
     chosen = songs_of(folder, songs, test_artists)
     embedded = [
-        Song(path.name, label, read_tags(path).artist, embed(classifier, path))
+        Song(path.name, label, Audio(path).tags.artist, embed(classifier, path))
         for label, paths in chosen.items()
         for path in paths
     ]

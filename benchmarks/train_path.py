@@ -19,7 +19,7 @@ from pathlib import Path
 
 import genre
 from benchmarks.server import ROOT
-from genre.audio.tags import read_tags
+from genre.audio.audio import Audio
 from genre.data.dataset import HeldOut, assign_splits
 from genre.data.sources import find_songs
 from genre.models.locations import DEFAULT
@@ -34,7 +34,7 @@ def split_songs(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Pat
     training, test = {}, {}
     split_of: dict[str, str] = {}  # of artists, who may have songs of two genres
     for name, paths in find_songs(folder).items():
-        artists = [read_tags(path).artist or str(path) for path in paths]
+        artists = [Audio(path).tags.artist or str(path) for path in paths]
         splits = assign_splits([name] * len(paths), artists, [""] * len(paths), HELD_OUT, split_of)
         test[name] = [path for path, split in zip(paths, splits, strict=True) if split == "test"]
         by_artist: dict[str, list[Path]] = {}

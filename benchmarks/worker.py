@@ -72,13 +72,12 @@ def size(system: type) -> dict[str, int]:
 
 def stages(system: type, file: str, repeat: str) -> dict[str, list[float]]:
     """Decoding and the spectrogram image on their own, front ends and networks as they run within a prediction."""
-    from genre.audio.clips import cut_clips
     from genre.features.image import Spectrogram, data_uri
 
     ours: Ours = system()
     classifier = ours.classifier
-    pieces = ours.stream(file, classifier.sample_rate)
-    clips = list(cut_clips(pieces, classifier.sample_rate, classifier.window_seconds, classifier.window_seconds))
+    window_seconds = classifier.window_seconds
+    clips = list(ours.audio(file).clips(classifier.sample_rate, window_seconds, window_seconds))
 
     def image(clips: list) -> None:
         spectrogram = Spectrogram(classifier.sample_rate)

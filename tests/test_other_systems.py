@@ -16,22 +16,23 @@ from pathlib import Path
 
 import app
 from genre.audio import worker
+from genre.audio.audio import Audio
 from genre.errors import AudioError
 from genre.inference import jsonl
 
 absent, song, table = sys.argv[1].split(), sys.argv[2], Path(sys.argv[3])
 assert all(sys.modules[name] is None for name in absent)
 
-print("samples", sum(map(len, worker.stream(song, 16000))))
+print("samples", len(Audio(song).samples(16000)))
 (before,) = worker._idle
-pieces = worker.stream(song, 16000, piece_seconds=1)
+pieces = Audio(song).pieces(16000)
 next(pieces)
 before.process.kill()
 try:
     list(pieces)
 except AudioError as error:
     print(error)
-print("samples", sum(map(len, worker.stream(song, 16000))))
+print("samples", len(Audio(song).samples(16000)))
 assert worker._idle != [before]
 
 with jsonl.JsonLines(table, {"checkpoint": "model"}) as rows:
@@ -45,7 +46,7 @@ with jsonl.JsonLines(table, {"checkpoint": "model"}) as rows:
 
 def test_the_app_and_its_decoder_work_without_the_modules_of_unix(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SITE)
-    song = write_audio(tmp_path / "song.wav", [music(30, 16000)], "pcm_s16le", rate=16000)
+    song = write_audio(tmp_path / "song.wav", [music(90, 16000)], "pcm_s16le", rate=16000)
     table = tmp_path / "genres.jsonl"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, " ".join(ABSENT), song, table],
@@ -57,9 +58,9 @@ def test_the_app_and_its_decoder_work_without_the_modules_of_unix(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "samples 480000",
+        "samples 1440000",
         "This file is damaged in a way that the decoder cannot cope with.",
-        "samples 480000",
+        "samples 1440000",
         "Another process is writing the table.",
     ]
     assert table.read_bytes().count(b"\n") == 1

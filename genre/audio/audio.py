@@ -4,6 +4,7 @@ Files are decoded in another process (`genre.audio.worker`), so that one that cr
 AudioError and stops nothing else. What comes through a pipe is copied to a temporary file first, since decoders seek.
 """
 
+import json
 import math
 import os
 import select
@@ -12,7 +13,8 @@ import stat
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -22,7 +24,7 @@ import numpy as np
 
 from genre.audio import worker
 from genre.audio.decode import stream_array
-from genre.audio.tags import Tags
+from genre.audio.folders import Tags
 from genre.errors import AudioError
 from genre.files import printable
 
@@ -88,12 +90,11 @@ class Audio:
     @cached_property
     def tags(self) -> Tags:
         """What the headers of the file say; empty for samples, and for a file that is damaged or missing."""
-        if self._samples is not None:
-            return Tags()
-        try:
-            return worker.tags(self._file())
-        except AudioError:
-            return Tags()
+        if self._samples is None:
+            with suppress(AudioError):
+                (tags,) = worker.run("tags", self._file())
+                return Tags(**json.loads(cast(str, tags)))
+        return Tags()
 
     def pieces(self, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Iterator[np.ndarray]:
         """Decode the recording piece by piece, so that one of any length fits in memory.
@@ -112,11 +113,41 @@ class Audio:
         """
         if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
             raise ValueError(f"start must be at least 0 and seconds above 0, not {start} and {seconds}")
-        self.notes = []
         if self._samples is None:
-            return worker.stream(self._file(), rate, start=start, seconds=seconds, notes=self.notes)
-        rate_of_samples = self._sample_rate or 0
-        return stream_array(self._samples, rate_of_samples, rate, start=start, seconds=seconds, notes=self.notes)
+            decoded = worker.run("stream", self._file(), rate=rate, start=start, seconds=seconds)
+        else:
+            decoded = stream_array(self._samples, self._sample_rate or 0, rate, start, seconds)
+        return self._without_notes(decoded)
+
+    def _without_notes(self, decoded: "Iterator[np.ndarray | str]") -> Iterator[np.ndarray]:
+        self.notes = []
+        for one in decoded:
+            if isinstance(one, str):
+                self.notes.append(one)
+            else:
+                yield one
+
+    def write_playback(self, target: Path, seconds: float, wanted: Callable[[], bool]) -> str | None:
+        """Write what a browser plays in place of the file, see `genre.audio.playback`.
+
+        Args:
+            target: file to be written.
+            seconds: maximum length.
+            wanted: asked every few seconds of the recording; once it returns False the work ends.
+
+        Returns:
+            the suffix, without a dot, that belongs to the copy; None where the work has ended before.
+
+        Raises:
+            AudioError: the recording cannot be decoded, or the copy cannot be written.
+        """
+        suffix = None
+        for one in worker.run("playback", self._file(), target=str(target.absolute()), seconds=seconds):
+            if isinstance(one, str):
+                suffix = one
+            elif not wanted():
+                break
+        return suffix
 
     def samples(self, rate: int, *, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
         """All `pieces` in one, float32, shape (samples,)."""

@@ -2,25 +2,32 @@
 
 import ctypes
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import av
 import numpy as np
 
-from genre.audio import bitstream, ogg, wav
-from genre.audio.mixdown import mixed
-from genre.audio.packets import GAP_SECONDS, Tally, completeness, declared_end, frames, gaps, origin
-from genre.audio.silence import SILENCE
+from genre.audio.containers import (
+    GAP_SECONDS,
+    Part,
+    Tally,
+    completeness,
+    declared_end,
+    frames,
+    gaps,
+    origin,
+    parts,
+    without_packed_sound,
+)
+from genre.audio.levels import SILENCE, Source, mixed
 from genre.errors import AudioError
 from genre.files import printable
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # Containers and raw streams that carry audio. The list excludes playlists and the like (hls, dash, concat ...), which
 # make FFmpeg open other files or network addresses.
@@ -35,6 +42,7 @@ SUFFIXES = set(
 )  # of files in `FORMATS`, by which folders are searched; a path given by the user is decoded whatever its suffix
 ARCHIVES = (b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf")  # first bytes of zip, RAR and 7z
 BLOCK_SECONDS = 0.5  # resampled in one call
+PIECE_SECONDS = 10.0  # returned at once
 PRE_ROLL_SECONDS = 0.5  # decoded and discarded before a wanted start
 # Containers whose packets carry times. In the others FFmpeg counts samples, or estimates times by size and bit rate.
 TIMED = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}
@@ -48,14 +56,16 @@ MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz; one sample at 1 Hz would be resampled
 MAX_CHANNELS = 64  # limit of FFmpeg's resampler
 MAX_ALLOCATION = 2**28  # bytes that FFmpeg may allocate in one call
 
-Mix = Callable[[Iterable[np.ndarray], list[str], Callable, Callable], Iterator[np.ndarray]]  # as `mixed`
+Mix = Callable[[Iterable[np.ndarray], Source], Iterator[np.ndarray]]  # as `mixed`
 
 with suppress(AttributeError):  # PyAV has no call for this limit; on Windows the symbol is not exported
     ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
 
 
-def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None) -> "Tensor":
-    """Decode a whole file.
+def stream(
+    path: str | os.PathLike, rate: int, start: float = 0.0, seconds: float | None = None
+) -> Iterator[np.ndarray | str]:
+    """Decode a file, in pieces of about `PIECE_SECONDS`, so that one of any length fits in memory.
 
     Args:
         path: a file of any container and codec in `FORMATS`.
@@ -63,80 +73,23 @@ def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: f
         start: where to begin, in seconds.
         seconds: maximum length, where decoding stops; None decodes to the end.
 
-    Returns:
-        mono waveform, float32, shape (samples,): the mean of the channels, except where `genre.audio.mixdown` says
-        otherwise.
-
-    Raises:
-        AudioError: nothing, or nearly nothing, of the file can be decoded; the message gives the reason.
-    """
-    import torch  # imported here, since it would take hundreds of megabytes in each process of genre.audio.worker
-
-    return torch.from_numpy(np.concatenate(list(stream(path, rate, start=start, seconds=seconds))))
-
-
-def stream(
-    path: str | os.PathLike,
-    rate: int,
-    *,
-    start: float = 0.0,
-    seconds: float | None = None,
-    piece_seconds: float = 10.0,
-    notes: list[str] | None = None,
-    mix: Mix = mixed,
-) -> Iterator[np.ndarray]:
-    """As `decode`, but in pieces of about `piece_seconds`, so that a file of any length fits in memory.
-
-    Args:
-        notes: takes a sentence, during decoding, for each deviation that the user should know of: which of multiple
-            tracks was decoded, how channels or levels were changed, which gaps it has, how much could not be decoded.
-        mix: turns the blocks of the decoder, shape (samples, channels), into those that are joined to pieces; called as
-            `genre.audio.mixdown.mixed`.
-
     Yields:
-        mono pieces, float32, shape (samples,), unless `mix` returns others.
+        mono pieces, float32, shape (samples,): the mean of the channels, except where `genre.audio.levels` says
+        otherwise. Between them a sentence for each deviation that the user should know of: which of multiple tracks was
+        decoded, how channels or levels were changed, which gaps there are, how much could not be decoded.
 
     Raises:
-        AudioError: as `decode`, also after some pieces.
+        AudioError: nothing, or nearly nothing, of the file can be decoded, also after some pieces; the message gives
+            the reason.
     """
-    wanted = None if seconds is None else round(seconds * rate)
-    sent, waiting, waiting_samples, full = 0, [], 0, False
-    notes = [] if notes is None else notes
     with open_file(path) as file:
-        source = _Source(file, notes)
-        for block in mix(source.blocks(rate, start), notes, source.survey, lambda: source.lossless_floats):
-            if wanted is not None:
-                block = block[: wanted - sent - waiting_samples]
-            waiting.append(block)
-            waiting_samples += len(block)
-            full = wanted is not None and sent + waiting_samples >= wanted
-            if full or waiting_samples >= piece_seconds * rate:
-                yield np.concatenate(waiting)
-                sent, waiting, waiting_samples = sent + waiting_samples, [], 0
-            if full:
-                return
-        if sent + waiting_samples == 0:
-            raise AudioError(
-                "This file holds no sound: its sound track is empty or breaks off before it begins."
-                if start == 0
-                else f"This file ends before {start:g} s."
-            )
-        covered = source.tally.covered(start, (sent + waiting_samples) / rate)
-        found = gaps(source.tally), completeness(covered, source.expected(start, seconds), source.tally)
-        notes += filter(None, found)
-        if waiting_samples:
-            yield np.concatenate(waiting)
+        decoder = Decoder(file)
+        yield from _with_notes(decoder.pieces(rate, start, seconds), decoder.notes)
 
 
 def stream_array(
-    samples: np.ndarray,
-    sample_rate: int,
-    rate: int,
-    *,
-    start: float = 0.0,
-    seconds: float | None = None,
-    notes: list[str] | None = None,
-) -> Iterator[np.ndarray]:
+    samples: np.ndarray, sample_rate: int, rate: int, start: float = 0.0, seconds: float | None = None
+) -> Iterator[np.ndarray | str]:
     """As `stream`, of samples in memory.
 
     Args:
@@ -159,18 +112,44 @@ def stream_array(
         limits = np.iinfo(channels.dtype)
         middle = (limits.max + limits.min + 1) // 2  # 0, except where the type is unsigned
         packed = (packed.astype(np.float32) - middle) / (limits.max - middle + 1)
+    source = _Samples(packed, sample_rate)
+    return _with_notes(mixed(_resampled(source.frames(), rate), source), source.notes)
 
-    def frames_of_seconds() -> Iterator[av.AudioFrame]:
-        for second in range(0, len(packed), sample_rate):
-            block = np.ascontiguousarray(packed[second : second + sample_rate], dtype=np.float32)
-            frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), format="flt", layout=f"{len(channels)} channels")
-            frame.sample_rate = sample_rate
+
+def _with_notes(pieces: Iterator[np.ndarray], notes: list[str]) -> Iterator[np.ndarray | str]:
+    """Pieces, and in front of each one the notes that were appended while it was decoded."""
+    sent = 0
+    for piece in pieces:
+        yield from notes[sent:]
+        sent = len(notes)
+        yield piece
+    yield from notes[sent:]
+
+
+class _Samples:
+    """Samples in memory as a `genre.audio.levels.Source`.
+
+    Args:
+        packed: shape (samples, channels).
+        rate: their sample rate, in Hz.
+    """
+
+    any_level = True
+
+    def __init__(self, packed: np.ndarray, rate: int):
+        self.packed, self.rate, self.notes = packed, rate, list[str]()
+
+    def frames(self) -> Iterator[av.AudioFrame]:
+        """Frames of a second."""
+        for second in range(0, len(self.packed), self.rate):
+            block = np.ascontiguousarray(self.packed[second : second + self.rate], dtype=np.float32)
+            layout = f"{block.shape[1]} channels"
+            frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), format="flt", layout=layout)
+            frame.sample_rate = self.rate
             yield frame
 
-    def survey() -> list[np.ndarray]:
-        return [packed[:: max(1, len(packed) // MAX_SURVEYED)].astype(np.float32)]
-
-    return mixed(_resampled(frames_of_seconds(), rate), notes if notes is not None else [], survey, lambda: True)
+    def survey(self) -> list[np.ndarray]:
+        return [self.packed[:: max(1, len(self.packed) // MAX_SURVEYED)].astype(np.float32)]
 
 
 @contextmanager
@@ -199,31 +178,59 @@ def _reason(error: Exception) -> str:
     return "the path is not valid"
 
 
-def parts(file: BinaryIO) -> list[ogg.Part]:
-    """What FFmpeg reads in place of an open file: the parts of a chained one, or the file with its header corrected."""
-    whole = wav.patched(file)
-    return [whole] if whole else ogg.parts(file)
-
-
-class _Source:
-    """The decoder of an open file: one of its tracks, or the parts of a chained file one after the other.
+class Decoder:
+    """Decodes an open file: one of its tracks, or the parts of a chained file one after the other.
 
     Attributes:
-        tally: counts of its packets.
-        declared: end by the file's headers, in seconds, once it has been decoded; None where there is none.
-        lossless_floats: whether the samples can be of any level, as in WAV of floats.
+        notes: see `stream`.
+        any_level: whether the samples can be of any level, as in WAV of floats.
     """
 
-    def __init__(self, file: BinaryIO, notes: list[str]):
-        self.parts, self.notes = parts(file), notes
-        self.tally = Tally()
-        self.declared: float | None = None
-        self.lossless_floats, self._number = False, 0  # index of the track that is decoded
+    def __init__(self, file: BinaryIO):
+        self.notes: list[str] = []
+        self.any_level = False
+        self._parts, self._number = parts(file), 0  # index of the track that is decoded
+        self._tally = Tally()
+        self._declared: float | None = None  # end by the file's headers, in seconds, once it has been decoded
 
-    def blocks(self, rate: int, start: float) -> Iterator[np.ndarray]:
+    def pieces(self, rate: int, start: float, seconds: float | None, mix: Mix = mixed) -> Iterator[np.ndarray]:
+        """The pieces of `stream`.
+
+        Args:
+            mix: turns the blocks of the decoder, shape (samples, channels), into those that are joined to pieces;
+                called as `genre.audio.levels.mixed`.
+        """
+        wanted = None if seconds is None else round(seconds * rate)
+        sent, waiting, waiting_samples, full = 0, [], 0, False
+        for block in mix(self._blocks(rate, start), self):
+            if wanted is not None:
+                block = block[: wanted - sent - waiting_samples]
+            waiting.append(block)
+            waiting_samples += len(block)
+            full = wanted is not None and sent + waiting_samples >= wanted
+            if full or waiting_samples >= PIECE_SECONDS * rate:
+                yield np.concatenate(waiting)
+                sent, waiting, waiting_samples = sent + waiting_samples, [], 0
+            if full:
+                return
+        if sent + waiting_samples == 0:
+            raise AudioError(
+                "This file holds no sound: its sound track is empty or breaks off before it begins."
+                if start == 0
+                else f"This file ends before {start:g} s."
+            )
+        expected = None
+        if self._declared is not None:
+            expected = min(max(0.0, self._declared - start), math.inf if seconds is None else seconds)
+        covered = self._tally.covered(start, (sent + waiting_samples) / rate)
+        self.notes += filter(None, (gaps(self._tally), completeness(covered, expected, self._tally)))
+        if waiting_samples:
+            yield np.concatenate(waiting)
+
+    def _blocks(self, rate: int, start: float) -> Iterator[np.ndarray]:
         """Audio from `start` seconds on, float32 at `rate`, shape (samples, channels) each."""
-        first, *others = self.parts
-        for part in self.parts:
+        first, *others = self._parts
+        for part in self._parts:
             try:
                 container = open_container(part)
             except AudioError:
@@ -233,24 +240,24 @@ class _Source:
             number = _default_track(container)
             if part is first and len(container.streams.audio) > 1:
                 container.close()  # choosing a track reads the file from its start
-                number = _choose_track(first, self.notes)
+                number = self._choose_track(first)
                 container = open_container(first)
             with container:
                 track, self._number = container.streams.audio[number], number
-                self.lossless_floats = _lossless(track) and getattr(track.codec_context.format, "name", "") in FLOATS
+                self.any_level = _lossless(track) and getattr(track.codec_context.format, "name", "") in FLOATS
                 length = container.duration / av.time_base if container.duration else 0.0
-                if part is not self.parts[-1] and length <= start and length > 0:
+                if part is not self._parts[-1] and length <= start and length > 0:
                     start -= length
                     continue
-                yield from _blocks(container, track, rate, start, self.tally)
+                yield from _blocks(container, track, rate, start, self._tally)
                 start = 0.0
                 if not others:
-                    self.declared = declared_end(container, track, self.tally.damaged)
+                    self._declared = declared_end(container, track, self._tally.damaged)
 
     def survey(self) -> list[np.ndarray]:
         """Short blocks from all over the file, float32 as they are stored, shape (samples, channels) each."""
         found: list[np.ndarray] = []
-        for part in self.parts:
+        for part in self._parts:
             # A copy, since the decoder keeps its place in the part.
             with suppress(AudioError), open_container(copy(part)) as container:
                 found += _survey(
@@ -258,15 +265,21 @@ class _Source:
                 )
         return found
 
-    def expected(self, start: float, seconds: float | None) -> float | None:
-        """Seconds to be decoded from `start` on, at most `seconds`; None where no duration is declared."""
-        if self.declared is None:
-            return None
-        rest = max(0.0, self.declared - start)
-        return rest if seconds is None else min(rest, seconds)
+    def _choose_track(self, file: Part) -> int:
+        """Index of the audio track to decode: FFmpeg's choice, which is the default track, unless it is silent.
+
+        Then it is the first other track that is not silent; where all are silent it is the default track.
+        """
+        with open_container(file) as container:
+            tracks, default = len(container.streams.audio), _default_track(container)
+        order = [default, *(number for number in range(tracks) if number != default)][:MAX_PROBED]
+        chosen = next((number for number in order if _has_signal(file, number)), default)
+        reason = "the default one" if chosen == default else f"since track {default + 1} is silent"
+        self.notes.append(f"Track {chosen + 1} of {tracks} was used, {reason}.")
+        return chosen
 
 
-def open_container(file: ogg.Part) -> av.container.InputContainer:
+def open_container(file: Part) -> av.container.InputContainer:
     """Open a container with an audio track or raise AudioError. FFmpeg gets a file object, never a path or a URL."""
     try:
         file.seek(0)
@@ -285,21 +298,7 @@ def _default_track(container: av.container.InputContainer) -> int:
     return 0 if best is None else [track.index for track in container.streams.audio].index(best.index)
 
 
-def _choose_track(file: ogg.Part, notes: list[str]) -> int:
-    """Index of the audio track to decode: FFmpeg's choice, which is the default track, unless it is silent.
-
-    Then it is the first other track that is not silent; where all are silent it is the default track.
-    """
-    with open_container(file) as container:
-        tracks, default = len(container.streams.audio), _default_track(container)
-    order = [default, *(number for number in range(tracks) if number != default)][:MAX_PROBED]
-    chosen = next((number for number in order if _has_signal(file, number)), default)
-    reason = "the default one" if chosen == default else f"since track {default + 1} is silent"
-    notes.append(f"Track {chosen + 1} of {tracks} was used, {reason}.")
-    return chosen
-
-
-def _has_signal(file: ogg.Part, number: int) -> bool:
+def _has_signal(file: Part, number: int) -> bool:
     """Whether the track with this index exceeds `SILENCE` in its first `PROBE_SECONDS`."""
     with open_container(file) as container:
         tally = Tally()
@@ -325,7 +324,7 @@ def _blocks(
             with suppress(av.FFmpegError, OSError, OverflowError):
                 container.seek(int((axis.origin + at) * av.time_base), backward=True)
         decoded = frames(container, track, tally)
-        decoded = bitstream.checked(decoded) if _lossless(track) else decoded
+        decoded = without_packed_sound(decoded) if _lossless(track) else decoded
         first = next(decoded, None)
         if first is None:
             return
@@ -401,7 +400,7 @@ def _lossless(track: av.AudioStream) -> bool:
 
 
 def _survey(container: av.container.InputContainer, track: av.AudioStream) -> Iterator[np.ndarray]:
-    """Short blocks from all over a track, see `_Source.survey`: of lossless coding single packets, else a few in a row,
+    """Short blocks from all over a track, see `Decoder.survey`: of lossless coding single packets, else a few in a row,
     of which the first ones, that depend on packets before them, are left out."""
     every, wanted, left_out = (8, 1, 0) if _lossless(track) else (64, 12, 8)
     if track.codec_context is None:

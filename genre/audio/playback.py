@@ -13,8 +13,9 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from genre.audio import decode
-from genre.audio.mixdown import FULL_SCALE_LIMIT
+from genre.audio.containers import parts
+from genre.audio.decode import Decoder, open_container, open_file
+from genre.audio.levels import FULL_SCALE_LIMIT
 from genre.errors import AudioError
 
 # Containers of the codecs that browsers play: FFmpeg's name and the suffix, in which Chromium seeks exactly.
@@ -34,17 +35,17 @@ class _InexactError(Exception):
     """A copy of the packets would not play, or not on the axis of the decoder."""
 
 
-def write(path: str | os.PathLike, target: str | os.PathLike, seconds: float, notes: list[str]) -> Iterator[np.ndarray]:
+def write(path: str | os.PathLike, target: str | os.PathLike, seconds: float) -> Iterator[np.ndarray | str]:
     """Write the playback copy of a recording.
 
     Args:
         path: of the recording.
         target: file to be written.
         seconds: maximum length.
-        notes: takes the suffix, without a dot, that belongs to the copy, once it is complete.
 
     Yields:
-        seconds that have been written, every `STEP_SECONDS` or so, float32, shape (1,).
+        seconds that have been written, every `STEP_SECONDS` or so, float32, shape (1,); at the end the suffix that
+        belongs to the copy, without a dot.
 
     Raises:
         AudioError: the recording cannot be decoded, or the copy cannot be written.
@@ -56,7 +57,7 @@ def write(path: str | os.PathLike, target: str | os.PathLike, seconds: float, no
             suffix = yield from _encode(path, target, seconds)
     except (av.FFmpegError, OSError) as error:
         raise AudioError("The copy for playback cannot be written.") from error
-    notes.append(suffix)
+    yield suffix
 
 
 def _copy(path: str | os.PathLike, target: str | os.PathLike, seconds: float) -> Generator[np.ndarray, None, str]:
@@ -66,9 +67,9 @@ def _copy(path: str | os.PathLike, target: str | os.PathLike, seconds: float) ->
         _InexactError: the copy would not play, or not on the axis of the decoder.
         av.FFmpegError: a packet cannot be decoded, or the container does not take it.
     """
-    with decode.open_file(path) as file:
-        part, *others = decode.parts(file)
-        with decode.open_container(part) as source:
+    with open_file(path) as file:
+        part, *others = parts(file)
+        with open_container(part) as source:
             track, *other_tracks = source.streams.audio
             suffix = _container(track)
             if others or other_tracks or suffix is None:
@@ -130,11 +131,11 @@ def _sound_packets(source: av.container.InputContainer, track: av.AudioStream) -
 
 def _encode(path: str | os.PathLike, target: str | os.PathLike, seconds: float) -> Generator[np.ndarray, None, str]:
     """As `write`, by decoder and encoder; returns the suffix."""
-    with av.open(os.fspath(target), "w", format="mp4") as copy:
+    with open_file(path) as file, av.open(os.fspath(target), "w", format="mp4") as copy:
         track = copy.add_stream("aac", rate=RATE, layout="stereo")
         track.bit_rate = BIT_RATE
         samples = 0
-        for piece in decode.stream(path, RATE, seconds=seconds, piece_seconds=STEP_SECONDS, mix=_stereo):
+        for piece in Decoder(file).pieces(RATE, 0.0, seconds, _stereo):
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece.T), format="fltp", layout="stereo")
             frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), samples
             samples += len(piece)

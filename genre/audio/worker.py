@@ -13,84 +13,49 @@ import struct
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from genre.audio import decode as decoder
-from genre.audio import playback
-from genre.audio.tags import Tags, read_tags
+from genre.audio import decode, folders, playback
 from genre.errors import AudioError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CPU_SECONDS = 30  # of a worker for a piece, which takes a fraction of one in an ordinary file
 TIMEOUT_SECONDS = 300  # for a piece, also of a worker that starts, reads a slow disk or has a busy processor
 MAX_MEMORY = 2**30  # bytes of a worker, where the system can limit them
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.audio.worker import main; main()"
 HEADER = struct.Struct("<cQ")  # of a message: its kind, and the number of bytes that follow
-SAMPLES, NOTE, END, ERROR = b"s", b"n", b"e", b"!"  # kinds: float32 numbers; a note in UTF-8; empty; an error in UTF-8
+SAMPLES, TEXT, END, ERROR = b"s", b"t", b"e", b"!"  # kinds: float32 numbers; UTF-8; empty; an error in UTF-8
+WORK: dict[str, Callable[..., Iterator[np.ndarray | str]]] = {
+    "stream": decode.stream,
+    "tags": folders.stream_tags,
+    "playback": playback.write,
+}
 
 _idle: list["_Worker"] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle.clear)  # two processes must not talk to the same worker
 
 
-def stream(
-    path: str | os.PathLike,
-    rate: int,
-    *,
-    start: float = 0.0,
-    seconds: float | None = None,
-    piece_seconds: float = 10.0,
-    notes: list[str] | None = None,
-) -> Iterator[np.ndarray]:
-    """As `genre.audio.decode.stream`, in another process.
-
-    Raises:
-        AudioError: also where the file crashes or hangs the worker, which is then replaced for the next file.
-    """
-    task = {"rate": rate, "start": start, "seconds": seconds, "piece_seconds": piece_seconds}
-    with _worker() as worker:
-        yield from worker.pieces({"path": str(Path(path).absolute())} | task, [] if notes is None else notes)
-
-
-def decode(path: str | os.PathLike, rate: int, *, start: float = 0.0, seconds: float | None = None) -> "Tensor":
-    """As `genre.audio.decode.decode`, in another process; raises AudioError as `stream`."""
-    import torch  # imported here, since the worker itself does without
-
-    return torch.from_numpy(np.concatenate(list(stream(path, rate, start=start, seconds=seconds))))
-
-
-def tags(path: str | os.PathLike) -> Tags:
-    """As `genre.audio.tags.read_tags`, in another process; no tags where the file crashes or hangs the worker."""
-    answer: list[str] = []
-    with _worker() as worker, suppress(AudioError):
-        deque(worker.pieces({"path": str(Path(path).absolute()), "tags": True}, answer), maxlen=0)
-    return Tags(*json.loads(answer[0])) if answer else Tags()
-
-
-def write_playback(
-    path: str | os.PathLike, target: str | os.PathLike, seconds: float, wanted: Callable[[], bool]
-) -> str | None:
-    """As `genre.audio.playback.write`, in another process; the suffix that belongs to the copy.
+def run(work: str, path: str | os.PathLike, **options: Any) -> Iterator[np.ndarray | str]:
+    """Run one of the functions in `WORK` on a file, in another process.
 
     Args:
-        wanted: asked every few seconds of the recording; once it returns False the worker stops, and None is returned.
+        work: name of the function.
+        options: its other arguments, as JSON has them.
+
+    Yields:
+        what the function yields: arrays of float32, shape (samples,), and text.
+
+    Raises:
+        AudioError: as the function; also where the file crashes or hangs the worker, which is then replaced for the
+            next file.
     """
-    task = {"path": os.fspath(path), "target": os.fspath(target), "seconds": seconds}
-    suffix: list[str] = []
     with _worker() as worker:
-        for _ in worker.pieces(task, suffix):
-            if not wanted():
-                return None
-    return suffix[0]
+        yield from worker.run({"work": work, "path": str(Path(path).absolute())} | options)
 
 
 @contextmanager
@@ -137,18 +102,15 @@ class _Worker:
         self._output = cast(io.BufferedReader, self.process.stdout)
         self.ready = True
 
-    def pieces(self, task: dict, notes: list[str]) -> Iterator[np.ndarray]:
-        """The pieces of a file, float32 of shape (samples,); its notes are appended to `notes`."""
+    def run(self, task: dict) -> Iterator[np.ndarray | str]:
+        """Run a task; see the function `run`."""
         self.ready = False
         try:
             self._input.write(json.dumps(task).encode() + b"\n")
             self._input.flush()
             kind, content = self._next()
-            while kind in (SAMPLES, NOTE):
-                if kind == NOTE:
-                    notes.append(content.tobytes().decode())
-                else:
-                    yield content.view(np.float32)
+            while kind in (SAMPLES, TEXT):
+                yield content.view(np.float32) if kind == SAMPLES else content.tobytes().decode()
                 kind, content = self._next()
         except (EOFError, OSError) as error:
             raise AudioError("This file is damaged in a way that the decoder cannot cope with.") from error
@@ -203,29 +165,16 @@ def _limit() -> None:
 
 
 def _serve(server: BinaryIO, task: dict) -> None:
-    notes: list[str] = []
-    sent = 0
     _limit_next()
     try:
-        if task.pop("tags", False):
-            _send(server, NOTE, json.dumps(astuple(read_tags(task["path"]))).encode())
-            _send(server, END)
-            return
-        work = playback.write if "target" in task else decoder.stream
-        for piece in work(task.pop("path"), notes=notes, **task):
-            sent = _send_notes(server, notes, sent)
-            _send(server, SAMPLES, piece.data.cast("B"))
-        _send_notes(server, notes, sent)
+        for result in WORK[task.pop("work")](**task):
+            if isinstance(result, str):
+                _send(server, TEXT, result.encode())
+            else:
+                _send(server, SAMPLES, result.data.cast("B"))
         _send(server, END)
     except AudioError as error:
         _send(server, ERROR, str(error).encode())
-
-
-def _send_notes(server: BinaryIO, notes: list[str], sent: int) -> int:
-    """Send the notes after the first `sent`; returns how many were sent in all."""
-    for note in notes[sent:]:
-        _send(server, NOTE, note.encode())
-    return len(notes)
 
 
 def _send(server: BinaryIO, kind: bytes, content: bytes | memoryview = b"") -> None:

@@ -47,8 +47,7 @@ from tqdm import tqdm
 
 from genre.audio.audio import Audio
 from genre.audio.decode import SUFFIXES
-from genre.audio.folders import is_left_out
-from genre.audio.tags import main_artist
+from genre.audio.folders import is_left_out, main_artist
 from genre.data.sources import AudioClip, clip_starts, fma_tracks, genres_by_folder, part_of, report_shared_artists
 from genre.errors import DataError
 from genre.files import clean_genre, one_line, one_spelling, read_json, replaced, report_spellings, write_json
@@ -106,7 +105,7 @@ class HubSong:
         path: of the audio file.
         name: unique in the dataset.
         genre: label; empty where it is not asked for.
-        artist: by `genre.audio.tags.main_artist`, of a column or of the tags of the file; empty where none is named.
+        artist: by `genre.audio.folders.main_artist`, of a column or of the tags of the file; empty where none is named.
         split: training, validation or test; empty where the dataset has no such splits.
         digest: which equal files share.
         seconds: duration by the headers of the file; 0 where they declare none.

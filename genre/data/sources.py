@@ -13,8 +13,7 @@ from pathlib import Path
 
 from genre.audio.audio import Audio
 from genre.audio.clips import CLIP_SECONDS
-from genre.audio.folders import FoundFiles, find_audio, is_left_out, left_out
-from genre.audio.tags import Tags, main_artist
+from genre.audio.folders import FoundFiles, Tags, find_audio, is_left_out, left_out, main_artist
 from genre.errors import DataError
 from genre.files import clean_genre, genre_key, one_line, one_spelling, printable, report_spellings
 
@@ -41,7 +40,7 @@ class AudioClip:
         start: of the clip in the file, in seconds; its length is at most `CLIP_SECONDS`.
         track_id: unique in its source.
         genre: label; empty where it is not known.
-        artist: by `genre.audio.tags.main_artist`; the path where there is none.
+        artist: by `genre.audio.folders.main_artist`; the path where there is none.
         split: the official one of the source; empty where it has none.
         song: which the clips of one file share.
     """

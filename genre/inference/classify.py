@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genre.audio.audio import Audio
 from genre.audio.clips import Clip
-from genre.audio.silence import SILENCE, level, silent
+from genre.audio.levels import SILENCE, level, silent
 from genre.errors import AudioError
 from genre.inference import check_overlap
 from genre.inference.prediction import Prediction, Window
@@ -24,7 +24,7 @@ class _ClipResult:
     """Outputs for one clip.
 
     Attributes:
-        levels: of its windows, shape (windows,), see `genre.audio.silence.level`.
+        levels: of its windows, shape (windows,), see `genre.audio.levels.level`.
         windows: predictions for its windows.
         log_probabilities: by member, see `GenreModel.forward`; empty if the clip is silent.
         music: the music detector's logits, shape (windows,); empty without a detector.
@@ -160,7 +160,7 @@ class Classifier:
             self._process = os.getpid()
 
     def levels(self, clip: Clip) -> np.ndarray:
-        """Levels of the windows of a clip, shape (windows,), see `genre.audio.silence.level`."""
+        """Levels of the windows of a clip, shape (windows,), see `genre.audio.levels.level`."""
         length = round(self.window_seconds * self.sample_rate)
         firsts = [round((at - clip.start) * self.sample_rate) for at in clip.window_starts]
         return np.array([level(clip.waveform[first : first + length].numpy()) for first in firsts])

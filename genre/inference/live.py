@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from genre.audio import silence
+from genre.audio import levels
 from genre.audio.decode import MAX_RATE, MIN_RATE
 from genre.errors import AudioError
 from genre.inference.classify import Classifier
@@ -76,6 +76,6 @@ class LiveClassifier:
 
 
 def level(sound: np.ndarray) -> float:
-    """`genre.audio.silence.level` of a waveform, shape (samples,), in dBFS, at least `FLOOR`."""
-    fraction = silence.level(sound) if len(sound) else 0.0
+    """`genre.audio.levels.level` of a waveform, shape (samples,), in dBFS, at least `FLOOR`."""
+    fraction = levels.level(sound) if len(sound) else 0.0
     return max(FLOOR, 20 * np.log10(fraction)) if fraction > 0 else FLOOR

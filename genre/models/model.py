@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from genre.audio.silence import audible_span
+from genre.audio.levels import audible_span
 from genre.errors import CheckpointError
 from genre.features.log_mel import raise_level
 from genre.files import read_json, replaced, write_json

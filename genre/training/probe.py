@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from genre.audio.audio import Audio
 from genre.audio.clips import cut_clips
-from genre.audio.silence import silent
+from genre.audio.levels import silent
 from genre.data.dataset import report_unused
 from genre.data.hub import hub_songs, is_on_hub, parse
 from genre.data.sources import find_songs, report_tags, without_copies

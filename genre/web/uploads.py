@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from genre.audio import decode, folders, worker
+from genre.audio import decode, folders
 from genre.audio.audio import Audio
 from genre.errors import AudioError
 from genre.models.locations import SHIPPED
@@ -124,14 +124,12 @@ class PlaybackCopy:
         folder, deadline = self.upload.parent / PLAYBACK, time.monotonic() + JOB_SECONDS
         part = folder / f"{secrets.token_hex(8)}.part"
         try:
-            if not is_upload(str(self.upload)):
-                return
             if found := next(folder.glob(f"{COPY}.*"), None):
                 self.file = found
                 return
             folder.mkdir(exist_ok=True)
-            suffix = worker.write_playback(
-                self.upload, part, MAX_SECONDS, lambda: self._wanted and time.monotonic() < deadline
+            suffix = Upload(str(self.upload)).write_playback(
+                part, MAX_SECONDS, lambda: self._wanted and time.monotonic() < deadline
             )
             if suffix:
                 self.file = part.replace(folder / f"{COPY}.{suffix}")

@@ -15,7 +15,7 @@ import pytest
 
 from genre.audio import audio
 from genre.audio.audio import Audio
-from genre.audio.tags import Tags
+from genre.audio.folders import Tags
 from genre.errors import AudioError
 from tests.conftest import RATE, ROOT, music, write_audio
 

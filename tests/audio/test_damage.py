@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 
-from genre.audio import worker
-from genre.audio.mixdown import FULL_SCALE_LIMIT
+from genre.audio.audio import Audio
+from genre.audio.levels import FULL_SCALE_LIMIT
 from genre.errors import AudioError
 from tests.audio.test_decode import FORMATS
 from tests.conftest import RATE, music, write_audio
@@ -61,7 +61,7 @@ def test_damaged_files_are_decoded_or_refused_with_a_sentence(tmp_path):
         path = tmp_path / f"{number}.{one}"
         path.write_bytes(damage(dice, bytearray(intact[one]), intact[other]))
         try:
-            for piece in worker.stream(path, RATE, seconds=60):
+            for piece in Audio(path).pieces(RATE, seconds=60):
                 assert np.abs(piece).max() <= FULL_SCALE_LIMIT, path.name
             decoded += 1
         except AudioError as error:

@@ -9,9 +9,16 @@ import av
 import numpy as np
 import pytest
 
-from genre.audio import decode, mixdown, packets, playback
+from genre.audio import containers, decode, playback
+from genre.audio.levels import FULL_SCALE_LIMIT
 from genre.errors import AudioError
+from tests.audio import decoded
 from tests.conftest import RATE, music, tone, write_audio
+
+
+def samples_of(path, rate=RATE, **excerpt):
+    return decoded(path, rate, **excerpt)[0]
+
 
 FORMATS = {
     "mp3": ("mp3", {}),
@@ -51,7 +58,7 @@ def test_every_format_becomes_the_mean_of_its_channels(tmp_path, name):
     codec, options = FORMATS[name]
     rate = options.get("rate", RATE)
     path = write_audio(tmp_path / f"tone.{name}", [tone(2, 440, rate), 0 * tone(2, 440, rate)], codec, **options)
-    waveform = decode.decode(path, 22050).numpy()
+    waveform = samples_of(path, 22050)
     assert len(waveform) / 22050 == pytest.approx(2, abs=0.15)
     middle = waveform[11025:33075]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
@@ -61,14 +68,14 @@ def test_every_format_becomes_the_mean_of_its_channels(tmp_path, name):
 
 def test_start_and_seconds_select_a_range(tmp_path):
     path = write_audio(tmp_path / "music.flac", [music(20)], "flac")
-    whole = decode.decode(path, RATE).numpy()
-    excerpt = decode.decode(path, RATE, start=7.25, seconds=3).numpy()
+    whole = samples_of(path)
+    excerpt = samples_of(path, start=7.25, seconds=3)
     np.testing.assert_allclose(excerpt, whole[round(7.25 * RATE) :][: 3 * RATE], atol=1e-4)
 
 
 def test_start_is_exact_in_a_real_mp3(fma_clips):
-    whole = decode.decode(fma_clips[2], RATE).numpy()
-    excerpt = decode.decode(fma_clips[2], RATE, start=11, seconds=2).numpy()
+    whole = samples_of(fma_clips[2], RATE)
+    excerpt = samples_of(fma_clips[2], RATE, start=11, seconds=2)
     assert np.corrcoef(excerpt, whole[11 * RATE : 13 * RATE])[0, 1] > 0.999
 
 
@@ -77,15 +84,17 @@ def test_a_limit_stops_decoding_early(tmp_path, monkeypatch):
     decoded = []
     frames = decode.frames
     monkeypatch.setattr(decode, "frames", lambda *a: (decoded.append(f.samples) or f for f in frames(*a)))
-    assert len(decode.decode(path, RATE, seconds=5)) == 5 * RATE
+    assert len(samples_of(path, seconds=5)) == 5 * RATE
     assert sum(decoded) < 6 * RATE
 
 
-def test_pieces_concatenate_to_the_whole_waveform(tmp_path):
+def test_pieces_concatenate_to_the_whole_waveform(tmp_path, monkeypatch):
     path = write_audio(tmp_path / "music.wav", [music(7)], "pcm_s16le")
-    pieces = list(decode.stream(path, 22050, piece_seconds=2))
+    whole = samples_of(path, 22050)
+    monkeypatch.setattr(decode, "PIECE_SECONDS", 2)
+    pieces = list(decode.stream(path, 22050))
     assert len(pieces) == 4
-    np.testing.assert_array_equal(np.concatenate(pieces), decode.decode(path, 22050).numpy())
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
 
 
 def test_the_intact_packets_of_a_damaged_file_are_decoded(tmp_path):
@@ -93,15 +102,15 @@ def test_the_intact_packets_of_a_damaged_file_are_decoded(tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
     path.write_bytes(data[: len(data) * 3 // 4])
-    assert 5 < len(decode.decode(path, RATE)) / RATE < 8.5
+    assert 5 < len(samples_of(path)) / RATE < 8.5
 
 
 def test_samples_that_are_not_finite_are_replaced(tmp_path):
     sound = tone(1)
     sound[100:200], sound[300], sound[400] = np.nan, np.inf, 1e30
-    waveform = decode.decode(write_audio(tmp_path / "nan.wav", [sound], "pcm_f32le"), RATE)
-    assert waveform.isfinite().all()
-    assert waveform.abs().max() <= mixdown.FULL_SCALE_LIMIT
+    waveform = samples_of(write_audio(tmp_path / "nan.wav", [sound], "pcm_f32le"), RATE)
+    assert np.isfinite(waveform).all()
+    assert np.abs(waveform).max() <= FULL_SCALE_LIMIT
 
 
 def no_sound(folder, name):
@@ -160,7 +169,7 @@ def _copy_video_only(source, target):
 )
 def test_a_file_without_decodable_audio_raises_one_sentence(tmp_path, name, sentence):
     with pytest.raises(AudioError) as caught:
-        decode.decode(no_sound(tmp_path, name), RATE)
+        samples_of(no_sound(tmp_path, name), RATE)
     assert sentence in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
     assert str(caught.value).endswith(".")
@@ -169,7 +178,7 @@ def test_a_file_without_decodable_audio_raises_one_sentence(tmp_path, name, sent
 def test_a_start_past_the_end_raises(tmp_path):
     path = write_audio(tmp_path / "short.wav", [tone(1)], "pcm_s16le")
     with pytest.raises(AudioError, match="ends before 5 s"):
-        decode.decode(path, RATE, start=5)
+        samples_of(path, start=5)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 7, 8, 9, 64])
@@ -177,7 +186,7 @@ def test_any_number_of_channels_becomes_their_mean(tmp_path, channels):
     sound = np.zeros((RATE // 10, channels), "<i2")
     sound[:, 0] = 32767 * tone(0.1)
     path = wav(tmp_path / "many.wav", sound.tobytes(), channels)
-    np.testing.assert_allclose(decode.decode(path, RATE), tone(0.1) / channels, atol=1e-4)
+    np.testing.assert_allclose(samples_of(path), tone(0.1) / channels, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -186,20 +195,20 @@ def test_any_number_of_channels_becomes_their_mean(tmp_path, channels):
 )
 def test_a_header_beyond_the_limits_is_refused(tmp_path, header, sentence):
     with pytest.raises(AudioError, match=sentence):
-        decode.decode(wav(tmp_path / "absurd.wav", bytes(65 * 2 * 100), **header), RATE)
+        samples_of(wav(tmp_path / "absurd.wav", bytes(65 * 2 * 100), **header), RATE)
 
 
 def test_a_start_in_a_file_without_seeking(tmp_path):
     path = write_audio(tmp_path / "tiny.flac", [tone(0.01)], "flac")
     with pytest.raises(AudioError, match="ends before 1 s"):
-        decode.decode(path, RATE, start=1)
+        samples_of(path, start=1)
 
 
 def test_sound_in_more_packets_than_recordings_have_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(packets, "SPARE_PACKETS", 10)
-    monkeypatch.setattr(packets, "MIN_PACKET_SECONDS", 1)  # those of mp3 have 26 ms
+    monkeypatch.setattr(containers, "SPARE_PACKETS", 10)
+    monkeypatch.setattr(containers, "MIN_PACKET_SECONDS", 1)  # those of mp3 have 26 ms
     with pytest.raises(AudioError, match="chopped too finely"):
-        decode.decode(write_audio(tmp_path / "tone.mp3", [tone(2)], "mp3"), RATE)
+        samples_of(write_audio(tmp_path / "tone.mp3", [tone(2)], "mp3"), RATE)
 
 
 def test_the_decoder_allocates_no_more_at_once_than_the_limit():
@@ -213,7 +222,7 @@ def test_a_list_of_files_opens_none_of_them(tmp_path, monkeypatch):
     write_audio(tmp_path / "song.m4a", [music(3)], "aac")
     (tmp_path / "list.mp3").write_text("ffconcat version 1.0\nfile song.m4a\n")
     with pytest.raises(AudioError, match="not an audio file"):
-        decode.decode("list.mp3", RATE)
+        samples_of("list.mp3", RATE)
 
 
 def tracks_file(path, tones, default=None):
@@ -241,20 +250,18 @@ def tracks_file(path, tones, default=None):
     ],
 )
 def test_the_default_track_is_used_unless_it_is_silent(tmp_path, name, tones, default, hz, note):
-    notes, path = [], tracks_file(tmp_path / name, tones, default)
-    sound = np.concatenate(list(decode.stream(path, RATE, notes=notes)))[RATE // 2 : RATE * 3 // 2]
+    sound, notes = decoded(tracks_file(tmp_path / name, tones, default))
+    sound = sound[RATE // 2 : RATE * 3 // 2]
     assert np.abs(np.fft.rfft(sound)).argmax() == pytest.approx(hz, abs=2)
     assert notes == [note]
 
 
 def test_a_single_track_gives_no_note(tmp_path):
-    notes = []
-    list(decode.stream(write_audio(tmp_path / "tone.m4a", [tone(1)], "aac"), RATE, notes=notes))
-    assert notes == []
+    assert decoded(write_audio(tmp_path / "tone.m4a", [tone(1)], "aac"))[1] == []
 
 
 def test_a_file_with_only_silent_tracks_is_silent(tmp_path):
-    assert decode.decode(tracks_file(tmp_path / "film.mkv", [0, 0]), RATE).abs().max() < 1e-4
+    assert np.abs(samples_of(tracks_file(tmp_path / "film.mkv", [0, 0]), RATE)).max() < 1e-4
 
 
 def timed_file(path, spans, seconds=60):
@@ -284,8 +291,8 @@ def test_times_are_those_of_the_file(tmp_path, name):
     """As in players: a late start and gaps are silence, and a track that ends before the film is complete."""
     late = name.startswith("late")
     spans = [(20, 40)] if late else [(0, 20), (40, 60)]
-    path, notes = timed_file(tmp_path / name, spans), []
-    sound = np.concatenate(list(decode.stream(path, RATE, notes=notes)))
+    path = timed_file(tmp_path / name, spans)
+    sound, notes = decoded(path)
     heard = np.abs(sound[: len(sound) // RATE * RATE].reshape(-1, RATE)).max(axis=1) > 0.3
     expected = [any(begin <= second < end for begin, end in spans) for second in range(len(heard))]
     edges = {0, *np.flatnonzero(np.diff(expected)), *np.flatnonzero(np.diff(expected)) + 1}
@@ -295,29 +302,25 @@ def test_times_are_those_of_the_file(tmp_path, name):
     assert len(sound) / RATE == pytest.approx(spans[-1][1], abs=0.2)
     assert notes == ([] if late else ["The sound has gaps of 20 s in all, which are taken for silence."])
     for start in (10.0, 30.0):
-        excerpt = decode.decode(path, RATE, start=start, seconds=2).numpy()
+        excerpt = samples_of(path, start=start, seconds=2)
         assert np.abs(excerpt).max() == pytest.approx(np.abs(sound[round(start * RATE) :][: 2 * RATE]).max(), abs=0.05)
 
 
 def test_sound_alone_that_begins_late_is_complete(tmp_path):
-    notes = []
-    sound = np.concatenate(list(decode.stream(timed_file(tmp_path / "late.mka", [(20, 40)]), RATE, notes=notes)))
+    sound, notes = decoded(timed_file(tmp_path / "late.mka", [(20, 40)]))
     assert len(sound) / RATE == pytest.approx(20, abs=0.2) and notes == []
 
 
 def test_a_cut_film_is_said_to_be_incomplete(tmp_path):
-    path, notes = timed_file(tmp_path / "late.mkv", [(20, 60)]), []
+    path = timed_file(tmp_path / "late.mkv", [(20, 60)])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    list(decode.stream(path, RATE, notes=notes))
-    assert len(notes) == 1
-    assert re.fullmatch(r"Only \d\d of 60 s could be decoded\.", notes[0])
+    (note,) = decoded(path)[1]
+    assert re.fullmatch(r"Only \d\d of 60 s could be decoded\.", note)
 
 
 def test_silence_is_limited_where_a_file_declares_hours(tmp_path, monkeypatch):
     monkeypatch.setattr(decode, "MAX_SILENCE", 5.0)
-    notes = []
-    path = timed_file(tmp_path / "gap.mkv", [(0, 20), (40, 60)])
-    sound = np.concatenate(list(decode.stream(path, RATE, notes=notes)))
+    sound, notes = decoded(timed_file(tmp_path / "gap.mkv", [(0, 20), (40, 60)]))
     assert len(sound) / RATE == pytest.approx(40, abs=0.2)
     assert notes == ["A gap of 20 s was left out, so times after it are earlier than in the file."]
 
@@ -344,10 +347,10 @@ def test_fewer_valid_bits_than_the_container_has(tmp_path, container, valid, for
         data = form.encode() + struct.pack("<I", 2**32 - 1) + body + b"data" + struct.pack("<I", len(samples)) + samples
     path = tmp_path / "recorder.wav"
     path.write_bytes(data)
-    np.testing.assert_allclose(decode.decode(path, RATE), numbers / 32768, atol=1e-6)
-    copy, suffixes = tmp_path / "copy", []
-    list(playback.write(path, copy, 60, suffixes))
-    played = decode.decode(copy, RATE)[: len(numbers)]
+    np.testing.assert_allclose(samples_of(path), numbers / 32768, atol=1e-6)
+    copy = tmp_path / "copy"
+    list(playback.write(path, copy, 60))
+    played = samples_of(copy, RATE)[: len(numbers)]
     assert np.corrcoef(played, numbers[: len(played)])[0, 1] > 0.9
 
 
@@ -370,7 +373,7 @@ def test_packed_surround_sound_is_refused_by_name(tmp_path, suffix, sync, name):
     codec = {"flac": "flac", "m4a": "alac", "aiff": "pcm_s16be", "wav": "pcm_f32le"}[suffix]
     path = write_audio(tmp_path / f"album.{suffix}", list((channels / np.float32(32768)).astype(np.float32)), codec)
     with pytest.raises(AudioError, match=f"^This file holds {name} sound that is packed as PCM"):
-        decode.decode(path, RATE)
+        samples_of(path)
 
 
 def test_an_archive_is_not_taken_for_the_first_song_in_it(tmp_path):
@@ -378,4 +381,4 @@ def test_an_archive_is_not_taken_for_the_first_song_in_it(tmp_path):
     with zipfile.ZipFile(tmp_path / "album.mp3", "w") as album:  # stored, as many tools do with what is compressed
         album.write(tmp_path / "a.mp3", "a.mp3")
     with pytest.raises(AudioError, match="This is an archive: unpack it"):
-        decode.decode(tmp_path / "album.mp3", RATE)
+        samples_of(tmp_path / "album.mp3", RATE)

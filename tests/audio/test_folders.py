@@ -4,8 +4,9 @@ import socket
 import av
 import pytest
 
-from genre.audio.decode import FORMATS, SUFFIXES, decode
+from genre.audio.decode import FORMATS, SUFFIXES
 from genre.audio.folders import FoundFiles, find_audio, left_out
+from tests.audio import decoded
 from tests.conftest import RATE, music, write_audio
 
 # Muxers of the formats that are decoded, where FFmpeg has them under other names
@@ -65,7 +66,7 @@ def test_a_file_of_every_suffix_is_found_and_decoded(tmp_path, suffix):
     container, codec = WRITTEN[suffix]
     write_audio(tmp_path / f"song{suffix}", [music(2, 48000)], codec, rate=48000, format=container)
     (found,) = find_audio(tmp_path).files
-    assert len(decode(found, RATE)) == pytest.approx(2 * RATE, rel=0.05)
+    assert len(decoded(found)[0]) == pytest.approx(2 * RATE, rel=0.05)
 
 
 def test_files_are_sorted_and_others_counted(tmp_path):

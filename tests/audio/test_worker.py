@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from genre.audio import decode, worker
-from genre.audio.tags import Tags, read_tags
+from genre.audio.audio import Audio
+from genre.audio.folders import Tags, read_tags
 from genre.errors import AudioError
 from tests.conftest import RATE, music, tone, write_audio
 
@@ -16,7 +17,7 @@ from tests.conftest import RATE, music, tone, write_audio
 @pytest.fixture
 def long_file(tmp_path):
     """Longer than the buffer of a pipe."""
-    return write_audio(tmp_path / "long.wav", [music(20)], "pcm_s16le")
+    return write_audio(tmp_path / "long.wav", [music(40)], "pcm_s16le")
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def short_file(tmp_path):
 
 
 def test_a_worker_decodes_to_the_same_pieces(long_file):
-    options = {"start": 1.5, "seconds": 12.25, "piece_seconds": 5}
-    here, there = list(decode.stream(long_file, 22050, **options)), list(worker.stream(long_file, 22050, **options))
+    excerpt = {"start": 1.5, "seconds": 12.25}
+    here, there = list(decode.stream(long_file, 22050, **excerpt)), list(Audio(long_file).pieces(22050, **excerpt))
     assert [len(piece) for piece in there] == [len(piece) for piece in here]
     np.testing.assert_array_equal(np.concatenate(there), np.concatenate(here))
 
@@ -35,7 +36,7 @@ def test_an_undecodable_file_raises_and_the_worker_is_reused(tmp_path, short_fil
     (tmp_path / "text.mp3").write_text("This is a shopping list.")
     process = _decode(short_file)
     with pytest.raises(AudioError, match="not an audio file"):
-        list(worker.stream(tmp_path / "text.mp3", RATE))
+        Audio(tmp_path / "text.mp3").samples(RATE)
     assert _decode(short_file) is process
 
 
@@ -45,7 +46,7 @@ def test_an_undecodable_file_raises_and_the_worker_is_reused(tmp_path, short_fil
 def test_a_worker_that_crashes_or_hangs_is_replaced(long_file, short_file, monkeypatch, number):
     process = _decode(short_file)
     monkeypatch.setattr(worker, "TIMEOUT_SECONDS", 1)
-    pieces = worker.stream(long_file, RATE, piece_seconds=10)  # it is decoding, not sending, at the signal
+    pieces = Audio(long_file).pieces(RATE)  # it is decoding, not sending, at the signal
     next(pieces)
     os.kill(process.pid, number)
     with pytest.raises(AudioError, match="damaged in a way that the decoder cannot cope with"):
@@ -66,8 +67,8 @@ def test_a_worker_reads_the_same_tags_and_none_of_other_files(tmp_path, short_fi
         container.mux(sound.encode(None))
     (tmp_path / "text.mp3").write_text("This is a shopping list.")
     process = _decode(short_file)
-    assert worker.tags(tagged) == read_tags(tagged) == Tags("the “same” <b>", "artist", 1.0)
-    assert worker.tags(tmp_path / "text.mp3") == worker.tags(tmp_path / "nowhere.mp3") == Tags()
+    assert Audio(tagged).tags == read_tags(tagged) == Tags("the “same” <b>", "artist", 1.0)
+    assert Audio(tmp_path / "text.mp3").tags == Audio(tmp_path / "nowhere.mp3").tags == Tags()
     assert _decode(short_file) is process
 
 
@@ -75,7 +76,7 @@ def test_a_worker_that_crashes_over_tags_is_replaced(short_file, monkeypatch):
     process = _decode(short_file)
     monkeypatch.setattr(worker, "TIMEOUT_SECONDS", 1)
     os.kill(process.pid, signal.SIGSTOP)
-    assert worker.tags(short_file) == Tags()
+    assert Audio(short_file).tags == Tags()
     monkeypatch.undo()
     assert _decode(short_file) is not process
 
@@ -105,7 +106,7 @@ def test_a_worker_that_died_while_idle_is_replaced(short_file):
 
 def test_a_worker_is_stopped_when_its_stream_is_closed(long_file, short_file):
     process = _decode(short_file)
-    pieces = worker.stream(long_file, RATE, piece_seconds=1)
+    pieces = Audio(long_file).pieces(RATE)
     next(pieces)
     pieces.close()
     assert process.returncode is not None
@@ -128,5 +129,5 @@ def test_a_forked_process_has_workers_of_its_own(short_file):
 
 def _decode(path):
     """Decode one second and return the process that did."""
-    assert sum(map(len, worker.stream(path, RATE))) == RATE
+    assert len(Audio(path).samples(RATE)) == RATE
     return worker._idle[-1].process

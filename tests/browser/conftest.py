@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from genre.audio.decode import decode
+from genre.audio.audio import Audio
 from genre.web import texts
 from tests.conftest import write_audio
 
@@ -28,7 +28,7 @@ THEMES = pytest.mark.parametrize(("size", "theme"), [("desktop", "light"), ("pho
 @pytest.fixture(scope="session")
 def microphone_file(tmp_path_factory, example):
     """Recording of the fake microphone: an example, which Chromium repeats."""
-    song = decode(example, 48000).numpy()
+    song = Audio(example).samples(48000)
     return write_audio(tmp_path_factory.mktemp("microphone") / "music.wav", [song], "pcm_s16le", rate=48000)
 
 

@@ -3,7 +3,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from genre.audio.decode import decode
+from genre.audio.audio import Audio
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP, fits
 
@@ -88,7 +88,7 @@ def test_a_recording_that_could_not_be_sent_is_kept(live, tmp_path):
     with live.expect_download() as download:
         live.get_by_role("link", name=texts.LIVE["save"]).click()
     download.value.save_as(tmp_path / "live.wav")
-    assert decode(tmp_path / "live.wav", 16000).shape[0] > 16000
+    assert len(Audio(tmp_path / "live.wav").samples(16000)) > 16000
     live.unroute("**/upload*")
     live.get_by_role("button", name=texts.LIVE["again"]).click()
     expect(live.locator("#prediction .coverage")).to_have_text(re.compile(r"windows?\.$"))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from genre.audio.decode import decode
+from genre.audio.audio import Audio
 from genre.cli import main
 from genre.inference.prediction import clock
 from genre.web import texts
@@ -304,7 +304,7 @@ def test_a_click_plays_the_music_of_that_window(page, tmp_path, name, codec, opt
     roll.click(position={"x": x, "y": 30})
     page.wait_for_function("window.heard.findLastIndex((one) => one) > window.heard.findIndex((one) => one) + 16000")
     heard = np.trim_zeros(np.array(page.evaluate("window.heard"), np.float32))[:16000]
-    there = decode(path, 8000).numpy()
+    there = Audio(path).samples(8000)
     places = np.fft.irfft(np.fft.rfft(there) * np.fft.rfft(heard, len(there)).conj(), len(there))
     assert places.argmax() / 8000 == pytest.approx(len(there) / 8000 * x / width, abs=0.2)
 

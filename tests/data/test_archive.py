@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from genre.audio.decode import decode
+from genre.audio.audio import Audio
 from genre.data import archive, musicnn
 from genre.data.archive import STORED, UNREADABLE, UNREADABLE_NOTE, augment_archive, build_archive, teach_archive
 from genre.data.dataset import Source
@@ -125,7 +125,7 @@ def test_a_teacher_hears_the_clips_that_it_is_given_and_training_reads_what_it_s
     teach_archive(clips, np.array([0, 2]), weights, folder, processes=1)
     taught = Windows(source_of(folder, [0, 2, 4]), "training", "sparse").teachers["musicnn.npy"]
     assert taught.shape == (3, 10, 250) and np.isnan(taught[2]).all()
-    waveform = decode(clips[0].path, musicnn.SAMPLE_RATE, seconds=30)
+    waveform = torch.from_numpy(Audio(clips[0].path).samples(musicnn.SAMPLE_RATE, seconds=30))
     np.testing.assert_allclose(taught[0], load_musicnn(weights).clip(waveform).numpy(), atol=2e-3)
     assert np.isfinite(taught[1]).all()  # of 10 s, which are repeated
     with pytest.raises(DataError, match="holds no weights of MusiCNN"):

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from genre.audio.decode import decode
+from genre.audio.audio import Audio
 from genre.data import download
 from genre.data.archive import build_archive
 from genre.data.download import ATTEMPTS, PARTS, Part, fetch_fma_small
@@ -143,7 +143,7 @@ def test_from_nothing_to_sources(server, zips, audio, tmp_path):
     folder = tmp_path / "data" / "fma"
     fetch_fma_small(folder, server.url)
     check_whole(folder, audio)
-    assert all(decode(source.path, 22050).any() for source in fma_small(folder))
+    assert all(Audio(source.path).samples(22050).any() for source in fma_small(folder))
     assert [p.name for p in (folder / "fma_metadata").iterdir()] == ["tracks.csv"]
     assert server.sent == sum(map(len, zips.values()))
 

@@ -9,7 +9,7 @@ import av
 import pytest
 from filelock import FileLock
 
-from genre.audio.tags import main_artist
+from genre.audio.folders import main_artist
 from genre.data import prepare
 from genre.data.dataset import DataSet
 from genre.data.sources import CLIPS_PER_SONG, clip_starts, fma_small, genre_folders, is_fma_small

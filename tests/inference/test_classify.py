@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from genre.audio.audio import Audio
 from genre.audio.clips import TAIL_SECONDS, cut_clips
-from genre.audio.decode import decode
 from genre.errors import AudioError
 from tests.conftest import RATE, music, write_audio
 
@@ -144,7 +144,7 @@ def test_a_constant_offset_does_not_change_the_prediction(classifier, tmp_path, 
 
 def test_silence_around_music_does_not_change_the_prediction(classifier, tmp_path, example):
     """Neither for the windows nor for the member whose input is the clip."""
-    sound, silence = decode(example, RATE, seconds=6).numpy(), np.zeros(60 * RATE)
+    sound, silence = Audio(example).samples(RATE, seconds=6), np.zeros(60 * RATE)
     alone, between = (classifier.classify(concatenated(tmp_path, *one)) for one in ([sound], [silence, sound, silence]))
     assert between.seconds == pytest.approx(126, abs=0.1)
     assert between.probabilities == pytest.approx(alone.probabilities, abs=0.1)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from genre.audio.clips import Clip, cut_clips
-from genre.audio.decode import stream
+from genre.audio.audio import Audio
+from genre.audio.clips import Clip
 from genre.errors import AudioError
 from genre.features.image import HIGHEST_HZ, mel_position
 from genre.features.log_mel import FRONT_ENDS
@@ -97,7 +97,7 @@ def test_the_explained_window_of_a_compressed_song_is_a_classified_window(classi
 
 def middle_window(model, path):
     """Inputs of the members for one window of a song, and the label that is predicted for it."""
-    clip = next(cut_clips(stream(path, RATE, seconds=30), RATE, 3.0, 3.0))
+    clip = next(Audio(path).clips(RATE, 3.0, 3.0, seconds=30))
     inputs = member_inputs(model, clip, clip.window_starts[3])
     return inputs, fused_probabilities(model, inputs)[0].argmax().item()
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import genre
-from genre.audio.decode import decode
+from genre.audio.audio import Audio
 from genre.data.windows import FORMATS
 from genre.models.locations import SHIPPED
 from genre.models.model import GenreModel
@@ -158,7 +158,7 @@ def genre_folder(tmp_path_factory, fma_clips):
     for name, tracks in (("Hip-Hop", (2, 5)), ("Experimental", (1069, 1075))):
         (folder / name).mkdir()
         for track in tracks:
-            whole = decode(fma_clips[track], 22050).numpy()
+            whole = Audio(fma_clips[track]).samples(22050)
             for number in range(5):
                 cut = whole[number * 6 * 22050 : (number + 1) * 6 * 22050]
                 write_audio(folder / name / f"{track}_{number}.flac", [cut], "flac", rate=22050)

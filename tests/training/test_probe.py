@@ -13,8 +13,7 @@ import pytest
 import torch
 
 import genre
-from genre.audio.decode import stream
-from genre.audio.tags import read_tags
+from genre.audio.audio import Audio
 from genre.errors import AudioError, DataError
 from genre.inference.classify import Classifier
 from genre.models.model import GenreModel
@@ -234,7 +233,7 @@ def test_silent_windows_are_left_out_and_tags_do_not_change_the_digest(classifie
     )
     embedding = embed(classifier, whole)
     assert len(embedding.features["smooth"]) == 2
-    copy = write_audio(tmp_path / "copy.flac", [next(stream(whole, 44100, piece_seconds=60))], "flac")
+    copy = write_audio(tmp_path / "copy.flac", [Audio(whole).samples(44100)], "flac")
     assert embed(classifier, copy).digest == embedding.digest != embed(classifier, whole, seconds=3).digest
     silent = write_audio(tmp_path / "silent.wav", [np.zeros(5 * 44100, np.float32)], "pcm_s16le")
     with pytest.raises(AudioError, match="silent"):
@@ -245,7 +244,8 @@ def test_real_songs_are_told_apart_by_artists_held_out(outside, classifier):
     """Classical and Rock, of which chance would be half."""
     paths = [path for name in ("Classical", "Rock") for path in sorted((outside / name).glob("*.opus"))[:12]]
     songs = [
-        Song(path.name, path.parent.name, read_tags(path).artist, embed(classifier, path, seconds=30)) for path in paths
+        Song(path.name, path.parent.name, Audio(path).tags.artist, embed(classifier, path, seconds=30))
+        for path in paths
     ]
     assert len({one.artist for one in songs}) < len(songs)
     probe = fit_probe(songs, classifier.model)

@@ -1,15 +1,17 @@
-"""Mix channels to mono and scale integer samples in float files.
+"""Levels: mixing channels to mono, integer samples in float files, and silence. Without torch, for decoding processes.
 
-Both are decided once a file, on a survey of all of it, since its first seconds may be silent or unlike the rest.
+Mixing and scaling are decided once a file, on a survey of all of it, since its first seconds may be silent or unlike
+the rest. Silent windows do not count in a prediction; levels are root mean squares around the mean, so that a constant
+(DC) offset is silent too.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 
-from genre.audio.silence import SILENCE
-
+# Mixing
 FULL_SCALE_LIMIT = 8.0  # float files may exceed 1.0 a little; samples beyond this limit are damaged and are clipped
 STRETCH_BLOCKS = 10  # blocks that are buffered for one decision
 SAMPLE_EVERY = 31  # stride of the samples that decide: about 7,000 of a stretch; a prime, against periodic signals
@@ -24,13 +26,34 @@ CREST = 3.0  # peaks of music relative to that level
 SCALES = (2.0**15, 2.0**23, 2.0**31)  # of 16, 24 and 32-bit numbers
 MAX_FLOAT_LEVEL = 512.0  # up to which samples that are no whole numbers are recordings with gain (+54 dB)
 
+CANCEL = "The channels cancel each other, so one of them was used."
+SCALED = "The samples lie far beyond full scale, so they were divided by {:,.0f}."
 
-def mixed(
-    blocks: Iterable[np.ndarray],
-    notes: list[str],
-    survey: Callable[[], list[np.ndarray]],
-    survey_first: Callable[[], bool] = lambda: False,
-) -> Iterator[np.ndarray]:
+# Silence
+SILENCE = 1e-4  # of full scale, -80 dB: above 16-bit dither (-96 dB), below songs at -50 dB and their pauses
+# dB below the loudest window of the recording, between music and the noise of a recorder in pauses: in 12 whole songs
+# only what follows the end of a fade-out is lower, everything else is within 38 dB.
+NOISE_DB = 45.0
+BLOCK_SECONDS = 0.1  # of the search for the ends
+END_SECONDS = 3.0  # of silence from which it is left out: a window
+
+
+class Source(Protocol):
+    """Where blocks come from.
+
+    Attributes:
+        notes: takes a sentence for each change that the user should know of.
+        any_level: whether the samples can be of any level, as floats can.
+    """
+
+    notes: list[str]
+    any_level: bool
+
+    def survey(self) -> list[np.ndarray]:
+        """Short blocks from all over the source, float32, shape (samples, channels) each."""
+
+
+def mixed(blocks: Iterable[np.ndarray], source: Source) -> Iterator[np.ndarray]:
     """Mean of the channels (FFmpeg's own downmix is 3 dB louder), without NaN, infinity and samples beyond
     `FULL_SCALE_LIMIT`.
 
@@ -40,10 +63,8 @@ def mixed(
 
     Args:
         blocks: float32, shape (samples, channels); `STRETCH_BLOCKS` of them are buffered.
-        notes: takes a sentence for each of the two.
-        survey: returns short blocks from all over the file, shape (samples, channels) each. It is called at most once,
-            where a stretch gives reason to.
-        survey_first: whether to call it at the first stretch, as float files need, whose silence may be of any level.
+        source: of the blocks. It is surveyed at most once: where a stretch gives reason to, and at the first one if the
+            samples can be of any level, since there what seems to be silence may be music.
 
     Yields:
         mono blocks, float32, shape (samples,).
@@ -54,15 +75,16 @@ def mixed(
         while stretch := list(itertools.islice(alike, STRETCH_BLOCKS)):
             with np.errstate(all="ignore"):
                 sample = np.concatenate([block[::SAMPLE_EVERY] for block in stretch])
-                if not surveyed and (survey_first() or _odd(sample)):
-                    surveyed, found = True, [np.nan_to_num(block, posinf=0.0, neginf=0.0) for block in survey()]
+                if not surveyed and (source.any_level or _odd(sample)):
+                    surveyed, found = True, [np.nan_to_num(block, posinf=0.0, neginf=0.0) for block in source.survey()]
                     scale, opposite = _scale(found), _opposite(found)
                     if scale > 1:
-                        _note(notes, f"The samples lie far beyond full scale, so they were divided by {scale:,.0f}.")
+                        source.notes.append(SCALED.format(scale))
                 if weights is mean and (channels in opposite or _ratio(sample) < CANCELLED):
                     loudest = opposite.get(channels, int(np.square(sample).sum(axis=0).argmax()))
                     weights = np.eye(channels, dtype=np.float32)[loudest]
-                    _note(notes, "The channels cancel each other, so one of them was used.")
+                    if CANCEL not in source.notes:  # it may be there for another number of channels
+                        source.notes.append(CANCEL)
                 mono = [_limited(block @ (weights / np.float32(scale))) for block in stretch]
             yield from mono  # outside of errstate, which would hold for the caller as well
 
@@ -105,6 +127,39 @@ def _limited(mono: np.ndarray) -> np.ndarray:
     return np.nan_to_num(mono, posinf=0.0, neginf=0.0).clip(-FULL_SCALE_LIMIT, FULL_SCALE_LIMIT)
 
 
-def _note(notes: list[str], sentence: str) -> None:
-    if sentence not in notes:
-        notes.append(sentence)
+def level(samples: np.ndarray) -> float:
+    """Root mean square around the mean of samples, shape (samples,), as a fraction of full scale."""
+    varying = samples - samples.mean()
+    return float(np.sqrt(varying @ varying / len(varying)))
+
+
+def silent(levels: np.ndarray, loudest: float | None = None) -> np.ndarray:
+    """Which windows of a recording are silent, bool of shape (windows,).
+
+    Args:
+        levels: of the windows, shape (windows,).
+        loudest: level of the loudest one; by default the maximum of these.
+    """
+    if loudest is None:
+        loudest = levels.max(initial=0.0)
+    return levels < max(SILENCE, loudest * 10 ** (-NOISE_DB / 20))
+
+
+def audible_span(samples: np.ndarray, rate: int) -> tuple[float, float]:
+    """Start and end of samples, shape (samples,), without silence at the ends, in seconds.
+
+    Less than `END_SECONDS` of silence at both ends together, and silence alone, are not left out.
+    """
+    size, seconds = round(BLOCK_SECONDS * rate), len(samples) / rate
+    blocks = samples[: len(samples) // size * size].reshape(-1, size).std(axis=1)
+    in_window = min(len(blocks), round(END_SECONDS / BLOCK_SECONDS))
+    if not in_window:
+        return 0.0, seconds
+    loudest = np.sqrt(np.convolve(blocks**2, np.full(in_window, 1 / in_window), "valid").max())  # window
+    audible = np.flatnonzero(~silent(blocks, loudest))
+    if not len(audible):
+        return 0.0, seconds
+    start, end = audible[0] * BLOCK_SECONDS, (audible[-1] + 1) * BLOCK_SECONDS
+    if audible[-1] == len(blocks) - 1:  # with a last block that is shorter
+        end = seconds
+    return (start, end) if start + seconds - end >= END_SECONDS else (0.0, seconds)

@@ -1,18 +1,30 @@
 import numpy as np
 import pytest
 
-from genre.audio import decode
-from genre.audio.mixdown import FULL_SCALE_LIMIT, mixed
+from genre.audio.levels import FULL_SCALE_LIMIT, audible_span, mixed
+from tests.audio import decoded
 from tests.conftest import RATE, music, tone, write_audio
 
 BLOCK = RATE // 2
 
 
+class Blocks:
+    """A source of blocks."""
+
+    any_level = False
+
+    def __init__(self, blocks):
+        self.blocks, self.notes = blocks, []
+
+    def survey(self):
+        return self.blocks
+
+
 def mix(*channels):
     """Mix channels, shape (samples,) each, to mono and notes."""
-    notes, sound = [], np.stack(channels, axis=1).astype(np.float32)
-    blocks = [sound[at : at + BLOCK] for at in range(0, len(sound), BLOCK)]
-    return np.concatenate(list(mixed(blocks, notes, lambda: blocks))), notes
+    sound = np.stack(channels, axis=1).astype(np.float32)
+    source = Blocks([sound[at : at + BLOCK] for at in range(0, len(sound), BLOCK)])
+    return np.concatenate(list(mixed(source.blocks, source))), source.notes
 
 
 def noise(seconds, seed=0):
@@ -36,7 +48,7 @@ def test_the_channel_with_the_most_energy_is_used():
 def test_cancelling_channels_are_detected_after_lossy_coding(tmp_path):
     sound = music(8)
     path = write_audio(tmp_path / "inverted.m4a", [sound, -sound], "aac")
-    mono = decode.decode(path, RATE).numpy()[: len(sound)]
+    mono = decoded(path)[0][: len(sound)]
     assert np.std(mono) == pytest.approx(np.std(sound), rel=0.1)
 
 
@@ -66,17 +78,16 @@ def test_a_channel_of_opposite_polarity_is_found_in_wide_stereo(tmp_path):
     """By the whole file: in none of its stretches do the channels cancel each other."""
     middle, side = music(16), 0.3 * noise(16)
     for sign, note in ((1, []), (-1, ["The channels cancel each other, so one of them was used."])):
-        notes = []
         path = write_audio(tmp_path / "song.mp3", [middle + side, sign * (middle - side)], "mp3")
-        mono = np.concatenate(list(decode.stream(path, RATE, notes=notes)))[: len(middle)]
+        mono, notes = decoded(path)
+        mono = mono[: len(middle)]
         assert notes == note
         assert abs(np.corrcoef(mono, middle[: len(mono)])[0, 1]) > 0.8
 
 
-def decoded(folder, channels):
+def decoded_floats(folder, channels):
     """Samples and notes of a float WAV of these channels."""
-    notes, path = [], write_audio(folder / "song.wav", channels, "pcm_f32le")
-    return np.concatenate(list(decode.stream(path, RATE, notes=notes))), notes
+    return decoded(write_audio(folder / "song.wav", channels, "pcm_f32le"))
 
 
 @pytest.mark.parametrize("silence", [np.zeros, lambda n: np.random.default_rng(0).integers(-1, 2, n)])
@@ -84,7 +95,7 @@ def test_integers_after_silence_are_on_one_scale(tmp_path, silence):
     """The first stretch has more silence than music, or nothing but dither, which would be loud in floats."""
     for seconds in (3.2, 12):
         whole = np.concatenate([silence(round(seconds * RATE)), np.round(music(20) * 32767)]).astype(np.float32)
-        mono, notes = decoded(tmp_path, [whole, whole])
+        mono, notes = decoded_floats(tmp_path, [whole, whole])
         np.testing.assert_allclose(mono, whole / 32768, atol=1e-6)
         assert notes == ["The samples lie far beyond full scale, so they were divided by 32,768."]
 
@@ -92,7 +103,7 @@ def test_integers_after_silence_are_on_one_scale(tmp_path, silence):
 @pytest.mark.parametrize("decibels", [20, 33, 40])
 def test_a_recording_with_gain_is_scaled_by_its_level(tmp_path, decibels):
     sound = np.concatenate([0.1 * music(6), music(12) / np.abs(music(12)).max()])
-    mono, notes = decoded(tmp_path, [sound * np.float32(10 ** (decibels / 20))])
+    mono, notes = decoded_floats(tmp_path, [sound * np.float32(10 ** (decibels / 20))])
     assert np.corrcoef(mono, sound)[0, 1] > 0.999
     assert 0.5 < np.abs(mono).max() < 5
     assert len(notes) == 1
@@ -101,9 +112,7 @@ def test_a_recording_with_gain_is_scaled_by_its_level(tmp_path, decibels):
 @pytest.mark.parametrize("bits", [16, 24, 32])
 def test_floats_that_hold_integers_are_scaled(tmp_path, bits):
     sound = music(12)
-    path = write_audio(tmp_path / "integers.wav", [sound * 2.0 ** (bits - 1)], "pcm_f32le")
-    notes = []
-    mono = np.concatenate(list(decode.stream(path, RATE, notes=notes)))
+    mono, notes = decoded_floats(tmp_path, [sound * 2.0 ** (bits - 1)])
     np.testing.assert_allclose(mono, sound, atol=1e-6)
     assert notes == [f"The samples lie far beyond full scale, so they were divided by {2 ** (bits - 1):,}."]
 
@@ -125,7 +134,43 @@ def test_a_few_damaged_samples_are_clipped():
 
 
 def test_the_number_of_channels_may_change():
-    notes, one, two = [], tone(1)[:, None], np.stack([tone(1), 0 * tone(1)], axis=1)
-    assert [block.std() for block in mixed([one, two], notes, list)] == pytest.approx(
+    one, two = tone(1)[:, None], np.stack([tone(1), 0 * tone(1)], axis=1)
+    assert [block.std() for block in mixed([one, two], Blocks([]))] == pytest.approx(
         [one.std(), one.std() / 2], rel=1e-5
     )
+
+
+def spans(*parts):
+    samples = np.concatenate([np.zeros(round(-p * RATE), np.float32) if p < 0 else music(p) for p in parts])
+    return audible_span(samples + 0.01, RATE)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((10,), (0, 10)),
+        ((-1, 10, -1), (0, 12)),
+        ((-2, 10, -2), (2, 12)),
+        ((-5, 10), (5, 15)),
+        ((10, -5), (0, 10)),
+        ((3, -5, 3), (0, 11)),
+        ((-10,), (0, 10)),
+    ],
+)
+def test_silence_at_the_ends_is_left_out_where_it_is_long(parts, expected):
+    """Negative parts are silent; all have a constant offset."""
+    assert spans(*parts) == pytest.approx(expected, abs=0.6)  # the beat of the music fades for half a second
+
+
+def test_the_end_of_a_block_is_not_lost():
+    late = np.concatenate([np.zeros(5 * RATE, np.float32), music(10.04)])
+    assert audible_span(late, RATE) == pytest.approx((5, 15.04), abs=1e-6)
+    assert audible_span(music(0.05), RATE) == (0.0, 0.05)
+
+
+def test_the_limit_is_relative_to_the_loudest_window():
+    """Not to a beat in it: windows 40 dB below the loudest one count, so they are not cut off."""
+    beat = np.zeros(5 * RATE, np.float32)
+    beat[:: RATE // 2] = 1.0
+    quiet = music(5) * np.sqrt(np.mean(beat**2)) / np.sqrt(np.mean(music(5) ** 2)) * 10 ** (-40 / 20)
+    assert audible_span(np.concatenate([quiet, beat]), RATE)[0] == 0
