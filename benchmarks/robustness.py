@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
@@ -63,10 +64,10 @@ def simulate_phone(song: Path) -> Path:
     """A phone's recording across a room, with noise."""
     room = sox(song, song.with_name("room.wav"), f"gain -6 remix - reverb 50 50 60 rate {RATE}")
     noise = sox("-n", "-r", RATE, song.with_name("noise.wav"), f"synth {LONGEST_SECONDS} pinknoise")
-    signal, background = (torch.from_numpy(Audio(one).samples(RATE)) for one in (room, noise))
-    level = signal.square().mean().sqrt() / background.square().mean().sqrt() * 10 ** (-NOISE_BELOW / 20)
+    signal, background = Audio(room).samples(RATE), Audio(noise).samples(RATE)
+    level = np.sqrt(np.square(signal).mean() / np.square(background).mean()) * 10 ** (-NOISE_BELOW / 20)
     length = len(signal) / RATE
-    mixture = ("-m", "-v", 1, room, "-v", level.item(), noise)
+    mixture = ("-m", "-v", 1, room, "-v", level, noise)
     band = sox(*mixture, song.with_name("band.wav"), f"sinc 300-7000 trim 0 {length}")
     return encode_aac(band, song.with_name("phone.m4a"))
 
