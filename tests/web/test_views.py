@@ -1,12 +1,16 @@
+import io
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
+from genre import cli
+from genre.inference.export import csv_writer, to_row
 from genre.inference.prediction import Prediction, Window
 from genre.web import batch as table
-from genre.web import song, views
+from genre.web import song, texts, views
 from genre.web.batch import Batch
 from genre.web.models import Models
 from genre.web.page import build_page
@@ -33,6 +37,30 @@ def test_notes_are_on_the_card_and_in_the_table():
         assert "Track 2 of 2 was used, the &lt;default&gt; one." in html
         assert "0:24 to 0:48 silence" in html or "then silence" in html
     assert "notes" not in views.prediction_card(Prediction(FOLK, WINDOWS, 48.0, "made-up"), LABELS, "")
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "text"),
+    [
+        ({}, "genre", "Folk"),
+        ({"confident": False, "prediction_set": ("Folk", "Rock")}, "shortlist", "Folk or Rock"),
+        ({"is_music": False}, "not music", "Probably not music"),
+    ],
+)
+def test_page_command_and_files_say_the_same(capsys, more, kind, text):
+    prediction = Prediction(FOLK, (Window(0.0, 3.0, FOLK),), 3.0, "made-up", **more)
+    batch, rows = Batch("made-up"), io.StringIO()
+    batch.add([("song.mp3", "song.mp3")])
+    batch.labels, batch.songs[0].result = LABELS, prediction
+    card = views.prediction_card(prediction, LABELS, "")
+    assert texts.LEADS[kind] in card and f'<h2 class="genre">{text}</h2>' in card
+    assert f"<span>{text}</span>" in table.rows(batch)
+    cli._print_line(Path("song.mp3"), prediction)
+    assert capsys.readouterr().out == f"song.mp3: {text} (Folk 90%, Rock 10%)\n"
+    csv_writer(rows, LABELS)("song.mp3", prediction)
+    assert rows.getvalue().splitlines()[1].startswith(f"song.mp3,{text},Folk,")
+    headline = to_row("song.mp3", prediction)["headline"]
+    assert (headline["kind"], headline["text"]) == (kind, text)
 
 
 @pytest.mark.parametrize(
