@@ -19,35 +19,15 @@ SPLITS = ("validation", "test")
 def read_metrics(folder: Path) -> dict:
     """Content of a checkpoint's metrics.json; empty where there is none.
 
-    Files of earlier versions, with a single source, are converted to the present layout.
-
     Raises:
         ValueError, KeyError, TypeError, AttributeError: the file has another layout.
     """
     path = folder / FILE
-    metrics = _of_sources(read_json(path)) if path.is_file() else {}
+    metrics = read_json(path) if path.is_file() else {}
     for split in SPLITS:
         if split in metrics:
             main_source(metrics, split)
     return metrics
-
-
-def _of_sources(metrics: dict) -> dict:
-    """In the present layout, with figures by source."""
-    training = metrics["training"]
-    if "data" not in training:
-        return metrics
-    name = training["data"].rpartition(", ")[0]
-    sources = {name: {"share": 1.0, **training["tracks"]}}
-    rest = {key: value for key, value in training.items() if key not in ("data", "tracks")}
-    figures = {split: {name: _with_limits(metrics[split])} for split in SPLITS if split in metrics}
-    return metrics | {"training": rest | {"sources": sources}} | figures
-
-
-def _with_limits(figures: dict) -> dict:
-    track = dict(figures["track"])
-    limits = track.pop("certainty")
-    return figures | {"track": track | {"limits": limits}}
 
 
 def best_split(metrics: dict) -> str:

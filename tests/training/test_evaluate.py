@@ -15,7 +15,7 @@ def samples(log_probabilities, labels):
     return Samples(torch.stack(log_probabilities), labels, torch.full((len(labels),), 1 / len(labels)))
 
 
-def limits_of(probabilities, labels):
+def thresholds_of(probabilities, labels):
     return fit_thresholds(probabilities, labels, torch.full((len(labels),), 1 / len(labels)), [len(labels)])
 
 
@@ -89,22 +89,22 @@ def test_the_interval_is_wilsons():
     assert wilson_interval(20, 20)[1] == 1
 
 
-def test_the_limits_hold_on_exchangeable_tracks():
+def test_the_thresholds_hold_on_exchangeable_tracks():
     """The prediction set covers 90 %, and two in three of the confident predictions are right."""
     labels = torch.arange(8000) % 4
     probabilities = noisy_logits(1.0, labels, 0).exp()
-    limits = limits_of(probabilities[::2], labels[::2])
+    thresholds = thresholds_of(probabilities[::2], labels[::2])
     others, truth = probabilities[1::2], labels[1::2]
-    covered = (others >= limits.prediction_set).gather(1, truth[:, None]).float().mean().item()
+    covered = (others >= thresholds.prediction_set).gather(1, truth[:, None]).float().mean().item()
     assert covered == pytest.approx(0.9, abs=0.02)
-    confident = others.amax(-1) >= limits.named_alone
+    confident = others.amax(-1) >= thresholds.named_alone
     assert 0.1 < confident.float().mean() < 0.9
     assert (others.argmax(-1) == truth)[confident].float().mean().item() == pytest.approx(2 / 3, abs=0.04)
 
 
 def test_no_prediction_is_confident_at_chance():
     labels = torch.arange(400) % 4
-    assert limits_of(torch.full((400, 4), 0.25), labels).named_alone == 1.0
+    assert thresholds_of(torch.full((400, 4), 0.25), labels).named_alone == 1.0
 
 
 @pytest.mark.parametrize(("tracks", "all_confident"), [(42, False), (4200, True)])
@@ -112,8 +112,8 @@ def test_an_accuracy_that_may_be_chance_is_not_enough(tracks, all_confident):
     """29 of 42 are more than two in three, but their lower confidence limit is not."""
     confidence = torch.linspace(0.9, 0.6, tracks)
     labels = (torch.arange(tracks) % 42 >= 29).long()
-    limits = limits_of(torch.stack([confidence, 1 - confidence], 1), labels)
-    assert (limits.named_alone <= confidence.min()) == all_confident
+    thresholds = thresholds_of(torch.stack([confidence, 1 - confidence], 1), labels)
+    assert (thresholds.named_alone <= confidence.min()) == all_confident
 
 
 def test_the_confidence_limit_holds_for_every_source():
@@ -121,7 +121,7 @@ def test_the_confidence_limit_holds_for_every_source():
     easy, hard = noisy_logits(2.0, labels, 0).exp(), noisy_logits(0.7, labels, 1).exp()
     weights = torch.full((8000,), 1 / 8000)
     both = fit_thresholds(torch.cat([easy, hard]), labels.repeat(2), weights, [4000, 4000])
-    assert both.named_alone == limits_of(hard, labels).named_alone > limits_of(easy, labels).named_alone
+    assert both.named_alone == thresholds_of(hard, labels).named_alone > thresholds_of(easy, labels).named_alone
 
 
 @pytest.mark.parametrize("tracks", [4, 9, 10, 40])
@@ -129,10 +129,10 @@ def test_the_prediction_set_covers_the_true_genre_also_with_few_tracks(tracks):
     labels = torch.arange(tracks) % 4
     probabilities = noisy_logits(0.5, labels, 0).exp()
     of_truth = probabilities.gather(1, labels[:, None])
-    covered = (of_truth >= limits_of(probabilities, labels).prediction_set).float().mean().item()
+    covered = (of_truth >= thresholds_of(probabilities, labels).prediction_set).float().mean().item()
     assert covered >= 0.9
     fresh = torch.arange(4000) % 4  # recordings that the limit was not fitted on
-    seeds = [limits_of(noisy_logits(0.5, labels, seed).exp(), labels).prediction_set for seed in range(200)]
+    seeds = [thresholds_of(noisy_logits(0.5, labels, seed).exp(), labels).prediction_set for seed in range(200)]
     of_truth = noisy_logits(0.5, fresh, 1000).exp().gather(1, fresh[:, None])
     assert sum((of_truth >= limit).float().mean().item() for limit in seeds) / 200 >= 0.89
 
