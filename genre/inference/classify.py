@@ -48,7 +48,6 @@ class Classifier:
         self.labels = model.labels
         self.window_seconds = model.window_seconds
         self.sample_rate = model.sample_rate
-        self._process = os.getpid()
 
     def classify(
         self,
@@ -150,14 +149,7 @@ class Classifier:
     @torch.inference_mode()
     def run(self, clip: Clip) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Log-probabilities and features of a clip by member, see `GenreModel.forward`."""
-        self.adapt_to_fork()
         return self.model(clip.waveform, torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start)
-
-    def adapt_to_fork(self) -> None:
-        """Let PyTorch use one thread in a forked process, which lacks its others and would wait for them for ever."""
-        if self._process != os.getpid():
-            torch.set_num_threads(1)
-            self._process = os.getpid()
 
     def levels(self, clip: Clip) -> np.ndarray:
         """Levels of the windows of a clip, shape (windows,), see `genre.audio.levels.level`."""

@@ -25,7 +25,7 @@ from genre.features.image import HIGHEST_HZ, Spectrogram, mel_position
 from genre.features.log_mel import LogMelConfig, raise_level
 from genre.inference import check_overlap
 from genre.inference.classify import Classifier
-from genre.models.model import GenreModel
+from genre.models.model import GenreModel, adapt_to_fork
 
 PATCHES = (16, 12)  # of frequency and time
 STEPS = 16  # of the path integral; with 8 the shares do not sum to the difference
@@ -89,7 +89,7 @@ def explain(
     recording = audio if isinstance(audio, Audio) else Audio(audio)
     hop_seconds = classifier.window_seconds * (1 - overlap)
     clip, at = _find_window(classifier, recording, at, hop_seconds, start, seconds)
-    classifier.adapt_to_fork()
+    adapt_to_fork()
     inputs = member_inputs(classifier.model, clip, at)
     with torch.inference_mode():
         probabilities = fused_probabilities(classifier.model, inputs)[0].tolist()

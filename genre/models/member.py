@@ -8,7 +8,7 @@ import copy
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -84,6 +84,10 @@ class Member(nn.Module):
         """
         device = next(self.backbone.parameters()).device
         image = torch.randn(1, 1, *self.input_size, generator=torch.Generator().manual_seed(0)).to(device)
+        with full_precision():
+            self._fuse(image)
+
+    def _fuse(self, image: Tensor) -> None:
         expected, changes = self.backbone(image), []
         for name, norm, convolution in _norms_behind_convolutions(self.backbone, image):
             changes.append((name, norm, convolution, convolution.weight, convolution.bias))
@@ -99,6 +103,11 @@ class Member(nn.Module):
                 self.backbone.set_submodule(name, norm)
                 convolution.weight, convolution.bias = weight, bias
             self.fused = False
+
+
+def full_precision() -> AbstractContextManager:
+    """A context in which a GPU computes convolutions in float32, as a CPU does, and not with ten bits (TF32)."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def _norms_behind_convolutions(network: nn.Module, image: Tensor) -> list[tuple[str, BatchNorm2d, nn.Conv2d]]:

@@ -15,6 +15,7 @@ for a track alike. A member whose input is a whole clip has no weight for a wind
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,12 +31,13 @@ from genre.errors import CheckpointError
 from genre.features.log_mel import raise_level
 from genre.files import read_json, replaced, write_json
 from genre.models.locations import DEFAULT, checkpoint_folder
-from genre.models.member import WEIGHTS_FILE, Member, load_member, save_member
+from genre.models.member import WEIGHTS_FILE, Member, full_precision, load_member, save_member
 from genre.models.metrics import FILE, read_metrics
 
 CARD_FILE, MUSIC_FILE = "README.md", "music.safetensors"
 MEMBER_NAME = re.compile(r"\w[\w-]*")  # a config.json from the Hub must not name paths outside of its folder
 LEVELS = ("window", "track")
+PROCESS = os.getpid()  # that imported PyTorch
 MIN_PROBABILITY = 1e-12  # lower limit, so that the logarithm is finite
 
 
@@ -186,6 +188,7 @@ class GenreModel(nn.Module):
             by member, log-probabilities (windows, labels) and pooled features (windows, features); of a member whose
             input is the whole clip both have one row.
         """
+        adapt_to_fork()
         spectra: dict[tuple, Tensor] = {}
         log_probabilities, features = {}, {}
         raised = raise_level(waveform.to(self.device))
@@ -201,8 +204,9 @@ class GenreModel(nn.Module):
                 windows = member.log_mel.windows(spectrum[:, first : last + 1], torch.zeros(1))
             else:
                 windows = member.log_mel.windows(spectrum, starts)
-            features[name] = member.embed(windows)
-            log_probabilities[name] = member.head(features[name]).float().log_softmax(-1)
+            with full_precision():
+                features[name] = member.embed(windows)
+                log_probabilities[name] = member.head(features[name]).float().log_softmax(-1)
         return log_probabilities, features
 
     def window_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
@@ -235,6 +239,7 @@ class GenreModel(nn.Module):
         Raises:
             CheckpointError: there is no checkpoint of that name, it is too large, or it is incomplete or damaged.
         """
+        adapt_to_fork()
         name = str(name or DEFAULT)
         with checkpoint_folder(name, visitor_bytes) as folder:
             try:
@@ -280,6 +285,12 @@ class GenreModel(nn.Module):
             with replaced(folder / CARD_FILE) as new:
                 new.write_text(self.card, encoding="utf-8")
         write_json(folder / "config.json", config)  # at the end: with it the checkpoint is complete
+
+
+def adapt_to_fork() -> None:
+    """Let PyTorch use one thread in a forked process, which lacks its others and would wait for them for ever."""
+    if os.getpid() != PROCESS:
+        torch.set_num_threads(1)
 
 
 def average_windows(log_probabilities: Tensor) -> Tensor:
