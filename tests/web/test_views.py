@@ -78,7 +78,7 @@ def test_labels_are_escaped_wherever_they_are_shown():
     label = '<img src=x onerror="alert(1)">'
     probabilities = {label: 0.55, "B&B": 0.45}
     prediction = Prediction(probabilities, [Window(0.0, 3.0, probabilities)], 3.0, "x")
-    page = views.prediction_card(prediction, list(probabilities), "") + views.intro(list(probabilities))
+    page = views.prediction_card(prediction, list(probabilities), "") + views.intro(list(probabilities), label)
     page += views.timeline(prediction, list(probabilities), "data:", 11025, '"><script>')
     assert "<img src=x" not in page and "<script>" not in page
     assert "B&amp;B" in page
@@ -93,3 +93,11 @@ def test_an_explanation_that_comes_too_late_changes_nothing(monkeypatch):
     click = SimpleNamespace(genre="Rock", start=0.0)
     first, last = explain("a.mp3", models.first, 0.0, ["b.mp3"], click)
     assert first == views.EXPLAINING and last == gr.skip()
+
+
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [({"referer": "https://example.org/genre/?model=user/repo#top"}, "https://example.org/genre"), ({}, "")],
+)
+def test_the_address_of_the_page_is_the_one_that_the_browser_has(headers, address):
+    assert song.page_address(SimpleNamespace(headers=headers)) == address
