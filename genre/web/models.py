@@ -117,16 +117,15 @@ class Models:
         """What `work` returns; it runs in a thread of its own, for which all who come with the same key wait.
 
         Raises:
-            CheckpointError: by `work`, or a download takes longer than `MODEL_SECONDS`; it goes on for whoever asks next.
+            CheckpointError: by `work`, or a download takes longer than `MODEL_SECONDS`; it goes on meanwhile.
         """
         with self._lock:
             future = self._running.get(key)
             if future is None:
                 future = self._running[key] = Future()
                 threading.Thread(target=self._run, args=(source, key, work, future), daemon=True).start()
-        on_hub = source.startswith(HUB_PREFIX)
         try:
-            return future.result(MODEL_SECONDS if on_hub else None)
+            return future.result(MODEL_SECONDS if source.startswith(HUB_PREFIX) else None)
         except TimeoutError as error:
             raise CheckpointError(texts.model_too_slow(name, MODEL_SECONDS)) from error
 
