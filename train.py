@@ -55,8 +55,9 @@ from genre.hub.card import write_card, write_pictures
 from genre.hub.publish import CARD, Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.malloc import keep_all_freed_memory
+from genre.models.backbones import RANDOM, create_backbone
 from genre.models.locations import DEFAULT
-from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.member import Member
 from genre.models.model import GenreModel
 from genre.options import in_home, number, path
 from genre.training.calibrate import calibrate

@@ -51,7 +51,7 @@ from genre.audio.folders import is_left_out, main_artist
 from genre.data.sources import AudioClip, clip_starts, fma_tracks, genres_by_folder, part_of, report_shared_artists
 from genre.errors import DataError
 from genre.files import clean_genre, one_line, one_spelling, read_json, replaced, report_spellings, write_json
-from genre.models.locations import HUB_ERRORS, hub_reason
+from genre.models.downloads import HUB_ERRORS, hub_reason
 
 PREFIX = "hf:"
 TIMEOUT = 20  # seconds for the first response of the Hub

@@ -32,7 +32,8 @@ from huggingface_hub.utils import validate_repo_id
 from genre.errors import CheckpointError, GenreError
 from genre.files import read_json
 from genre.hub.card import CONFUSION_PNG, CURVES_PNG, card_metadata, confusion_image
-from genre.models.locations import HUB_PREFIX, hub_reason
+from genre.models.downloads import hub_reason
+from genre.models.locations import HUB_PREFIX
 from genre.models.member import WEIGHTS_FILE
 from genre.models.metrics import best_split, main_source, named_split
 from genre.models.model import MUSIC_FILE, GenreModel

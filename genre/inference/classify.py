@@ -172,7 +172,7 @@ def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> 
     Raises:
         CheckpointError: there is no such checkpoint, or it is incomplete or damaged.
     """
-    return Classifier(GenreModel.from_pretrained(name).to(device))
+    return Classifier(GenreModel.from_pretrained(name, for_inference=True).to(device))
 
 
 def select_windows(outputs: Tensor, mask: Tensor) -> Tensor:

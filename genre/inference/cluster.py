@@ -67,7 +67,7 @@ def label(
         GenreError: there is no such cluster or checkpoint, `out` cannot be written, or the folder is gone. Rows
             written before remain.
     """
-    names, used = dict.fromkeys(map(str, paths)), GenreModel.from_pretrained(checkpoint)
+    names, used = dict.fromkeys(map(str, paths)), GenreModel.from_pretrained(checkpoint, for_inference=True)
     settings = {"schema": SCHEMA, "checkpoint": used.name, "checkpoint_sha256": used.digest, "overlap": overlap}
     with JsonLines(out, settings) as out_file:
         missing, unopened = [name for name in names if not out_file.is_done(name)], 0
@@ -276,7 +276,7 @@ def classify(name: str, folder: str, checkpoint: str | None, digest: str, overla
 @lru_cache(maxsize=1)
 def _classifier(checkpoint: str | None, digest: str) -> Classifier:
     """The classifier, loaded once per worker; it uses one thread, since there is a worker per core."""
-    loaded = GenreModel.from_pretrained(checkpoint)
+    loaded = GenreModel.from_pretrained(checkpoint, for_inference=True)
     if loaded.digest != digest:
         raise CheckpointError(f"A worker has another checkpoint {loaded.name} than the machine of the command.")
     torch.set_num_threads(1)

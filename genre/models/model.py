@@ -31,7 +31,7 @@ from genre.errors import CheckpointError
 from genre.features.log_mel import raise_level
 from genre.files import read_json, replaced, write_json
 from genre.models.locations import DEFAULT, checkpoint_folder
-from genre.models.member import WEIGHTS_FILE, Member, full_precision, load_member, save_member
+from genre.models.member import WEIGHTS_FILE, Member, full_precision, load_member
 from genre.models.metrics import FILE, read_metrics
 
 CARD_FILE, MUSIC_FILE = "README.md", "music.safetensors"
@@ -228,12 +228,16 @@ class GenreModel(nn.Module):
         return self
 
     @classmethod
-    def from_pretrained(cls, name: str | Path | None = None, visitor_bytes: int | None = None) -> "GenreModel":
-        """Read a model, with its members as they were saved, on the CPU.
+    def from_pretrained(
+        cls, name: str | Path | None = None, *, for_inference: bool = False, visitor_bytes: int | None = None
+    ) -> "GenreModel":
+        """Read a model, on the CPU.
 
         Args:
             name: None for the default one, the name of a folder in `checkpoints/`, a path, or
                 "hf-hub:user/repo@revision".
+            for_inference: read members with fused batch norms: the model can neither be trained nor saved, and is there
+                sooner, since timm is not needed for the members that ship.
             visitor_bytes: maximum size of a model from the Hub that a visitor names, see `checkpoint_folder`.
 
         Raises:
@@ -243,7 +247,7 @@ class GenreModel(nn.Module):
         name = str(name or DEFAULT)
         with checkpoint_folder(name, visitor_bytes) as folder:
             try:
-                return _read(folder, name)
+                return _read(folder, name, for_inference)
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
                 raise CheckpointError(f"Checkpoint {name} is incomplete or damaged; fetch it again.") from error
 
@@ -253,6 +257,8 @@ class GenreModel(nn.Module):
         Raises:
             CheckpointError: the batch norms of the members have been fused.
         """
+        from genre.models.backbones import save_member  # here, since classification does without timm
+
         weights = {
             name: {"track": weight} for name, weight in zip(self.members, self.track.weights.tolist(), strict=True)
         }
@@ -309,12 +315,12 @@ def _mean(members: int, labels: int) -> Fusion:
     return Fusion(torch.full((members,), 1 / members), bias=torch.zeros(labels))
 
 
-def _read(folder: Path, name: str) -> GenreModel:
+def _read(folder: Path, name: str, for_inference: bool) -> GenreModel:
     """Read the folder of a model; errors that have no sentence of their own mean that it is damaged."""
     config = read_json(folder / "config.json")
     if any(_digest(path) != digest for path, digest in _digests(folder, config).items()):
         raise CheckpointError(f"The weights of checkpoint {name} are damaged; fetch them again.")
-    members = {entry["folder"]: load_member(folder / entry["folder"]) for entry in config["members"]}
+    members = {entry["folder"]: load_member(folder / entry["folder"], for_inference) for entry in config["members"]}
     labels = _read_labels(config)
     if not members or any(member.backbone.num_classes != len(labels) for member in members.values()):
         raise CheckpointError(f"The labels of checkpoint {name} do not fit its members.")

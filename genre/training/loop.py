@@ -29,7 +29,8 @@ from genre.data.windows import Batch, Draws, Mixture, Windows
 from genre.errors import CheckpointError, GenreError
 from genre.features.log_mel import FRONT_ENDS
 from genre.files import numbered, replaced
-from genre.models.member import RANDOM, Member, average_weights, create_backbone, replace_head
+from genre.models.backbones import RANDOM, average_weights, create_backbone, replace_head
+from genre.models.member import Member
 from genre.models.model import GenreModel, average_windows
 from genre.training.recipe import Recipe, Stage
 

@@ -28,7 +28,7 @@ from genre.data.sources import find_songs, report_tags, without_copies
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.files import one_spelling, printable, renamed
 from genre.inference.classify import Classifier, select_windows
-from genre.models.member import Member, replace_head
+from genre.models.member import Member
 from genre.models.model import Fusion, GenreModel, Thresholds, average_windows
 from genre.training.calibrate import Samples, fit_fusion, fit_thresholds
 from genre.training.evaluate import summary
@@ -467,6 +467,10 @@ def probe_model(base: GenreModel, probe: Probe, source: str, command: str) -> Ge
 
 def _with_head(member: Member, head: Head) -> Member:
     """A copy of a member with another head."""
+    from genre.models.backbones import (
+        replace_head,
+    )  # here, since the page, which imports this module, does without timm
+
     changed = replace_head(member, len(head.bias))
     linear = changed.backbone.get_classifier()
     if not isinstance(linear, torch.nn.Linear):

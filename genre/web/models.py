@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 def load(source: str, visitor_bytes: int | None = None) -> Classifier:
     """Load a model; arguments and errors are those of `GenreModel.from_pretrained`."""
-    return Classifier(GenreModel.from_pretrained(source, visitor_bytes))
+    return Classifier(GenreModel.from_pretrained(source, for_inference=True, visitor_bytes=visitor_bytes))
 
 
 class Models:
@@ -80,7 +80,9 @@ class Models:
         """
         is_first = self._is_first(name)
         source, most_bytes = (self._source, None) if is_first else (_source(name), MAX_MODEL_SIZE)
-        return self._in_time(name, source, object(), lambda: GenreModel.from_pretrained(source, most_bytes))
+        return self._in_time(
+            name, source, object(), lambda: GenreModel.from_pretrained(source, visitor_bytes=most_bytes)
+        )
 
     def origin(self, name: str | None) -> str:
         """A sentence on whose model it is, if it is one of the Hub that a visitor has named; else empty."""

@@ -417,7 +417,7 @@ def learn(lesson: Lesson, models: Models) -> Path:
         probe_model(base, probe, SOURCE, COMMAND.format(base=base.name)).save_pretrained(folder)
         write_card(folder)
         archive = shutil.make_archive(str(uploads.new_folder() / NAME), "zip", work, NAME)
-        classifier = Classifier(GenreModel.from_pretrained(folder))
+        classifier = Classifier(GenreModel.from_pretrained(folder, for_inference=True))
     lesson.learned(probe, classifier, models.add_taught(classifier), songs)
     return Path(archive)
 

@@ -22,8 +22,9 @@ from genre.features.log_mel import FRONT_ENDS
 from genre.files import write_json
 from genre.hub.card import confusion_image, write_card
 from genre.hub.publish import PublishError, push_checkpoint, push_space
+from genre.models.backbones import RANDOM, create_backbone
 from genre.models.locations import SHIPPED
-from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.member import Member
 from genre.models.model import GenreModel
 from genre.web.models import Models
 from tests.conftest import ROOT, running_app
@@ -312,7 +313,7 @@ def test_a_cache_that_cannot_be_written_is_named(hub, checkpoint, monkeypatch, t
     def fill_disk(*_, **__):
         raise RuntimeError("Data processing error: IO Error: No space left on device (os error 28)")  # as hf_xet does
 
-    monkeypatch.setattr("genre.models.locations.snapshot_download", fill_disk)
+    monkeypatch.setattr("genre.models.downloads.snapshot_download", fill_disk)
     full = "cannot be written: No space left on device"
     with pytest.raises(CheckpointError, match=f"the cache .* {full}"):
         genre.load(f"hf-hub:{REPO}")

@@ -15,7 +15,8 @@ from genre.inference.explain import (
     patch_attributions,
     patch_weights,
 )
-from genre.models.member import Member, create_backbone
+from genre.models.backbones import create_backbone
+from genre.models.member import Member
 from genre.models.model import GenreModel
 from tests.conftest import RATE, music, tone, write_audio
 

@@ -8,7 +8,8 @@ import genre
 from genre.errors import AudioError
 from genre.features.log_mel import FRONT_ENDS
 from genre.inference.live import BUFFER_SECONDS, FLOOR, LiveClassifier
-from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.backbones import RANDOM, create_backbone
+from genre.models.member import Member
 from genre.models.model import GenreModel
 from genre.web import live, texts, uploads
 from tests.conftest import music, tone

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +13,10 @@ from torch import nn
 
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
-from genre.models.member import RANDOM, Member, average_weights, create_backbone, load_member, save_member
+from genre.models.backbones import RANDOM, average_weights, create_backbone, save_member
+from genre.models.locations import SHIPPED
+from genre.models.member import Member, load_member
+from tests.conftest import ROOT
 
 LABELS = ["Folk", "Pop", "Rock"]
 NAME = "tf_efficientnet_lite0"
@@ -107,8 +112,8 @@ def test_each_kind_of_network_is_saved_and_loaded(tmp_path, name):
         assert back.input_size == (128, 64)
         stored = back(windows)
         torch.testing.assert_close(stored, logits, atol=0.02, rtol=0.02)  # as float16
-        back.fuse_batch_norms()
-        torch.testing.assert_close(back(windows), stored, atol=1e-3, rtol=1e-3)
+        fused = load_member(tmp_path / "one", for_inference=True)
+        torch.testing.assert_close(fused(windows), stored, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18", "test_efficientnet"])
@@ -204,6 +209,17 @@ def test_a_fused_member_has_equal_outputs_without_its_norms(name, left):
         member.fuse_batch_norms()
         assert norms(member) == left and member.fused
         torch.testing.assert_close(member(windows), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_network_that_ships_is_timms_without_timm():
+    """By its own weights, which are float16 in the file."""
+    as_saved, fused = (load_member(SHIPPED / "fma-small" / "whole", for_inference) for for_inference in (False, True))
+    windows = torch.randn(2, 128, 128) * 20 - 48
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(windows), as_saved(windows), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(fused.embed(windows), as_saved.embed(windows), atol=1e-4, rtol=1e-4)
+    code = "import sys, genre; genre.load(); assert not {'timm', 'torchvision', 'huggingface_hub'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 class Forked(nn.Module):

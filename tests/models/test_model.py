@@ -14,9 +14,10 @@ from genre.audio.clips import Clip
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS, raise_level
 from genre.inference.explain import member_inputs, patch_attributions
-from genre.models import locations
+from genre.models import downloads
+from genre.models.backbones import RANDOM, create_backbone
 from genre.models.locations import SHIPPED
-from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.member import Member
 from genre.models.model import Fusion, GenreModel, MusicDetector
 from tests.conftest import music
 
@@ -55,8 +56,8 @@ def test_a_network_that_fails_raises(monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(locations.HfApi, "model_info", fail)
-    monkeypatch.setattr(locations, "snapshot_download", fail)
+    monkeypatch.setattr(downloads.HfApi, "model_info", fail)
+    monkeypatch.setattr(downloads, "snapshot_download", fail)
     with pytest.raises(CheckpointError, match="could not be downloaded from the Hugging Face Hub"):
         genre.load("hf-hub:user/repo")
 

@@ -13,7 +13,8 @@ from genre.data.windows import MIN_STEPS, Draws, Mixture
 from genre.errors import GenreError
 from genre.features.log_mel import FRONT_ENDS
 from genre.files import move, write_json
-from genre.models.member import RANDOM, Member, create_backbone
+from genre.models.backbones import RANDOM, create_backbone
+from genre.models.member import Member
 from genre.models.model import GenreModel
 from genre.training.loop import FRACTIONS, Start, Validation, train_member, train_stage
 from genre.training.recipe import Recipe, Stage
