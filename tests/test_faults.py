@@ -23,7 +23,8 @@ from safetensors.torch import save_file
 import app
 from genre.data.archive import UNREADABLE_NOTE
 from genre.errors import CheckpointError
-from genre.models.locations import SHIPPED, hub_reason
+from genre.models.downloads import hub_reason
+from genre.models.locations import SHIPPED
 from genre.models.model import GenreModel
 from genre.web import texts
 from genre.web.models import Models

@@ -200,7 +200,8 @@ def read_backbone(folder: Path) -> Backbone:
         ValueError, OSError, RuntimeError and others, by the damage.
     """
     _check_size(folder)
-    return timm.create_model(f"local-dir:{folder}", pretrained=True).to(memory_format=torch.channels_last)
+    backbone: Backbone = timm.create_model(f"local-dir:{folder}", pretrained=True)
+    return backbone.to(memory_format=torch.channels_last)
 
 
 def _check_size(folder: Path) -> None:
