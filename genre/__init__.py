@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from genre.errors import AudioError, CheckpointError, DataError, GenreError
 
 if TYPE_CHECKING:
+    from genre.audio.audio import Audio
     from genre.inference.classify import Classifier, load
     from genre.inference.prediction import Prediction, Window
     from genre.models.locations import available
 
 __version__ = "0.1.0"
 __all__ = [
+    "Audio",
     "AudioError",
     "CheckpointError",
     "Classifier",
@@ -31,6 +33,7 @@ __all__ = [
 
 
 LATE = {  # modules of names that are imported on first use
+    "Audio": "genre.audio.audio",
     "Classifier": "genre.inference.classify",
     "Prediction": "genre.inference.prediction",
     "Window": "genre.inference.prediction",

@@ -299,3 +299,13 @@ def test_a_file_that_ends_the_decoder_is_left_out_alone(tmp_path, command, statu
         assert len(rows) == 5 and [row["file"] for row in rows if "error" in row] == ["mine/A/bad.wav"]
     else:
         assert done.stdout.count("\n") == 4
+
+
+def test_a_file_that_ends_the_decoder_costs_the_page_itself_alone(tmp_path, example):
+    (tmp_path / "sitecustomize.py").write_text(ENDED_BY_A_FILE)
+    bad = write_audio(tmp_path / "bad.wav", [music(5)], "pcm_s16le")
+    with running_app(ROOT, os.environ | {"PYTHONPATH": str(tmp_path)}, tmp_path) as address:
+        visitor = Visitor(address)
+        shown = visitor.ask("show", visitor.upload(bad), None, 0, None)
+        assert "This file is damaged in a way that the decoder cannot cope with." in shown
+        assert visitor.classify(visitor.upload(example))["genre"]

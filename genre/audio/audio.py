@@ -57,6 +57,7 @@ class Audio:
             could not be decoded.
 
     Raises:
+        TypeError: the source is something else.
         ValueError: samples have no rate, or anything else has one.
     """
 
@@ -78,8 +79,10 @@ class Audio:
             raise ValueError("a file has a sample rate of its own")
         elif isinstance(source, str | os.PathLike):
             self._source = Path(source)
-        else:
+        elif isinstance(source, bytes) or hasattr(source, "read"):
             self._source = source
+        else:
+            raise TypeError(f"a recording is a path, a file object, bytes or an array of samples, not {type(source)}")
 
     @property
     def name(self) -> str:
