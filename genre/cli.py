@@ -177,6 +177,10 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         GenreError: there is no such checkpoint, or an output cannot be written.
     """
     with json_list(sys.stdout) if arguments.json else nullcontext() as append:
+        from genre.audio import worker
+
+        worker.start()
+
         from genre.audio.audio import Audio
         from genre.features.image import Spectrogram
         from genre.inference import export

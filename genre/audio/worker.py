@@ -58,6 +58,11 @@ def run(work: str, path: str | os.PathLike, **options: Any) -> Iterator[np.ndarr
         yield from worker.run({"work": work, "path": str(Path(path).absolute())} | options)
 
 
+def start() -> None:
+    """Start a worker, which takes the first task as soon as it comes; for programs that import torch meanwhile."""
+    _idle.append(_Worker())
+
+
 @contextmanager
 def _worker() -> Iterator["_Worker"]:
     """A worker for one task; afterwards it waits for the next one, or is stopped if it cannot take one."""
