@@ -391,8 +391,8 @@ class _Run:
         student = _Student(member, teacher_size, recipe.dropout)
         on_gpu = accelerator.device.type == "cuda"
         groups = param_groups_weight_decay(student, recipe.weight_decay)  # none for biases and norms
-        # The fused one does not wait for the GPU to tell it whether a gradient in float16 has overflowed.
-        optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, fused=on_gpu)
+        # The fused one is faster, and does not wait for a GPU to tell whether a gradient in float16 has overflowed.
+        optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, fused=True)
         self.steps_per_epoch = training.steps(recipe.batch_size, recipe.windows_per_track)
         total, warmup = stage.epochs * self.steps_per_epoch, int(recipe.warmup_epochs * self.steps_per_epoch)
         self.schedule = torch.optim.lr_scheduler.SequentialLR(
