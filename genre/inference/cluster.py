@@ -315,6 +315,8 @@ class JsonLines:
     def __init__(self, path: Path, settings: dict[str, Any]):
         self.path, self.settings, self.failed = path, settings, 0
         self.files: dict[str, dict[str, int] | None] = {}
+        if path.exists() and not (path.is_file() or path.is_dir()):  # what a device holds may have no end
+            raise ClusterError(f"{path} is no file that a run could continue; choose another one.")
         self._lock = FileLock(f"{path}.lock", timeout=0)  # released by the system, however the process ends
         try:
             self._file = path.open("a+b")

@@ -86,6 +86,12 @@ def test_a_file_with_other_content_is_not_changed(path, content):
     assert path.read_text() == content
 
 
+def test_a_device_is_refused():
+    """Reading /dev/zero, or /dev/full, has no end."""
+    with pytest.raises(ClusterError, match="/dev/null is no file that a run could continue"):
+        JsonLines(Path("/dev/null"), RUN)
+
+
 @pytest.mark.parametrize(("name", "value"), [("schema", 2), ("checkpoint", "mine"), ("overlap", 0.5)])
 def test_runs_with_other_settings_are_not_mixed(path, name, value):
     write(path, BROKEN)
