@@ -114,6 +114,7 @@ def test_a_recording_outlives_a_lost_connection_and_a_page_that_is_loaded_anew(l
     assert live.locator("#timeline .window").count() >= 1
     live.get_by_role("tab", name=texts.LIVE_TAB).click()
     expect(live.locator("#live .message")).to_have_text(texts.LIVE["sent"])
+    live.wait_for_function("sessionStorage.getItem('genre-live') === null")  # once the song is shown in full
     live.reload()  # it is not sent again
     live.wait_for_timeout(3000)
     expect(live.locator("#prediction .coverage")).to_have_count(0)
