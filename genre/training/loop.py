@@ -264,11 +264,11 @@ def recipe_from(recipe: Recipe, name: str, start: Start) -> Recipe:
     """
     if start.checkpoint is None:
         return recipe
-    member = start.checkpoint.members.get(name)
-    if member is None:
+    if name not in start.checkpoint.members:
         raise CheckpointError(
             f"{start.checkpoint.name} has no {name} member, only {', '.join(start.checkpoint.members)}."
         )
+    member = start.checkpoint.members[name]
     return replace(recipe, backbone=member.backbone.pretrained_cfg["architecture"], input_size=member.input_size)
 
 
