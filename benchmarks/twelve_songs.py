@@ -28,7 +28,7 @@ import pyAudioAnalysis
 from pyAudioAnalysis.audioTrainTest import file_classification
 models = Path(pyAudioAnalysis.__file__).parent / "data" / "models"
 def classify(path):
-    _, probabilities, classes = file_classification(path, str(models / "MODEL"), "KIND")
+    _, probabilities, classes = file_classification(path, str(models / "knn_musical_genre_6"), "knn")
     return classes[max(range(len(classes)), key=lambda i: probabilities[i])]
 """
 BEATLYZE = """
@@ -81,6 +81,9 @@ def classify(path):
 NEEDED = "numpy scipy scikit-learn matplotlib plotly hmmlearn eyed3 pydub imbalanced-learn tqdm simplejson".split()
 
 
+OLD_NUMPY = "while an old NumPy is built from source"
+
+
 @dataclass
 class Peer:
     """A package, what pip is told to install, and the code that defines `classify(path)`, which returns a label."""
@@ -94,23 +97,19 @@ class Peer:
 PEERS = [
     Peer("this project", [], HERE),
     Peer("beatlyze-analyzer", ["beatlyze-analyzer==0.1.0"], BEATLYZE),
-    Peer("beatlyze-analyzer[light]", ["beatlyze-analyzer[light]==0.1.0"], BEATLYZE, "a rule on tempo and brightness"),
+    Peer("beatlyze-analyzer[light]", ["beatlyze-analyzer[light]==0.1.0"], BEATLYZE, "documented as without Essentia"),
+    Peer("beatlyze-analyzer[full]", ["beatlyze-analyzer[full]==0.1.0"], BEATLYZE, "rules on tempo, brightness, onsets"),
     Peer("pyAudioAnalysis", ["pyAudioAnalysis==0.3.14"], PYAUDIOANALYSIS, "declares no dependency"),
     Peer(
-        "pyAudioAnalysis, kNN, and what it imports",
+        "pyAudioAnalysis, with what it imports",
         ["pyAudioAnalysis==0.3.14", *NEEDED],
-        PYAUDIOANALYSIS.replace("MODEL", "knn_musical_genre_6").replace("KIND", "knn"),
-        "has Blues, Classical, Electronic, Jazz, Rap, Rock",
+        PYAUDIOANALYSIS,
+        "no mp3 decoded; of WAV: `np.Inf` was removed in NumPy 2",
     ),
-    Peer(
-        "pyAudioAnalysis, SVM, and what it imports",
-        ["pyAudioAnalysis==0.3.14", *NEEDED],
-        PYAUDIOANALYSIS.replace("MODEL", "svm_rbf_musical_genre_6").replace("KIND", "svm"),
-    ),
-    Peer("panns-inference", ["panns-inference==0.1.1"], PANNS),
-    Peer("musicnn", ["musicnn==0.1.0"], MUSICNN.replace("PACKAGE", "musicnn")),
-    Peer("musicnn-keras", ["musicnn-keras==0.1.0"], MUSICNN.replace("PACKAGE", "musicnn_keras")),
-    Peer("genreml", ["genreml==0.3.7"], ""),
+    Peer("panns-inference", ["panns-inference==0.1.1"], PANNS, "not among its dependencies"),
+    Peer("musicnn", ["musicnn==0.1.0"], MUSICNN.replace("PACKAGE", "musicnn"), OLD_NUMPY),
+    Peer("musicnn-keras", ["musicnn-keras==0.1.0"], MUSICNN.replace("PACKAGE", "musicnn_keras"), OLD_NUMPY),
+    Peer("genreml", ["genreml==0.3.7"], "", "while scikit-learn 0.22 is built from source"),
     Peer("essentia-tensorflow", ["essentia-tensorflow==2.1b6.dev1438"], ESSENTIA),
     Peer("openl3", ["openl3==0.4.2"], OPENL3, "embeddings, no genres"),
     Peer("maest-infer", ["maest-infer==0.2.0"], MAEST),
@@ -127,10 +126,10 @@ HEAD = """# Other packages and the same songs
 
 `python benchmarks/twelve_songs.py SONGS docs/peers.md` wrote this table: what a plain `pip install` of a pinned version
 into an empty environment of Python {python} did with {songs} songs of {genres} genres, on {processor}.
-Right counts the songs whose first label is the genre of their folder ({synonyms}).
+Right counts the songs whose first label is the genre of their folder.
 Seconds are of CPU, for all songs, with the start; megabytes are the environment's. Only the package index could be
-reached, so what fetches its weights elsewhere could not be tried. None of these packages was made for these genres,
-and {songs} songs do not say which package is better.
+reached, so what fetches its weights elsewhere could not be tried. None of the other packages was made for these genres,
+and {songs} songs do not say which package is better. {untried}
 
 | package | works | names a genre | right | CPU seconds | MB | what was seen |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -196,16 +195,23 @@ def main(folder: Path, table: Path) -> None:
             results[peer.name] = try_out(peer, songs)
             print(peer.name, results[peer.name], flush=True)
             kept.write_text(json.dumps(results), encoding="utf-8")
+            write(table, songs, results)
+    kept.unlink()
+
+
+def write(table: Path, songs: list[Path], results: dict[str, dict]) -> None:
+    """Write the table, with the packages that were tried so far."""
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    untried = [peer.name for peer in PEERS if peer.name not in results]
     text = HEAD.format(
         python=sys.version.split()[0],
         songs=len(songs),
         genres=len({song.parent for song in songs}),
         processor=processor[1] if processor else "this processor",
-        synonyms=", ".join(f"{theirs} is {ours}" for theirs, ours in SYNONYMS.items()),
+        untried=f"Not tried: {', '.join(untried)}." if untried else "",
     )
-    table.write_text(text + "".join(row(peer, results[peer.name], songs) for peer in PEERS), encoding="utf-8")
-    kept.unlink()
+    rows = [row(peer, results[peer.name], songs) for peer in PEERS if peer.name in results]
+    table.write_text(text + "".join(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
