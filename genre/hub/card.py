@@ -15,10 +15,10 @@ from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_sp
 from genre.models.model import LEVELS, GenreModel
 
 USE = (
-    "For sorting and browsing a music collection, where a wrong genre does no harm. Not for decisions about people, "
-    "their rights or their pay, and not for audio that is not music."
+    "The model is for sorting and browsing a music collection, where a wrong genre does no harm. It is not for "
+    "decisions about people, their rights or their pay, and not for audio that is not music."
 )
-LIMITS = (
+LIMITATIONS = (
     "Each track has a single label, which is often debatable. The set of genres is closed: a prediction is the nearest "
     "genre of the list, also for music of a genre that is not on it. Speech and silence were not part of the training "
     "data. The output is a probability, not a fact."
@@ -43,8 +43,8 @@ def write_card(folder: Path) -> None:
     training = metrics["training"]
     sections = [
         f"# {_plain(config['name'])}",
-        f"Classifies music into {len(config['labels'])} genres ({', '.join(map(_plain, config['labels']))}) from "
-        f"{config['window_seconds']:g}-second log-mel windows.",
+        f"This model classifies music into {len(config['labels'])} genres ({', '.join(map(_plain, config['labels']))}) "
+        f"from {config['window_seconds']:g}-second log-mel windows.",
         "## Members\n\n"
         + _table(
             ["member", "weight, window", "weight, track"],
@@ -55,9 +55,9 @@ def write_card(folder: Path) -> None:
         *([_notes(metrics["notes"])] if metrics.get("notes") else []),
         f"## Intended use\n\n{USE}",
         "## Data\n\n" + _data(training),
-        f"## Limits\n\n{LIMITS}",
+        f"## Limitations\n\n{LIMITATIONS}",
         '## How to load\n\n```python\nimport genre\n\nclassifier = genre.load("hf-hub:user/repo")  # or this folder\n'
-        'print(classifier.classify("song.mp3"))\n```',
+        'print(classifier.classify("song.mp3").headline.text)\n```',
     ]
     with replaced(folder / "README.md") as new:
         new.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
@@ -131,9 +131,10 @@ def _training(training: dict) -> str:
     by_member = training.get("batch_shares", {}) if len(sources) > 1 else {}
     batches = "; ".join(f"{name} {', '.join(f'{share:.0%}' for share in one)}" for name, one in by_member.items())
     return (
-        f"Initialised from {training['start']}. Tracks of each source, no artist in two splits:\n\n{table}\n\n"
-        "Best epochs, fusion weights, temperature and limits were chosen on validation, with the sources weighted by "
-        + (f"their shares, for epochs those of a batch ({batches})" if batches else "their shares")
+        f"The members start from {training['start']}. These are the tracks of each source; no artist is in two splits:"
+        f"\n\n{table}\n\n"
+        "Best epochs, fusion weights, temperature and thresholds were chosen on validation, with the sources weighted "
+        + (f"by their shares, for epochs those of a batch ({batches})" if batches else "by their shares")
         + (", for the others the --validation-shares" if "--validation-shares" in training["command"] else "")
         + f".\n\n    {training['command']}"
     )
@@ -145,10 +146,11 @@ def _probe(training: dict) -> str:
     songs = ", ".join(f"{_plain(genre)} {number}" for genre, number in probe["songs"].items())
     caveats = "".join(f" {_plain(sentence)}" for sentence in probe["caveats"])
     return (
-        f"A linear probe: the networks of {training['start']} as they are, with new heads (multinomial logistic "
-        f"regression on their pooled features) fitted to {sum(probe['songs'].values())} songs ({songs}). The results "
-        f"are by cross-validation in {probe['folds']} folds, with the songs of an artist in one fold; fusion weights, "
-        f"temperature and limits are fitted on its probabilities.{caveats}\n\n    {training['command']}"
+        f"A linear probe was fitted: the networks of {training['start']} are as they were, with new heads (multinomial "
+        f"logistic regression on their pooled features) for {sum(probe['songs'].values())} songs ({songs}). The "
+        f"results are by cross-validation in {probe['folds']} folds, with the songs of an artist in one fold; "
+        "fusion weights, temperature and thresholds are fitted on its probabilities."
+        f"{caveats}\n\n    {training['command']}"
     )
 
 
@@ -184,7 +186,10 @@ def _results(metrics: dict) -> str:
     split = best_split(metrics)
     parts = [
         _table(header, rows),
-        *(_limits(one["track"]["limits"], named_split(metrics, split, name)) for name, one in metrics[split].items()),
+        *(
+            _by_threshold(one["track"]["limits"], named_split(metrics, split, name))
+            for name, one in metrics[split].items()
+        ),
     ]
     source = main_source(metrics, split)
     track = metrics[split][source]["track"]
@@ -209,7 +214,7 @@ def _figures(one: dict) -> list[str]:
     return [f"{one['top1']:.1%}", f"{low:.1%} to {high:.1%}", *(f"{one[key]:.1%}" for key in others)]
 
 
-def _limits(figures: dict, what: str) -> str:
+def _by_threshold(figures: dict, what: str) -> str:
     alone = figures["top1_where_named_alone"]
     accuracy = f" (accuracy {alone:.0%})" if alone is not None else ""
     return (

@@ -57,7 +57,7 @@ class Recipe:
         pretrained: the first stage, from ImageNet weights.
         fine_tuning: the second stage, from the result of the first one or from a trained checkpoint, with weight
             averaging over its runs. Then the weights before and after it are interpolated, unless the head is a new one
-            for other genres (`genre.models.member.average_weights`).
+            for other genres (`genre.models.backbones.average_weights`).
         interpolation: fraction of the fine-tuned weights in that interpolation; None chooses it by validation. With 0 a
             member of a checkpoint stays as it is.
         robust_fine_tuning: the third stage, with stronger augmentation; then the weights before and after it are
