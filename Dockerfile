@@ -1,8 +1,8 @@
 # The app on a CPU, as a user who owns nothing, with a read-only root and a writable /tmp. README.md has the commands.
 #
-# Not built where it was written. The packages are those of requirements.txt as PyPI has them: 5.3 GB, of which CUDA
-# libraries are 3.5 GB (python -m benchmarks.worker ours size), since torchaudio 2.11.0 from there needs the CUDA build of
-# torch, also on a CPU (libc10_cuda.so). Whether the CPU builds of PyTorch's own index work together has not been tried.
+# The packages are those of requirements.txt as PyPI has them: 5.3 GB, of which CUDA libraries are 3.5 GB
+# (python -m benchmarks.worker ours size), since torchaudio 2.11.0 from there needs the CUDA build of torch, also on a
+# CPU (libc10_cuda.so).
 FROM python:3.12-slim
 WORKDIR /app
 COPY requirements.txt .
