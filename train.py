@@ -454,22 +454,22 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
     many: dict[str, Any] = {"nargs": "+", "action": "extend"}
     add = group.add_argument
     add("--data", type=path, metavar="DIR", help="music or prepared arrays, see above", **many)
-    add("--label", metavar="COLUMN", help="of the genres in data sets of the Hub (the one that is named so)")
+    add("--label", metavar="COLUMN", help="column of the genres in data sets of the Hub (the one that is named so)")
     titles = "FMA's tracks.csv, by whose titles and artists songs of the Hub get FMA's official split"
     add("--fma-metadata", type=path, metavar="FILE", help=titles)
     add("--counts-as", type=renaming, metavar="A=B", help="genres that count as others: Classical=Instrumental", **many)
-    add("--shares", type=share, metavar="S", help="of each DIR in a batch (by its size and the recipe)", **many)
-    of_fusion = "of each DIR in the fusion and calibration (as in a batch)"
+    add("--shares", type=share, metavar="S", help="share of each DIR in a batch (by its size and the recipe)", **many)
+    of_fusion = "share of each DIR in the fusion and calibration (as in a batch)"
     add("--validation-shares", type=share, metavar="S", help=of_fusion, **many)
     for split in ("validation", "test"):
-        held_out = "of each genre held out, by whole artists: of all DIR, or of each (0.1)"
+        held_out = f"fraction of each genre for {split}, by whole artists: one for all DIR, or one for each (0.1)"
         add(f"--{split}-fraction", type=fraction, metavar="F", help=held_out, **many)
-    add("--augmented-copies", type=copies, metavar="N", help="of each training clip of audio (4)")
+    add("--augmented-copies", type=copies, metavar="N", help="number of them for each training clip of audio (4)")
     taught = "songs without a genre, which only a teacher teaches"
     add("--unlabelled", type=path, metavar="DIR", help=taught, **many)
     teacher = "weights of MusiCNN, whose output for audio is learned, too; `python -m genre.data.musicnn` makes them"
     add("--teacher", type=path, metavar="FILE", help=teacher)
-    add("--archive", type=path, metavar="DIR", help="of the log-mels of audio (runs/archives)")
+    add("--archive", type=path, metavar="DIR", help="folder for the log-mels of audio (runs/archives)")
     add("--not-music", type=path, metavar="DIR", help="recordings without music, to which a music detector is fitted")
 
 
@@ -490,21 +490,27 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--recipe", type=path, metavar="FILE", help=f"{recipe} (genre/training/recipe.py)")
     backbones = ", ".join(f"{name} {recipe.backbone}" for name, recipe in RECIPES.items())
     add("--backbone", metavar="NAME", help=f"any timm image model ({backbones})")
-    fraction = "of the fine-tuned weights in the interpolation with those of --from, of all members or of each; 0 "
+    fraction = (
+        "fraction of the fine-tuned weights in the interpolation with those of --from, of all members or each; 0 "
+    )
     fraction += "leaves a member as it is (by validation)"
     add("--interpolate", type=part, nargs="+", action="extend", metavar="F", help=fraction)
-    add("--epochs", type=count, metavar="N", help="in a single stage, in place of the recipe's stages")
-    add("--learning-rate", type=rate, metavar="R", help="maximum of the cosine schedule, of that stage or the first")
-    add("--runs", type=count, metavar="N", help="of that stage, whose weights are averaged")
+    add("--epochs", type=count, metavar="N", help="epochs of a single stage, in place of the recipe's stages")
+    add("--learning-rate", type=rate, metavar="R", help="maximum of the cosine schedule in that stage, or in the first")
+    add("--runs", type=count, metavar="N", help="number of runs of that stage, whose weights are averaged")
     add("--windows-per-track", type=count, metavar="N", help="random windows of each track in an epoch")
     add("--batch-size", type=count, metavar="N", help="windows of a step, over all processes")
-    add("--seed", type=whole, metavar="N", help="of everything random")
-    precision = "of a step, no for float32 (on a GPU bf16, or fp16 where it has no bf16; on a CPU no)"
+    add("--seed", type=whole, metavar="N", help="seed of everything that is random")
+    precision = "number format of a step, no for float32 (on a GPU bf16, or fp16 where it has no bf16; on a CPU no)"
     add("--precision", choices=("no", "bf16", "fp16"), help=precision)
     add("--compile", action="store_true", help="compile the networks: slow at first, then faster")
     add("--workers", type=whole, metavar="N", help="processes that read windows (4 at most for a GPU, 0 for a CPU)")
     trackers = ("tensorboard", "wandb", "trackio", "none")
-    add("--tracker", choices=trackers, help="gets loss and learning rate of each step, and validation (tensorboard)")
+    add(
+        "--tracker",
+        choices=trackers,
+        help="what gets loss and learning rate of each step, and validation (tensorboard)",
+    )
     add("--resume", action="store_true", help="continue after the last finished epoch")
 
 

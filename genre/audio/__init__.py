@@ -1,1 +1,1 @@
-"""Files, uploads and pipes to mono samples."""
+"""Recordings of every kind are decoded to mono samples, cut into clips and windows, and augmented."""

@@ -1,1 +1,1 @@
-"""Folders of music to archives of log-mel arrays, splits by artist and training windows."""
+"""Music is found or downloaded, stored as archives of log-mel arrays, split by artist and read as windows."""

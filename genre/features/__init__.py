@@ -1,1 +1,1 @@
-"""Samples to clips, windows and log-mel spectrograms; their augmentation; the spectrogram image."""
+"""Log-mel spectrograms are computed of samples, augmented, and drawn as an image."""

@@ -1,1 +1,1 @@
-"""Model cards, and publishing on the Hugging Face Hub."""
+"""Model cards are written, and models and the page published on the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""Classify recordings: log-mel windows to member outputs, to probabilities per window and per recording."""
+"""Classify recordings: a model gives probabilities for each window, and for the recording as a whole."""
 
 import os
 from collections import deque

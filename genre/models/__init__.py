@@ -1,1 +1,1 @@
-"""Ensemble members, the checkpoint folder that holds them, and the music detector."""
+"""The model: its members and their networks, their fusion, the music detector, and the folder that holds them."""

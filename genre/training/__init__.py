@@ -1,1 +1,1 @@
-"""Training of members: recipes, the training loop, calibration, evaluation, the music detector."""
+"""Members are trained by recipes, or get new heads by a linear probe; models are calibrated and evaluated."""
