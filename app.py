@@ -1,4 +1,4 @@
-"""The page: classify songs by genre, with the spectrogram and a prediction for every 3-second window."""
+"""Serve the page, which classifies songs by genre and shows a spectrogram and a prediction for every window."""
 
 import argparse
 import os
@@ -26,7 +26,8 @@ def main() -> None:
         "--checkpoint",
         type=in_home,
         default=os.environ.get("GENRE_CHECKPOINT"),  # set on Spaces
-        help="a name in checkpoints/, a folder, or hf-hub:user/repo@revision (GENRE_CHECKPOINT, or the shipped one)",
+        help="Use this model: a name in checkpoints/, a folder, or hf-hub:user/repo@revision (default: the one that "
+        "GENRE_CHECKPOINT names, or the shipped one).",
     )
     arguments = parser.parse_args()
     try:

@@ -13,7 +13,7 @@
 DIR is one of
     a folder with a sub-folder of songs for each genre, in any audio format; folders train, val and test around these,
         or in each, are its official split
-    fma_small, which is downloaded (15 GB of disk), or a folder with fma_metadata/tracks.csv and
+    fma_small, which is downloaded (15 GiB of disk), or a folder with fma_metadata/tracks.csv and
         fma_small/000/000002.mp3 ... of an earlier download; with its official split
     a folder of prepared log-mel arrays (.npy) with an index.csv, see genre/data/dataset.py
     hf:USER/DATASET[@REVISION][:CONFIG], a data set of songs on the Hugging Face Hub, see genre/data/hub.py
@@ -506,11 +506,7 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--compile", action="store_true", help="compile the networks: slow at first, then faster")
     add("--workers", type=whole, metavar="N", help="processes that read windows (4 at most for a GPU, 0 for a CPU)")
     trackers = ("tensorboard", "wandb", "trackio", "none")
-    add(
-        "--tracker",
-        choices=trackers,
-        help="what gets loss and learning rate of each step, and validation (tensorboard)",
-    )
+    add("--tracker", choices=trackers, help="where loss, learning rate and validation are written (tensorboard)")
     add("--resume", action="store_true", help="continue after the last finished epoch")
 
 

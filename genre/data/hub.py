@@ -1,6 +1,6 @@
-"""Audio classification datasets of the Hugging Face Hub as sources of training: `hf:USER/DATASET[@REVISION][:CONFIG]`.
+"""Audio classification data sets of the Hugging Face Hub as sources of training: `hf:USER/DATASET[@REVISION][:CONFIG]`.
 
-A dataset is read in one of the three layouts that the `datasets` library writes and loads:
+A data set is read in one of the three layouts that the `datasets` library writes and loads:
 
     parquet         tables with a column of audio, a struct of `bytes` and `path`, as `push_to_hub` makes them
     audiofolder     audio files in folders that name their class, or with a metadata.csv, .jsonl or .parquet, or both
@@ -81,7 +81,7 @@ Row = tuple[str, bytes, dict]  # name of the audio, its bytes, the other columns
 
 @dataclass(frozen=True)
 class HubDataset:
-    """A dataset on the Hub, as it is named on the command line."""
+    """A data set on the Hub, as it is named on the command line."""
 
     repo: str
     revision: str | None = None
@@ -99,14 +99,14 @@ class HubDataset:
 
 @dataclass(frozen=True)
 class HubSong:
-    """A song of a dataset.
+    """A song of a data set.
 
     Attributes:
         path: of the audio file.
-        name: unique in the dataset.
+        name: unique in the data set.
         genre: label; empty where it is not asked for.
         artist: by `genre.audio.folders.main_artist`, of a column or of the tags of the file; empty where none is named.
-        split: training, validation or test; empty where the dataset has no such splits.
+        split: training, validation or test; empty where the data set has no such splits.
         digest: which equal files share.
         seconds: duration by the headers of the file; 0 where they declare none.
     """
@@ -121,21 +121,21 @@ class HubSong:
 
 
 def is_on_hub(name: str | Path) -> bool:
-    """Whether a value of `--data` names a dataset on the Hub and no folder."""
+    """Whether a value of `--data` names a data set on the Hub and no folder."""
     return str(name).startswith(PREFIX)
 
 
 def parse(name: str | Path) -> HubDataset:
-    """The dataset of this name; raises DataError where it has another form."""
+    """The data set of this name; raises DataError where it has another form."""
     text = name.as_posix() if isinstance(name, Path) else name
     found = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:@([^:\s]+))?(?::([^\s]+))?", text)
     if not found:
-        raise DataError(f"{text} names no dataset on the Hub; the form is {PREFIX}USER/DATASET[@REVISION][:CONFIG].")
+        raise DataError(f"{text} names no data set on the Hub; the form is {PREFIX}USER/DATASET[@REVISION][:CONFIG].")
     return HubDataset(*found.groups())
 
 
 def hub_clips(dataset: HubDataset, **choices: Any) -> list[AudioClip]:
-    """The clips of the songs of a dataset; arguments and errors as of `hub_songs`."""
+    """The clips of the songs of a data set; arguments and errors as of `hub_songs`."""
     return [
         AudioClip(
             path=song.path,
@@ -154,7 +154,7 @@ def hub_clips(dataset: HubDataset, **choices: Any) -> list[AudioClip]:
 def hub_songs(
     dataset: HubDataset, *, labelled: bool = True, label: str | None = None, fma: Path | None = None
 ) -> list[HubSong]:
-    """Download a dataset, unpack its songs and choose the columns of genres and artists; prints what it finds.
+    """Download a data set, unpack its songs and choose the columns of genres and artists; prints what it finds.
 
     Args:
         labelled: whether genres are wanted; songs without one are then left out.
@@ -162,7 +162,7 @@ def hub_songs(
         fma: FMA's tracks.csv, or the folder with it, by which songs get their official split; None for none.
 
     Raises:
-        DataError: the dataset cannot be downloaded, holds no audio or no genres, has several columns or configurations
+        DataError: the data set cannot be downloaded, holds no audio or no genres, has several columns or configurations
             to choose from, or is damaged.
     """
     official = _fma_splits(fma) if fma else {}
@@ -208,7 +208,7 @@ def hub_songs(
 
 
 def _artist(dataset: HubDataset, name: str) -> str:
-    """The artist of this name; a number is one of this dataset alone."""
+    """The artist of this name; a number is one of this data set alone."""
     return f"{dataset.repo}/{name}" if name.isdecimal() else main_artist(name)
 
 
@@ -347,14 +347,14 @@ def _hub_errors(dataset: HubDataset) -> Iterator[None]:
 
 
 def _index(dataset: HubDataset, check: Check) -> dict:
-    """The index of a dataset, whose songs are downloaded and unpacked where they are missing.
+    """The index of a data set, whose songs are downloaded and unpacked where they are missing.
 
     Args:
         check: is called with the columns and their kinds as soon as these are known, before the rest is downloaded.
 
     Returns:
         `columns` with their kinds; `folder`, that of the songs; and `songs`, for each its `file` in that folder,
-        `name`, `digest`, `split` as the dataset names it, and `columns` with their values.
+        `name`, `digest`, `split` as the data set names it, and `columns` with their values.
     """
     store = cached_assets_path("genre", dataset.repo, "songs", assets_dir=constants.HF_ASSETS_CACHE)
     with _hub_errors(dataset):
@@ -427,7 +427,7 @@ def _read_index(path: Path) -> dict | None:
 
 
 def _card(dataset: HubDataset, commit: str | None, files: Iterable[str]) -> dict:
-    """The front matter of a dataset's card; empty where there is none, or a broken one."""
+    """The front matter of a data set's card; empty where there is none, or a broken one."""
     if "README.md" not in files:
         return {}
     with _hub_errors(dataset):
@@ -537,7 +537,7 @@ def _split_of_path(path: str) -> str:
 
 
 def _layout(dataset: HubDataset, files: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The tables, or else the shards, of a dataset; and its audio files."""
+    """The tables, or else the shards, of a data set; and its audio files."""
     seen = sorted(one for one in files if not any(map(is_left_out, one.split("/"))))
     audio = [one for one in seen if posixpath.splitext(one)[1].lower() in SUFFIXES]
     tables = [one for one in seen if one.endswith(".parquet") and not (audio and METADATA.search(one))]

@@ -76,11 +76,11 @@ def csv_writer(file: TextIO, labels: list[str]) -> Callable[[str | Path, Predict
         if isinstance(result, AudioError):
             cells: list[str | float] = [*[""] * (len(COLUMNS) + len(labels) + 3), str(result)]
         else:
-            verdict = result.headline.text, result.genre, result.confidence
+            named = result.headline.text, result.genre, result.confidence
             flags = YES_OR_NO[result.is_music], YES_OR_NO[result.confident]
             probabilities = (result.probabilities[label] for label in labels)
             found, notes = format_sections(result.sections), " ".join(result.notes)
-            cells = [*verdict, *flags, *probabilities, found, result.seconds, notes, ""]
+            cells = [*named, *flags, *probabilities, found, result.seconds, notes, ""]
         writer.writerow(_cells([printable(path), *cells]))
         file.flush()
 

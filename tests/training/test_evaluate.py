@@ -131,10 +131,10 @@ def test_the_prediction_set_covers_the_true_genre_also_with_few_tracks(tracks):
     of_truth = probabilities.gather(1, labels[:, None])
     covered = (of_truth >= thresholds_of(probabilities, labels).prediction_set).float().mean().item()
     assert covered >= 0.9
-    fresh = torch.arange(4000) % 4  # recordings that the limit was not fitted on
+    fresh = torch.arange(4000) % 4  # recordings that the threshold was not fitted on
     seeds = [thresholds_of(noisy_logits(0.5, labels, seed).exp(), labels).prediction_set for seed in range(200)]
     of_truth = noisy_logits(0.5, fresh, 1000).exp().gather(1, fresh[:, None])
-    assert sum((of_truth >= limit).float().mean().item() for limit in seeds) / 200 >= 0.89
+    assert sum((of_truth >= threshold).float().mean().item() for threshold in seeds) / 200 >= 0.89
 
 
 def test_a_single_track_has_figures():
