@@ -300,9 +300,8 @@ def _key(clip: AudioClip) -> str:
     """A hash of a clip that changes with its file."""
     status = clip.path.stat() if clip.path.is_file() else None
     state = (status.st_size, status.st_mtime_ns) if status else ()
-    return hashlib.sha256(repr((os.fsencode(os.path.realpath(clip.path)), *state, clip.start)).encode()).hexdigest()[
-        :24
-    ]
+    content = repr((os.fsencode(os.path.realpath(clip.path)), *state, clip.start))
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 def _feature_store(folder: Path, front_end: str, features: str, done: str, shape: tuple[int, ...]) -> _Store:

@@ -12,11 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 ARCHITECTURE = "mobilenetv2_100"  # timm's name
-ARGUMENTS = {
-    "in_chans",
-    "num_classes",
-    "global_pool",
-}  # of timm's `create_model`, which leave the network as it is here
+# Arguments of timm's `create_model` that leave the network as it is here.
+ARGUMENTS = {"in_chans", "num_classes", "global_pool"}
 EPS = 1e-5  # of timm's batch norms
 STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of the first block of each stage; the others have 1 (Sandler et al., 2018, table 2)
 

@@ -18,9 +18,8 @@ from genre.training.loop import track_log_probabilities
 COVERAGE = 0.9  # of the prediction set: how often it contains the true genre
 CONFIDENT_ACCURACY = 2 / 3  # of the most probable genre where it is named alone
 ONE_SIDED_Z = NormalDist().inv_cdf(0.8)  # for a lower confidence limit of that accuracy with a level of 80 %
-BIAS_PENALTY = (
-    0.3  # on the sum of its squares, in nats; by cross-validation over artists on FMA-small and songs beyond it
-)
+# On the sum of its squares, in nats; by cross-validation over artists on FMA-small and songs beyond it.
+BIAS_PENALTY = 0.3
 MIN_TRACKS = 30  # of a source, for which accuracy is estimated separately
 BY_PHONE = replace(NO_CHANGE, phone=1.0)  # simulated phone recordings of all tracks
 
@@ -102,9 +101,8 @@ def calibrate(model: GenreModel, data: DataSet) -> None:
 
 def fit_fusion(samples: Samples) -> Fusion:
     """Weights and temperature with the lowest weighted cross-entropy, by L-BFGS."""
-    raw = samples.weights.new_zeros(
-        len(samples.log_probabilities), requires_grad=True
-    )  # softplus makes the weights positive
+    # Softplus makes the weights positive.
+    raw = samples.weights.new_zeros(len(samples.log_probabilities), requires_grad=True)
     optimizer = torch.optim.LBFGS([raw], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

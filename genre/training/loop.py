@@ -59,7 +59,7 @@ class ValidationFigures:
         return f"loss {self.loss:.3f} ({sources})"
 
     def by_name(self) -> dict[str, float]:
-        """For TensorBoard."""
+        """For trackers."""
         return {
             "validation loss": self.loss,
             **{f"{name} loss": value for name, value in self.losses.items()},

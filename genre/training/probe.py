@@ -289,11 +289,8 @@ def group_songs(songs: list[Song]) -> tuple[list[str], list[str]]:
     groups = [song.artist if song.artist and song.genre not in alone else song.embedding.digest for song in songs]
     notes = [f"All songs of {genre} are by one artist, so its figures are too high." for genre in alone]
     if unnamed := sum(not song.artist for song in songs):
-        count = (
-            f"{unnamed} songs name no artist and count as artists of their own"
-            if unnamed > 1
-            else ("1 song names no artist and counts as an artist of its own")
-        )
+        many = f"{unnamed} songs name no artist and count as artists of their own"
+        count = many if unnamed > 1 else "1 song names no artist and counts as an artist of its own"
         notes.append(f"{count}; if some artist has several songs, the figures are too high.")
     return groups, notes
 
@@ -467,9 +464,7 @@ def probe_model(base: GenreModel, probe: Probe, source: str, command: str) -> Ge
 
 def _with_head(member: Member, head: Head) -> Member:
     """A copy of a member with another head."""
-    from genre.models.backbones import (
-        replace_head,
-    )  # here, since the page, which imports this module, does without timm
+    from genre.models.backbones import replace_head  # here, since the page imports this module and does without timm
 
     changed = replace_head(member, len(head.bias))
     linear = changed.backbone.get_classifier()

@@ -71,9 +71,8 @@ class BoundedTransport(httpx.AsyncBaseTransport):
 
 
 async def _transport(host: str) -> httpx.AsyncHTTPTransport:
-    if matches_domain_whitelist(
-        host, processing_utils.PUBLIC_HOSTNAME_WHITELIST
-    ):  # the Hub, which is private on Spaces
+    # The Hub, whose address is private on Spaces.
+    if matches_domain_whitelist(host, processing_utils.PUBLIC_HOSTNAME_WHITELIST):
         return httpx.AsyncHTTPTransport()
     return AsyncSecureTransport(await async_validate_url(host))
 

@@ -88,7 +88,8 @@ class Models:
         """A sentence on whose model it is, if it is one of the Hub that a visitor has named; else empty."""
         name = (name or self.first).strip()
         is_here = self._is_first(name) or name in genre.available() or name.startswith(TAUGHT_PREFIX)
-        return "" if is_here else texts.from_the_hub(name := name.removeprefix(HUB_PREFIX), name in (MODELS or ()))
+        on_hub = name.removeprefix(HUB_PREFIX)
+        return "" if is_here else texts.from_the_hub(on_hub, on_hub in (MODELS or ()))
 
     def _is_first(self, name: str) -> bool:
         return name in (self.first, self.first.removeprefix(HUB_PREFIX))

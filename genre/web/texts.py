@@ -191,8 +191,6 @@ WAITING = "Waiting"
 PICK = "Choose a song in the list to see it in full."
 DELETED = "This recording has been deleted from here by now; drop it again."
 SONGS_GONE = "The server no longer has your songs; please drop them again."
-
-
 UPLOADS_GONE = "The recordings have been deleted from here by now, so the results are still those of the model before."
 
 
