@@ -280,7 +280,7 @@ def started(*arguments, env=None):
             process.kill()
 
 
-def test_a_tilde_within_an_option_is_the_home_directory(folder, tmp_path, monkeypatch, capsys):
+def test_a_tilde_within_an_option_is_the_home_directory(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     assert main([str(folder / "album"), "--labels=~/labels"]) == 0

@@ -36,7 +36,7 @@ NOWHERE = "/proc/nowhere"  # a folder that not even root can create
 SHORT_LIVED = ROOT / "tests" / "short_lived"
 
 
-def test_a_killed_server_restarts_and_deletes_its_uploads(tmp_path, example):
+def test_a_killed_server_restarts_and_deletes_its_uploads(tmp_path):
     before = children(os.getpid())
     song = write_audio(tmp_path / "long.mp3", [np.tile(music(10), 60)], "mp3")
     with running_app(SHORT_LIVED, os.environ | {"LIFE": "3600"}, tmp_path) as address:

@@ -171,7 +171,7 @@ def test_chosen_files_are_decoded_whatever_their_suffix(batch_page, example, tmp
 
 
 @ON_DESKTOP
-def test_dropped_folders_are_opened(batch_page, album):
+def test_dropped_folders_are_opened(batch_page):
     """Browsers add the entries of a drop event; those of a scripted event are added here."""
     page = batch_page
     page.evaluate(

@@ -102,7 +102,7 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
 
 
 @ON_DESKTOP
-def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection, tmp_path):
+def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection):
     page = teach_page
     for name in NAMES:
         drop(page, *sorted((collection / name).glob("*.flac")), genre_name=name)
@@ -167,7 +167,7 @@ def test_a_stop_keeps_what_was_read(teach_page, tmp_path):
     expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right")
 
 
-def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server, collection, new_song):
+def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server, collection):
     with (
         visitor(browser, server) as first,
         visitor(browser, server) as second,

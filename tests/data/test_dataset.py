@@ -204,7 +204,7 @@ def test_held_out_fractions_are_settings(second):
         assert len(data.sources[0].of("test")) == pytest.approx(18 * fraction, abs=2)
 
 
-def test_a_song_counts_once_however_many_clips_it_has(folder, second):
+def test_a_song_counts_once_however_many_clips_it_has(second):
     with (second / "index.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["track_id", "genre", "song", "split"])
@@ -235,7 +235,7 @@ def test_songs_without_a_genre_are_for_training_unless_their_artist_is_held_out(
     assert smooth_targets(torch.tensor([1, -1]), 2, 0.1).flatten().tolist() == pytest.approx([0.05, 0.95, 0, 0])
 
 
-def test_the_digest_changes_with_tracks_genres_and_splits(tmp_path, folder):
+def test_the_digest_changes_with_tracks_genres_and_splits(folder):
     before = read_data({"one": folder})
     assert read_data({"one": folder}).digest == before.digest
     text = (folder / "index.csv").read_text()

@@ -183,7 +183,7 @@ def test_without_ranges_the_download_starts_over(server, zips, audio, tmp_path):
     assert server.sent == sum(map(len, zips.values())) + 100_000
 
 
-def test_a_wrong_checksum_raises_and_the_next_call_starts_over(server, zips, audio, tmp_path):
+def test_a_wrong_checksum_raises_and_the_next_call_starts_over(server, audio, tmp_path):
     (tmp_path / f"{AUDIO}.part").write_bytes(b"of something else")
     with pytest.raises(DataError, match=f"{AUDIO} arrived damaged and was removed; try again"):
         fetch_fma_small(tmp_path, server.url)
@@ -215,7 +215,7 @@ def test_a_disk_that_fills_up_while_downloading(server, audio, tmp_path):
     check_whole(tmp_path, audio)
 
 
-def test_a_killed_unpacking_is_resumed(server, zips, audio, tmp_path, monkeypatch):
+def test_a_killed_unpacking_is_resumed(server, zips, audio, tmp_path):
     for name, content in zips.items():
         (tmp_path / name).write_bytes(content)
     staging = tmp_path / f"{AUDIO}.unpacking"
@@ -230,7 +230,7 @@ def test_a_killed_unpacking_is_resumed(server, zips, audio, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["../outside.mp3", "fma_small/../../outside.mp3", "/outside.mp3"])
-def test_a_zip_with_paths_outside_of_the_folder_is_refused(server, zips, audio, tmp_path, monkeypatch, name):
+def test_a_zip_with_paths_outside_of_the_folder_is_refused(server, audio, tmp_path, monkeypatch, name):
     server.files[AUDIO] = zipped({**audio, name: b"gotcha"})
     publish(monkeypatch, server.files)
     with pytest.raises(DataError, match="a path outside of the folder"):

@@ -52,7 +52,7 @@ def test_the_largest_attribution_is_at_the_frequency_and_time_of_a_tone(front_en
     assert column + 0.5 == pytest.approx((at + 0.15) / 3 * PATCHES[1], abs=1.5)
 
 
-def test_a_member_whose_input_is_the_clip_does_not_contribute(classifier, example):
+def test_a_member_whose_input_is_the_clip_does_not_contribute(classifier):
     backbone = create_backbone("tf_efficientnet_lite0", len(classifier.labels), "random").eval()
     whole = Member(backbone, FRONT_ENDS["whole"], -40, 20, (128, 128))
     given = classifier.model

@@ -30,7 +30,7 @@ def test_the_first_prediction_is_made_when_the_buffer_fills_a_window(classifier)
     assert [one is not None for one in predictions] == [False, False, False, True, True]  # after the resampler's delay
 
 
-def test_a_model_whose_window_is_longer_than_the_buffer_classifies_a_full_buffer(tmp_path):
+def test_a_model_whose_window_is_longer_than_the_buffer_classifies_a_full_buffer():
     backbone = create_backbone("test_efficientnet", 2, RANDOM)
     members = {"whole": Member(backbone, FRONT_ENDS["whole"], -40.0, 20.0, (64, 64))}
     classifier = genre.Classifier(GenreModel(["Quiet", "Loud"], members))

@@ -31,7 +31,7 @@ def test_the_api_lists_two_named_endpoints(client):
     assert endpoint["/classify_batch"]["parameters"][0]["parameter_name"] == "songs"
 
 
-def test_classify_batch_returns_a_row_for_every_song(client, classifier, example, tmp_path):
+def test_classify_batch_returns_a_row_for_every_song(client, example, tmp_path):
     (tmp_path / "list.mp3").write_text("not music")
     job = client.submit([handle_file(example), handle_file(tmp_path / "list.mp3")], api_name="/classify_batch")
     good, bad = job.result()
