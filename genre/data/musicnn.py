@@ -11,6 +11,7 @@ which training does not. Mel powers stay float32 here, while the package rounds 
 loud songs; for others the outputs are equal to within 1e-4 where the log-mels are.
 """
 
+import argparse
 import importlib.util
 import sys
 from pathlib import Path
@@ -148,4 +149,6 @@ def convert(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    convert(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Convert the weights of the installed package musicnn.")
+    parser.add_argument("out", type=Path, metavar="FILE", help="safetensors file to write, for train.py --teacher")
+    convert(parser.parse_args().out)
