@@ -10,12 +10,13 @@ from filelock import FileLock, Timeout
 from genre.data.dataset import SPLITS, DataSet
 from genre.errors import DataError, GenreError
 from genre.files import move, numbered, read_json
-from genre.hub.card import CONFUSION_PNG, CURVES_PNG
 from genre.models.metrics import FILE
 from genre.models.model import MEMBER_NAME, MUSIC_FILE, GenreModel
 from genre.training.evaluate import evaluate, write_predictions
 from genre.training.loop import Start, with_shares
 from genre.training.recipe import Recipe, recipes_json
+
+PICTURES = ("confusion.png", "curves.png")  # of the last training, see `genre.hub.card`
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def written_at_end(folder: Path) -> Iterator[Path]:
         yield new
         folder.mkdir(exist_ok=True)
         names = {path.name for path in new.iterdir()}
-        ours = {*_members(folder), MUSIC_FILE, FILE, CONFUSION_PNG, CURVES_PNG, *names}
+        ours = {*_members(folder), MUSIC_FILE, FILE, *PICTURES, *names}
         before = [folder / name for name in ours if (folder / name).exists()]
         if before:
             aside = _earlier(folder)
