@@ -12,9 +12,10 @@ from torch import Tensor
 from genre.data.dataset import DataSet, Source
 from genre.data.windows import Windows, first_of_song, front_end_name, mean_by_song
 from genre.features.augment import NO_CHANGE
+from genre.models.member import Member
 from genre.models.model import Fusion, GenreModel, Thresholds, average_windows
-from genre.training.loop import track_log_probabilities
 
+BATCH_TRACKS = 32  # that are classified at once
 COVERAGE = 0.9  # of the prediction set: how often it contains the true genre
 CONFIDENT_ACCURACY = 2 / 3  # of the most probable genre where it is named alone
 ONE_SIDED_Z = NormalDist().inv_cdf(0.8)  # for a lower confidence limit of that accuracy with a level of 80 %
@@ -52,6 +53,19 @@ class ChangedWindows(Windows):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(tracks[0]))
             return self.change(windows.flatten(2)).unflatten(2, windows.shape[2:]).movedim(1, 2)
+
+
+def track_log_probabilities(member: Member, windows: Windows) -> Tensor:
+    """Log-probabilities of every window that covers each track, shape (tracks, windows, labels), on its device."""
+    device = next(member.parameters()).device
+    member.eval()
+    results = []
+    with torch.inference_mode():
+        for tracks in np.split(np.arange(len(windows)), range(BATCH_TRACKS, len(windows), BATCH_TRACKS)):
+            batch = windows.all(tracks)
+            logits = member(batch.flatten(0, 1).to(device)).float()
+            results.append(logits.log_softmax(-1).unflatten(0, batch.shape[:2]))
+    return torch.cat(results)
 
 
 def member_log_probabilities(

@@ -13,10 +13,11 @@ import time
 import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from timm.optim import param_groups_weight_decay
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
@@ -32,13 +33,9 @@ from genre.files import numbered, replaced
 from genre.models.backbones import RANDOM, average_weights, create_backbone, replace_head
 from genre.models.member import Member
 from genre.models.model import GenreModel, average_windows
+from genre.training.calibrate import track_log_probabilities
 from genre.training.recipe import Recipe, Stage
 
-if TYPE_CHECKING:  # the page imports this module, too, and runs without this package
-    from accelerate import Accelerator
-
-
-BATCH_TRACKS = 32  # that are validated at once
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the fine-tuned weights in the interpolation with those before
 HALFWAY = (0.5,)  # after robust fine-tuning, whose gain does not show in the validation loss
 RUN_SEEDS = 100  # difference of the seeds of two runs of a stage
@@ -90,19 +87,6 @@ class Validation:
         return ValidationFigures(total, losses, accuracies)
 
 
-def track_log_probabilities(member: Member, windows: Windows) -> Tensor:
-    """Log-probabilities of every window that covers each track, shape (tracks, windows, labels), on its device."""
-    device = next(member.parameters()).device
-    member.eval()
-    results = []
-    with torch.inference_mode():
-        for tracks in np.split(np.arange(len(windows)), range(BATCH_TRACKS, len(windows), BATCH_TRACKS)):
-            batch = windows.all(tracks)
-            logits = member(batch.flatten(0, 1).to(device)).float()
-            results.append(logits.log_softmax(-1).unflatten(0, batch.shape[:2]))
-    return torch.cat(results)
-
-
 @dataclass(frozen=True)
 class Start:
     """Initial weights of members.
@@ -129,7 +113,7 @@ class Start:
 
 
 def train_member(
-    accelerator: "Accelerator",
+    accelerator: Accelerator,
     name: str,
     recipe: Recipe,
     data: DataSet,
@@ -195,7 +179,7 @@ def train_member(
     return member, curves
 
 
-def _start_tracker(accelerator: "Accelerator", training: str, key: str, recipe: Recipe) -> None:
+def _start_tracker(accelerator: Accelerator, training: str, key: str, recipe: Recipe) -> None:
     """Start the log of a run: of TensorBoard in a folder of its name, elsewhere as a run of the project "genre"."""
     named = {"name": f"{training}/{key}", "group": training}
     if "tensorboard" in map(str, accelerator.log_with):
@@ -205,7 +189,7 @@ def _start_tracker(accelerator: "Accelerator", training: str, key: str, recipe: 
         accelerator.init_trackers("genre", asdict(recipe), {"wandb": of_wandb, "trackio": named})
 
 
-def _finish(accelerator: "Accelerator") -> None:
+def _finish(accelerator: Accelerator) -> None:
     """Close the logs of a run and release its network and optimiser; the processes remain connected."""
     for tracker in accelerator.trackers:
         tracker.finish()
@@ -241,7 +225,7 @@ def with_shares(data: DataSet, recipe: Recipe) -> DataSet:
 
 
 def _interpolate(
-    accelerator: "Accelerator",
+    accelerator: Accelerator,
     name: str,
     start: Member,
     end: Member,
@@ -301,7 +285,7 @@ def start_member(recipe: Recipe, name: str, training: Mixture, genres: list[str]
 
 
 def train_stage(
-    accelerator: "Accelerator",
+    accelerator: Accelerator,
     member: Member,
     training: Mixture,
     validation: Validation,
@@ -374,7 +358,7 @@ class _Run:
 
     def __init__(
         self,
-        accelerator: "Accelerator",
+        accelerator: Accelerator,
         member: Member,
         training: Mixture,
         recipe: Recipe,
