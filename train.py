@@ -44,35 +44,30 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from accelerate import Accelerator
+from filelock import FileLock, Timeout
 
-from genre.data.dataset import DataSet, HeldOut
+from genre.data.dataset import SPLITS, DataSet, HeldOut
 from genre.data.hub import is_on_hub
 from genre.data.prepare import Preparation, holds_genre_folders, prepare, source_name
 from genre.data.windows import TEACHER_FILES, front_end_name
 from genre.errors import DataError, GenreError
-from genre.files import clean_genre, write_json
-from genre.hub.card import write_card, write_pictures
+from genre.files import clean_genre, move, numbered, read_json, write_json
+from genre.hub.card import CONFUSION_PNG, CURVES_PNG, write_card, write_pictures
 from genre.hub.publish import CARD, Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
 from genre.malloc import keep_all_freed_memory
 from genre.models.backbones import RANDOM, create_backbone
 from genre.models.locations import DEFAULT
 from genre.models.member import Member
-from genre.models.model import GenreModel
+from genre.models.metrics import FILE
+from genre.models.model import MEMBER_NAME, MUSIC_FILE, GenreModel
 from genre.options import in_home, number, path
 from genre.training.calibrate import calibrate
 from genre.training.detector import fit_examples, gather
-from genre.training.loop import Start, change_stage, recipe_from, train_member
+from genre.training.evaluate import evaluate_sources
+from genre.training.loop import Start, change_stage, recipe_from, train_member, with_shares
 from genre.training.probe import describe_probe, embed_folder, fit_probe, probe_model
 from genre.training.recipe import RECIPES, Recipe, read_recipes, recipes_json
-from genre.training.run import (
-    announce_earlier,
-    describe_data,
-    evaluate_sources,
-    only_training,
-    training_record,
-    written_at_end,
-)
 
 RUNS = Path("runs")  # archives, and a folder for each training: recipes, states, TensorBoard's logs, predictions
 
@@ -161,6 +156,9 @@ def create_accelerator(options: argparse.Namespace) -> Accelerator:
     return Accelerator(mixed_precision=precision, log_with=tracker, project_dir=RUNS, dynamo_backend=backend)
 
 
+# Folders that are written
+
+
 def check_writable(folder: Path) -> None:
     """Raise GenreError where a folder, which need not exist yet, cannot be written, rather than after a training."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
@@ -168,6 +166,71 @@ def check_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise GenreError(f"--out {folder} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def written_at_end(folder: Path) -> Iterator[Path]:
+    """A folder of the same name to write a checkpoint to, which takes the place of this one's unless there is an error.
+
+    The checkpoint that was in the folder is moved to one beside it; other files stay in the folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:
+        new = Path(work) / folder.name
+        new.mkdir()
+        yield new
+        folder.mkdir(exist_ok=True)
+        names = {path.name for path in new.iterdir()}
+        ours = {*member_folders(folder), MUSIC_FILE, FILE, CONFUSION_PNG, CURVES_PNG, *names}
+        before = [folder / name for name in ours if (folder / name).exists()]
+        if before:
+            aside = earlier_folder(folder)
+            aside.mkdir()
+            for path in before:
+                path.replace(aside / path.name)
+            print(f"The model that was in {folder} is now in {aside}.")
+        for name in sorted(names, key="config.json".__eq__):  # it comes last: with it the checkpoint is complete
+            move(new / name, folder / name)
+
+
+def announce_earlier(folder: Path) -> None:
+    """Before a training: print that the folder holds a model, and where that will be."""
+    if (folder / "config.json").exists():
+        print(f"{folder} holds a model; when the new one is complete, that is moved to {earlier_folder(folder)}.")
+
+
+def earlier_folder(folder: Path) -> Path:
+    """The next free name of a folder for the checkpoint that a new one replaces."""
+    return next(path for path in numbered(folder.with_name(f"{folder.name}-earlier")) if not path.exists())
+
+
+def member_folders(folder: Path) -> list[str]:
+    """Folders of the members of the checkpoint in a folder; empty where there is none, or a damaged one."""
+    try:
+        names = [entry["folder"] for entry in read_json(folder / "config.json")["members"]]
+        return [name for name in names if MEMBER_NAME.fullmatch(name)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+@contextmanager
+def only_training(runs_folder: Path) -> Iterator[None]:
+    """Keep other trainings from this folder of states; raises GenreError while another one writes it."""
+    runs_folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(runs_folder / ".lock")  # released by the system, however the process ends
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise GenreError(
+            f"Another training writes {runs_folder}; wait until it has ended, or give this one another name with --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# Recipes
 
 
 def choose_recipes(options: argparse.Namespace, start: Start) -> dict[str, Recipe]:
@@ -226,6 +289,15 @@ def preparation(options: argparse.Namespace, front_ends: list[str]) -> Preparati
         label=options.label,
         fma_metadata=options.fma_metadata,
     )
+
+
+def describe_data(data: DataSet) -> str:
+    """Lines with the genres, and each source's tracks by split and share."""
+    lines = [f"{len(data.genres)} genres: {', '.join(data.genres)}"]
+    for source, share in zip(data.sources, data.shares, strict=True):
+        counts = ", ".join(f"{len(source.of(split))} {split}" for split in SPLITS)
+        lines.append(f"  {source.name}: {counts}, {len(source.dropped)} unusable; share {share:.0%}")
+    return "\n".join(lines)
 
 
 @contextmanager
@@ -299,6 +371,30 @@ def command_line() -> str:
         return option + equals + (Path(value).name if Path(value).is_absolute() or value.startswith("..") else value)
 
     return "python train.py " + shlex.join(map(public, sys.argv[1:]))
+
+
+def training_record(command: str, start: Start, data: DataSet, recipes: dict[str, Recipe]) -> dict:
+    """The entry `training` of metrics.json, see `genre.models.metrics`.
+
+    Args:
+        command: as it can be repeated.
+        start: initial weights of the members.
+        data: sources that the members were trained on.
+        recipes: of the members, by name.
+    """
+    return {
+        "command": command,
+        "start": str(start),
+        "genres": data.genres,
+        "sources": {
+            source.name: {"share": round(share, 4), **{split: len(source.of(split)) for split in SPLITS}}
+            for source, share in zip(data.sources, data.shares, strict=True)
+        },
+        "members": recipes_json(recipes),
+        "batch_shares": {
+            name: [round(share, 4) for share in with_shares(data, recipe).shares] for name, recipe in recipes.items()
+        },
+    }
 
 
 # The other modes

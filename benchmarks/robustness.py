@@ -38,7 +38,7 @@ from genre.hub.card import add_note
 from genre.models.locations import DEFAULT, SHIPPED
 from genre.models.model import GenreModel, average_windows
 from genre.training.calibrate import BY_PHONE, member_log_probabilities
-from genre.training.run import check_genres
+from genre.training.evaluate import check_genres
 
 LONGEST_SECONDS = 240
 RATE = 44100  # Hz

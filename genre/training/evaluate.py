@@ -6,13 +6,65 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genre.data.dataset import Source
+from genre.data.dataset import DataSet, Source
 from genre.data.windows import first_of_song, mean_by_song
+from genre.errors import DataError
 from genre.files import replaced
 from genre.models.model import GenreModel, Thresholds, average_windows
 from genre.training.calibrate import member_log_probabilities, wilson_interval
 
 CALIBRATION_BINS = 15
+
+
+def check_genres(model: GenreModel, data: DataSet) -> None:
+    """Raise DataError if a model is for other genres than those of the data."""
+    if model.labels != data.genres:
+        raise DataError(
+            f"{model.name} classifies {', '.join(model.labels)}, the data has {', '.join(data.genres)}; "
+            "give all of the sources that it was trained on. train.py's --counts-as renames genres."
+        )
+
+
+def evaluate_sources(model: GenreModel, data: DataSet, split: str, predictions: Path | None = None) -> dict[str, dict]:
+    """Evaluate a model on a split of each source, and print the figures.
+
+    Args:
+        model: with the genres of the data.
+        data: sources; those without tracks of the split are left out.
+        split: "validation" or "test".
+        predictions: folder for each track's probabilities, as SOURCE-SPLIT.csv; None writes none.
+
+    Returns:
+        the figures of `evaluate` by source.
+
+    Raises:
+        DataError: the model is for other genres.
+    """
+    check_genres(model, data)
+    results = {}
+    for source in data.sources:
+        if not len(source.of(split)):
+            continue
+        results[source.name], probabilities = evaluate(model, source, split)
+        print(format_figures(results[source.name], f"{source.name} {split}"))
+        if predictions:
+            write_predictions(predictions / f"{source.name}-{split}.csv", source, data.genres, split, probabilities)
+    return results
+
+
+def format_figures(figures: dict, title: str) -> str:
+    """Lines with the figures of `evaluate`."""
+    lines = []
+    for level in ("first_window", "track"):
+        one = figures[level]
+        low, high = one["top1_interval_95"]
+        lines.append(
+            f"{title:>24}  {level.replace('_', ' '):<12}  top-1 {one['top1']:.1%} ({low:.1%} to {high:.1%})  "
+            f"top-3 {one['top3']:.1%}  calibration error {one['calibration_error']:.1%}"
+        )
+    for name, one in figures["members"].items():
+        lines.append(f"{title:>24}  {name:<12}  " + "  ".join(f"{key} {value}" for key, value in one.items()))
+    return "\n".join(lines)
 
 
 def evaluate(model: GenreModel, source: Source, split: str) -> tuple[dict, Tensor]:

@@ -19,9 +19,9 @@ from genre.models.locations import SHIPPED
 from genre.models.model import GenreModel
 from genre.training.loop import FRACTIONS
 from genre.training.recipe import RECIPES, read_recipes
-from genre.training.run import only_training, written_at_end
 from tests.conftest import ROOT, music, write_audio
 from tests.hub.test_publish import small_checkpoint
+from train import only_training, written_at_end
 
 SMALL = ["--from-scratch", "--backbone", "test_efficientnet", "--batch-size", "8"]
 
