@@ -4,6 +4,7 @@ The songs are a `Batch` in the state of the Gradio session, shared by the job th
 """
 
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,19 +13,31 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.events import Dependency
+from PIL import Image
 
 import genre
 from genre.errors import AudioError
 from genre.features.image import Spectrogram
-from genre.inference.export import colour, format_sections
+from genre.inference import export
+from genre.inference.export import LABEL_TRACK, PICTURE, colour, format_sections, label_track, unique_names
 from genre.inference.prediction import Prediction, Section, clock
-from genre.web import QUIET, UNQUEUED, downloads, script, texts, uploads, views
+from genre.web import QUIET, UNQUEUED, script, texts, uploads, views
 from genre.web.limits import MAX_SECONDS, MAX_SONGS
 from genre.web.models import Models
-from genre.web.song import page_address, stream_results, timeline_and_why
+from genre.web.song import (
+    SPREADSHEET,
+    disabled,
+    download_buttons,
+    enabled,
+    page_address,
+    stream_results,
+    timeline_and_why,
+    write_windows_and_json,
+)
 
 GROUP = 5  # songs that are added at once, so that the first are classified while the others are sent
 PICK = f'<div class="prediction empty"><p class="genre">{texts.PICK}</p></div>'
+FILES = "genres.csv", "windows.csv", "genres.json", "labels-and-pictures.zip"  # for download
 
 
 @dataclass(eq=False)
@@ -166,7 +179,7 @@ class BatchTab:
                 )
             self.rows = gr.HTML(js_on_load=script("rows.js"), min_height=0)
             with gr.Row(visible=False, elem_classes="downloads") as self.results:
-                self.buttons = downloads.buttons(texts.BATCH_DOWNLOADS)
+                self.buttons = download_buttons(texts.BATCH_DOWNLOADS)
                 self.clear = gr.Button(texts.CLEAR, size="sm", elem_classes="ends-uploads")
             with gr.Column(visible=False, elem_id="batch-song") as self.detail:
                 self.prediction = gr.HTML(PICK)
@@ -217,7 +230,7 @@ class BatchTab:
             self.stop: gr.Button(visible=working),
             self.results: gr.Row(visible=some),
             self.detail: gr.Column(visible=some),
-            **downloads.disabled(self.buttons),
+            **disabled(self.buttons),
             self.clear: gr.Button(interactive=not working),
         }
 
@@ -233,10 +246,10 @@ class BatchTab:
             yield self.show(batch)
             if batch.done and not batch.working:  # else another job is still classifying
                 with suppress(OSError):  # the disk is full; the results are complete all the same
-                    files = downloads.of_batch(batch.songs, batch.labels)
+                    files = batch_files(batch.songs, batch.labels)
                     if batch.songs:  # else the list was cleared meanwhile
                         # all of it: a browser may skip an update
-                        yield self.show(batch) | downloads.enabled(self.buttons, files)
+                        yield self.show(batch) | enabled(self.buttons, files)
         except genre.GenreError as error:
             batch.stop()
             yield self.show(batch) | {self.status: views.alert_box(str(error))}
@@ -335,7 +348,7 @@ def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterato
     picture = None
     if isinstance(result, genre.Prediction) and batch.wants(song, name):
         with suppress(OSError):  # the disk is full
-            picture = downloads.picture_of(song.name, result, spectrogram.image(), classifier.labels, address)
+            picture = picture_of(song.name, result, spectrogram.image(), classifier.labels, address)
     if result:
         batch.finish(song, name, result, picture)
 
@@ -411,3 +424,35 @@ def _piece(section: Section, seconds: float, labels: list[str]) -> str:
 def opened(name: str, card: str) -> str:
     """The prediction card of one song under its name."""
     return f'<h2 class="opened">{escape(name)}</h2>{card}'
+
+
+def picture_of(name: str, prediction: Prediction, spectrogram: Image.Image, labels: list[str], address: str) -> Path:
+    """Draw the picture of a song of a batch into a file."""
+    file = uploads.new_folder() / "picture.png"
+    export.picture(prediction, labels, name, spectrogram, address).save(file)
+    return file
+
+
+def batch_files(songs: list[Song], labels: list[str]) -> list[Path | None]:
+    """Write the files of a batch: two tables, JSON, and a zip of label tracks and pictures; None for an empty one."""
+    folder = uploads.new_folder()
+    genres, windows, everything, archive = (folder / name for name in FILES)
+    found = [(song.name, song.result) for song in songs if song.result]
+    with genres.open("w", encoding=SPREADSHEET, newline="") as file:
+        write = export.csv_writer(file, labels)
+        for name, result in found:
+            write(name, result)
+    write_windows_and_json(found, labels, windows, everything)
+    return [genres, windows, everything, archive if _zip_songs(songs, archive) else None]
+
+
+def _zip_songs(songs: list[Song], archive: Path) -> int:
+    """Write the label track and, unless it has been deleted, the picture of each song; returns the number of files."""
+    names = unique_names([song.name for song in songs])
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+        for song, name in zip(songs, names, strict=True):
+            if isinstance(song.result, Prediction):
+                out.writestr(name + LABEL_TRACK, label_track(song.result))
+                if song.picture and song.picture.exists():
+                    out.write(song.picture, name + PICTURE, zipfile.ZIP_STORED)  # PNG is compressed already
+        return len(out.namelist())

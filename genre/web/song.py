@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,18 +12,24 @@ from urllib.parse import quote
 
 import gradio as gr
 from gradio.events import Dependency
+from PIL import Image
 
 import genre
 from genre.features.image import Spectrogram, data_uri
+from genre.files import json_list
+from genre.inference import export
 from genre.inference.classify import Classifier
 from genre.inference.explain import explain
-from genre.web import QUIET, UNQUEUED, downloads, script, texts, views
+from genre.inference.export import LABEL_TRACK, PICTURE, label_track, picture, safe_name
+from genre.web import QUIET, UNQUEUED, script, texts, views
 from genre.web.limits import MAX_FILE_SIZE
 from genre.web.models import Models
-from genre.web.uploads import PlaybackCopy, Upload, examples
+from genre.web.uploads import PlaybackCopy, Upload, examples, new_folder
 
 UPDATE_SECONDS = 0.7  # between two updates of the page while a long file is decoded
 UPDATE_WINDOWS = 300  # with more windows updates are as much rarer, since they take as much longer to send and to draw
+WINDOWS, JSON = ".windows.csv", ".json"  # suffixes of files for download, as LABEL_TRACK and PICTURE
+SPREADSHEET = "utf-8-sig"  # Excel needs the byte order mark to read UTF-8
 
 
 class SongTab:
@@ -80,7 +86,7 @@ class SongTab:
             self.timeline, self.why = timeline_and_why(models, model, self.song, self.overlap, self.latest, _shows)
             self.timeline.value = views.blank_timeline(models.get(models.first).labels)
             with gr.Row(elem_classes="downloads", elem_id="song-downloads"):
-                self.buttons = downloads.buttons(texts.SONG_DOWNLOADS)
+                self.buttons = download_buttons(texts.SONG_DOWNLOADS)
             self.why.render()
             with gr.Accordion(texts.OVERLAP, open=False, elem_id="overlap"):
                 self.overlap.render()
@@ -106,7 +112,7 @@ class SongTab:
         return {self.song: gr.Audio(label=Path(path).name if path else texts.SONG)} | self.waiting(path)
 
     def waiting(self, path: str | None) -> dict:
-        return {self.prediction: views.CLASSIFYING if path else views.EMPTY} | downloads.disabled(self.buttons)
+        return {self.prediction: views.CLASSIFYING if path else views.EMPTY} | disabled(self.buttons)
 
     def show(self, path: str | None, name: str, overlap: float, latest: list, request: gr.Request) -> Iterator[dict]:
         """Prediction card, timeline, an empty explanation, and the downloads at the end."""
@@ -136,8 +142,8 @@ class SongTab:
     def written(self, path: str, result: "Result", labels: list[str], address: str) -> dict:
         """The downloads; none where the disk is full, since the result is complete all the same."""
         with suppress(OSError):
-            files = downloads.of_song(path, result.prediction, result.spectrogram.image(), labels, address)
-            return downloads.enabled(self.buttons, files)
+            files = song_files(path, result.prediction, result.spectrogram.image(), labels, address)
+            return enabled(self.buttons, files)
         return {}
 
 
@@ -256,3 +262,52 @@ def _render(
         views.prediction_card(prediction, labels, views.coverage(prediction) + end, role),
         views.timeline(prediction, labels, image, spectrogram.highest_hz, address),
     )
+
+
+# Files for download. They are in folders of their own in Gradio's cache, where they are deleted with the uploads.
+
+
+def download_buttons(labels: list[str]) -> list[gr.DownloadButton]:
+    """Buttons, which are disabled until they have a file."""
+    return [gr.DownloadButton(label, size="sm", interactive=False) for label in labels]
+
+
+def disabled(buttons: list[gr.DownloadButton]) -> dict:
+    return {button: gr.DownloadButton(interactive=False) for button in buttons}
+
+
+def enabled(buttons: list[gr.DownloadButton], files: Iterable[Path | None]) -> dict:
+    """Updates that give each button its file; those without one stay disabled."""
+    pairs = zip(buttons, files, strict=True)
+    return {button: gr.DownloadButton(value=file, interactive=file is not None) for button, file in pairs}
+
+
+def song_files(
+    path: str, prediction: genre.Prediction, spectrogram: Image.Image, labels: list[str], address: str
+) -> list[Path]:
+    """Write the files of one song: a table of its windows, JSON, a label track and a picture.
+
+    Args:
+        path: of the upload.
+        labels: of the model.
+        address: of the page.
+    """
+    folder, name = new_folder(), safe_name(path)
+    windows, everything, track, image = (folder / f"{name}{suffix}" for suffix in (WINDOWS, JSON, LABEL_TRACK, PICTURE))
+    write_windows_and_json([(Path(path).name, prediction)], labels, windows, everything)
+    track.write_text(label_track(prediction), encoding="utf-8", newline="\n")
+    picture(prediction, labels, path, spectrogram, address).save(image)
+    return [windows, everything, track, image]
+
+
+def write_windows_and_json(
+    found: list[tuple[str, genre.Prediction | genre.AudioError]], labels: list[str], windows: Path, everything: Path
+) -> None:
+    """Write a table of the windows of recordings, and all about them as JSON."""
+    with windows.open("w", encoding=SPREADSHEET, newline="") as file:
+        write = export.windows_csv_writer(file, labels)
+        for name, result in found:
+            write(name, result)
+    with everything.open("w", encoding="utf-8") as file, json_list(file) as append:
+        for name, result in found:
+            append(export.to_row(name, result))

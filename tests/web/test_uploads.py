@@ -11,7 +11,7 @@ from PIL import Image
 
 from genre.errors import AudioError
 from genre.inference.prediction import Prediction, Window
-from genre.web import downloads, uploads
+from genre.web import batch, song, uploads
 from genre.web.batch import Song
 from genre.web.uploads import PlaybackCopy
 from tests.conftest import music, write_audio
@@ -31,7 +31,7 @@ def folder(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["song.mp3", "..", "../../x.mp3", "a\0b\ud800.mp3", "é" * 300, "", "CON"])
 def test_files_of_a_song_are_in_a_folder_of_their_own_and_deleted_within_the_hour(folder, monkeypatch, name):
-    files = downloads.of_song(name, PREDICTION, IMAGE, LABELS, "https://example.org")
+    files = song.song_files(name, PREDICTION, IMAGE, LABELS, "https://example.org")
     assert len(files) == len({*files}) == 4
     assert {file.parent.parent for file in files} == {folder} and all(file.stat().st_size for file in files)
     (row,) = json.loads(files[1].read_text(encoding="utf-8"))
@@ -45,20 +45,20 @@ def test_files_of_a_song_are_in_a_folder_of_their_own_and_deleted_within_the_hou
 
 
 def test_a_batch_leaves_out_pictures_that_have_been_deleted_and_songs_that_failed(folder):
-    drawn = downloads.picture_of("a.mp3", PREDICTION, IMAGE, LABELS, "")
+    drawn = batch.picture_of("a.mp3", PREDICTION, IMAGE, LABELS, "")
     songs = [
         Song("1", "a.mp3", PREDICTION, drawn),
         Song("2", "B/a.mp3", replace(PREDICTION), Path("deleted.png")),
         Song("3", "c.mp3", AudioError("This file is empty.")),
         Song("4", "d.mp3", PREDICTION, None),
     ]
-    *_, archive = downloads.of_batch(songs, LABELS)
+    *_, archive = batch.batch_files(songs, LABELS)
     with zipfile.ZipFile(archive) as files:
         assert files.namelist() == [
             *("a.mp3.labels.txt", "a.mp3.genre.png", "B - a.mp3.labels.txt", "d.mp3.labels.txt")
         ]
         assert files.read("a.mp3.genre.png") == drawn.read_bytes()
-    assert downloads.of_batch(songs[2:3], LABELS)[-1] is None
+    assert batch.batch_files(songs[2:3], LABELS)[-1] is None
 
 
 def test_a_playback_copy_goes_with_its_upload_and_leaves_nothing_of_its_beginning(folder):
