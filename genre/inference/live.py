@@ -22,13 +22,11 @@ class LiveResult:
     """State of a live recording.
 
     Attributes:
-        seconds: received so far.
         level: of the last `LEVEL_SECONDS`, in dBFS.
         prediction: for the last `BUFFER_SECONDS`; None until they fill a window or the buffer, and while all of them
             are too quiet.
     """
 
-    seconds: float
     level: float
     prediction: Prediction | None
 
@@ -54,11 +52,9 @@ class LiveClassifier:
         self.classifier, self.rate = classifier, rate
         self._resampler = av.AudioResampler(format="flt", layout="mono", rate=classifier.sample_rate)
         self._buffer = np.zeros(0, np.float32)
-        self._samples = 0  # added in total
 
     def add(self, sound: np.ndarray) -> None:
         """Append a mono waveform, float32, shape (samples,), at `rate`."""
-        self._samples += len(sound)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[None]), format="flt", layout="mono")
         frame.sample_rate = self.rate
         pieces = [piece.to_ndarray()[0] for piece in self._resampler.resample(frame)]
@@ -72,7 +68,7 @@ class LiveClassifier:
         needed = min(self.classifier.window_seconds, BUFFER_SECONDS)  # the window of *whole* is longer than the buffer
         if len(buffer) >= needed * rate and level(buffer) >= TOO_QUIET:
             prediction = self.classifier.classify(buffer, rate)
-        return LiveResult(self._samples / self.rate, level(buffer[-round(LEVEL_SECONDS * rate) :]), prediction)
+        return LiveResult(level(buffer[-round(LEVEL_SECONDS * rate) :]), prediction)
 
 
 def level(sound: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""The Gradio page. Only this package and app.py depend on Gradio.
+"""The Gradio page. Only this package depends on Gradio.
 
 Importing it sets GRADIO_TEMP_DIR, which Gradio reads while it is itself imported.
 """

@@ -46,7 +46,6 @@ def test_only_the_last_seconds_are_classified(classifier):
     for piece in pieces(np.concatenate([tone(20, rate=RATE), music(BUFFER_SECONDS + 1, RATE)])):
         live_classifier.add(piece)
     result = live_classifier.predict()
-    assert result.seconds == pytest.approx(20 + BUFFER_SECONDS + 1)
     assert result.prediction.seconds == pytest.approx(BUFFER_SECONDS)
     assert len(result.prediction.windows) == BUFFER_SECONDS / classifier.window_seconds
 
