@@ -150,7 +150,7 @@ def test_attributions_sum_to_the_change_in_log_odds(classifier, example):
 def test_an_unknown_genre_or_start_raises(classifier, example):
     with pytest.raises(ValueError, match="Polka"):
         explain(classifier, example, 0.0, "Polka")
-    with pytest.raises(ValueError, match="start must be a number"):
+    with pytest.raises(ValueError, match="start of a window must be a number"):
         explain(classifier, example, float("nan"), "Folk")
 
 
