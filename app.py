@@ -4,9 +4,9 @@ import argparse
 import os
 import sys
 
-# Before torch is imported: its threads sleep while they wait for each other. By default they spin, and beside another
-# busy process a song takes many times as long.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch is imported: its threads spin for some microseconds while they wait for each other, then sleep. By
+# default they spin on, and beside another busy process a song takes many times as long.
+os.environ.setdefault("GOMP_SPINCOUNT", "600")
 
 import genre
 from genre.options import in_home

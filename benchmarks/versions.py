@@ -131,7 +131,7 @@ class Bench:
 
     def _warm(self, checkout: Path, repeat: int, *paths: Path) -> Figures:
         command = [sys.executable, "-c", WARM, str(repeat), *map(str, paths)]
-        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # as the command and the page set it
+        environment = os.environ | {"GOMP_SPINCOUNT": "600"}  # as the command and the page set it
         done = subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1])
 

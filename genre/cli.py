@@ -51,9 +51,9 @@ REPEAT_SECONDS = 1  # `timeout` sends its signal twice, to the program and to it
 
 def command() -> None:
     """The program: the command line, then the end of the process with its status."""
-    # Before torch is imported: its threads sleep while they wait for each other. By default they spin, and beside
-    # another busy process a song takes many times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch is imported: its threads spin for some microseconds while they wait for each other, then sleep. By
+    # default they spin on, and beside another busy process a song takes many times as long.
+    os.environ.setdefault("GOMP_SPINCOUNT", "600")
     status = main()
     for each in SIGNALS:  # `timeout` sends its signal twice, and the second one may come while Python exits
         signal.signal(each, signal.SIG_IGN)
