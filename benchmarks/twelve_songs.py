@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-INSTALL_SECONDS, RUN_SECONDS = 900, 600
+INSTALL_SECONDS, RUN_SECONDS = 1800, 1200
 SYNONYMS = {"rap": "hip-hop", "hip hop": "hip-hop", "techno": "electronic", "house": "electronic", "edm": "electronic"}
 HERE = """
 import genre
@@ -127,8 +127,8 @@ HEAD = """# Other packages and the same songs
 `python benchmarks/twelve_songs.py SONGS docs/peers.md` wrote this table: what a plain `pip install` of a pinned version
 into an empty environment of Python {python} did with {songs} songs of {genres} genres, on {processor}.
 Right counts the songs whose first label is the genre of their folder.
-Seconds are of CPU, for all songs, with the start; megabytes are the environment's. Only the package index could be
-reached, so what fetches its weights elsewhere could not be tried. None of the other packages was made for these genres,
+Seconds are of CPU, with one thread, for all songs, with the start; megabytes are the environment's.
+Only the package index could be reached, so what fetches its weights elsewhere could not be tried. None of the other packages was made for these genres,
 and {songs} songs do not say which package is better. {untried}
 
 | package | works | names a genre | right | CPU seconds | MB | what was seen |
@@ -165,7 +165,9 @@ def try_out(peer: Peer, songs: list[Path]) -> dict:
 def run(command: list[str], seconds: float) -> tuple[str, str]:
     """The output of a command, and the last line of its errors where it failed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
     except subprocess.TimeoutExpired:
         return "", f"nothing after {seconds:.0f} s"
     if done.returncode == 0:

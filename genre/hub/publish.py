@@ -42,6 +42,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")
 CHECKPOINT_VARIABLE = "GENRE_CHECKPOINT"  # environment variable with the checkpoint that the app loads
 CARD = "README.md"
+# The Hub's badge, https://huggingface.co/datasets/huggingface/badges
+BADGE = "https://huggingface.co/datasets/huggingface/badges/resolve/main/duplicate-this-space-md.svg"
 LAST_LINE = "<!-- Written by train.py --push, which keeps this file once it has been edited. {} -->\n"
 TIMEOUT = 20  # seconds for the first response of the Hub
 
@@ -130,7 +132,7 @@ def push_space(
         PublishError: there is no such checkpoint, or the Space cannot be written.
     """
     check_names(repo, space)
-    files = _space_files(repo, revision)
+    files = _space_files(space, repo, revision)
     if dry_run:
         return Published(space, f"{constants.ENDPOINT}/spaces/{space}", _sizes(files))
     with _hub(space) as api:
@@ -193,7 +195,7 @@ def _with_timm(folder: Path, member: str) -> bytes:
     return (json.dumps(read_json(folder / "config.json") | network | weights, indent=2) + "\n").encode()
 
 
-def _space_files(repo: str, revision: str) -> dict[str, Path | bytes]:
+def _space_files(space: str, repo: str, revision: str) -> dict[str, Path | bytes]:
     paths = (path for pattern in SPACE_FILES for path in sorted(ROOT.glob(pattern)))
     files: dict[str, Path | bytes] = {
         path.relative_to(ROOT).as_posix(): path
@@ -203,7 +205,8 @@ def _space_files(repo: str, revision: str) -> dict[str, Path | bytes]:
     # The front matter of the project's README configures the Space; its text links to files that are not uploaded.
     settings = (ROOT / "README.md").read_text(encoding="utf-8").split("\n---\n", 1)[0]
     text = f"The page, on the model [{repo}]({constants.ENDPOINT}/{repo}/tree/{revision}), revision {revision}."
-    return files | {CARD: _signed(f"{settings}\n---\n\n# What genre is this?\n\n{text}\n")}
+    badge = f"[![Duplicate this Space]({BADGE})]({constants.ENDPOINT}/spaces/{space}?duplicate=true)"
+    return files | {CARD: _signed(f"{settings}\n---\n\n# What genre is this?\n\n{badge}\n\n{text}\n")}
 
 
 def _signed(card: str) -> bytes:

@@ -369,7 +369,7 @@ def test_a_space_has_the_page_and_the_revision_of_the_model(hub, checkpoint):
         assert files[path] == (ROOT / path).read_bytes()
     assert files["README.md"].startswith(b"---\ntitle:")
     links = re.findall(r"\]\(([^)]*)\)", files["README.md"].decode())
-    assert links == [f"{hub.url}/{REPO}/tree/v1"]
+    assert links[1:] == [f"{hub.url}/spaces/{SPACE}?duplicate=true", f"{hub.url}/{REPO}/tree/v1"]  # after the badge
     assert {path.split("/")[0] for path in files} == {
         ".gitattributes", "README.md", "app.py", "examples", "genre", "requirements.txt",
     }  # fmt: skip
