@@ -128,8 +128,8 @@ HEAD = """# Other packages and the same songs
 into an empty environment of Python {python} did with {songs} songs of {genres} genres, on {processor}.
 Right counts the songs whose first label is the genre of their folder.
 Seconds are of CPU, with one thread, for all songs, with the start; megabytes are the environment's.
-Only the package index could be reached, so what fetches its weights elsewhere could not be tried. None of the other packages was made for these genres,
-and {songs} songs do not say which package is better. {untried}
+Only the package index could be reached, so what fetches its weights elsewhere could not be tried.
+None of the other packages was made for these genres, and {songs} songs do not say which package is better. {untried}
 
 | package | works | names a genre | right | CPU seconds | MB | what was seen |
 | --- | --- | --- | --- | --- | --- | --- |
