@@ -9,7 +9,7 @@ import sys
 os.environ.setdefault("GOMP_SPINCOUNT", "600")
 
 import genre
-from genre.options import in_home
+from genre.cli import in_home
 from genre.web.page import serve
 
 try:  # ZeroGPU Spaces start only apps with a decorated function; inference stays on the CPU

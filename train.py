@@ -46,6 +46,7 @@ import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
+from genre.cli import in_home, number, path
 from genre.data.dataset import SPLITS, DataSet, HeldOut
 from genre.data.hub import is_on_hub
 from genre.data.prepare import Preparation, holds_genre_folders, prepare, source_name
@@ -55,13 +56,9 @@ from genre.files import clean_genre, move, numbered, read_json, write_json
 from genre.hub.card import CONFUSION_PNG, CURVES_PNG, write_card, write_pictures
 from genre.hub.publish import CARD, Published, check_names, push_checkpoint, push_space
 from genre.inference.classify import Classifier
-from genre.malloc import keep_all_freed_memory
 from genre.models.backbones import RANDOM, create_backbone
-from genre.models.locations import DEFAULT
 from genre.models.member import Member
-from genre.models.metrics import FILE
-from genre.models.model import MEMBER_NAME, MUSIC_FILE, GenreModel
-from genre.options import in_home, number, path
+from genre.models.model import DEFAULT, MEMBER_NAME, METRICS_FILE, MUSIC_FILE, GenreModel, keep_freed_memory
 from genre.training.calibrate import calibrate
 from genre.training.detector import fit_examples, gather
 from genre.training.evaluate import evaluate_sources
@@ -114,7 +111,7 @@ def main() -> None:
     options.out = options.out.resolve()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # file names may hold characters that the terminal cannot encode
-    keep_all_freed_memory()
+    keep_freed_memory(everything=True)
     try:
         accelerator = create_accelerator(options)
         if options.push:
@@ -181,7 +178,7 @@ def written_at_end(folder: Path) -> Iterator[Path]:
         yield new
         folder.mkdir(exist_ok=True)
         names = {path.name for path in new.iterdir()}
-        ours = {*member_folders(folder), MUSIC_FILE, FILE, CONFUSION_PNG, CURVES_PNG, *names}
+        ours = {*member_folders(folder), MUSIC_FILE, METRICS_FILE, CONFUSION_PNG, CURVES_PNG, *names}
         before = [folder / name for name in ours if (folder / name).exists()]
         if before:
             aside = earlier_folder(folder)
@@ -374,7 +371,7 @@ def command_line() -> str:
 
 
 def training_record(command: str, start: Start, data: DataSet, recipes: dict[str, Recipe]) -> dict:
-    """The entry `training` of metrics.json, see `genre.models.metrics`.
+    """The entry `training` of metrics.json, see `genre.models.model`.
 
     Args:
         command: as it can be repeated.

@@ -22,7 +22,7 @@ import genre
 from genre.audio.folders import find_audio
 from genre.data.sources import find_songs
 from genre.hub.card import add_note
-from genre.models.locations import DEFAULT, SHIPPED
+from genre.models.model import DEFAULT, SHIPPED
 
 
 def songs_of(folder: Path, tracks: Path | None, counts_as: dict[str, str], labels: list[str]) -> dict[Path, str]:

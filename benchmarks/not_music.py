@@ -21,8 +21,7 @@ from genre.audio.clips import CLIP_SECONDS
 from genre.errors import GenreError
 from genre.hub.card import add_note
 from genre.inference.classify import Classifier
-from genre.models.locations import SHIPPED
-from genre.models.model import GenreModel, MusicDetector
+from genre.models.model import SHIPPED, GenreModel, MusicDetector
 from genre.training.probe import embed
 
 

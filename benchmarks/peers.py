@@ -22,7 +22,7 @@ class Ours:
     def __init__(self):
         import genre
         from genre.audio.audio import Audio
-        from genre.malloc import keep_freed_memory
+        from genre.models.model import keep_freed_memory
 
         keep_freed_memory()
         self.classifier = genre.load()

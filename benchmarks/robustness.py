@@ -35,8 +35,7 @@ from genre.data.dataset import Source
 from genre.errors import GenreError
 from genre.features.augment import NO_CHANGE
 from genre.hub.card import add_note
-from genre.models.locations import DEFAULT, SHIPPED
-from genre.models.model import GenreModel, average_windows
+from genre.models.model import DEFAULT, SHIPPED, GenreModel, average_windows
 from genre.training.calibrate import BY_PHONE, member_log_probabilities
 from genre.training.evaluate import check_genres
 

@@ -21,7 +21,7 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from genre.hub.card import add_note
-from genre.models.locations import SHIPPED
+from genre.models.model import SHIPPED
 from genre.training.evaluate import calibration_error, read_predictions
 
 RESAMPLES = 10_000  # of the paired bootstrap

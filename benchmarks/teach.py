@@ -23,8 +23,7 @@ from benchmarks.shipped_data import COUNTS_AS, HELD_OUT
 from genre.audio.audio import Audio
 from genre.data.dataset import assign_splits
 from genre.data.sources import find_songs
-from genre.models.locations import DEFAULT
-from genre.models.model import GenreModel
+from genre.models.model import DEFAULT, GenreModel
 from genre.training.probe import Song, describe_probe, embed, embed_folder, fit_probe, probe_model
 from tests.conftest import write_audio
 

@@ -22,7 +22,7 @@ from benchmarks.server import ROOT
 from genre.audio.audio import Audio
 from genre.data.dataset import HeldOut, assign_splits
 from genre.data.sources import find_songs
-from genre.models.locations import DEFAULT
+from genre.models.model import DEFAULT
 from genre.training.calibrate import wilson_interval
 
 HELD_OUT = HeldOut(validation=0.0, test=1 / 3)

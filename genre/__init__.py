@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from genre.audio.audio import Audio
     from genre.inference.classify import Classifier, load
     from genre.inference.prediction import Prediction, Window
-    from genre.models.locations import available
+    from genre.models.model import available
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,7 +37,7 @@ LATE = {  # modules of names that are imported on first use
     "Classifier": "genre.inference.classify",
     "Prediction": "genre.inference.prediction",
     "Window": "genre.inference.prediction",
-    "available": "genre.models.locations",
+    "available": "genre.models.model",
     "load": "genre.inference.classify",
 }
 

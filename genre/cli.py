@@ -6,12 +6,13 @@ What takes long to import is imported where it is used, so that `--help` is quic
 import argparse
 import errno
 import io
+import math
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +21,6 @@ from genre import __version__
 from genre.errors import AudioError, GenreError
 from genre.files import json_list, one_line
 from genre.inference import MAX_OVERLAP
-from genre.malloc import keep_freed_memory
-from genre.options import in_home, number, path
 
 if TYPE_CHECKING:
     from genre.inference.prediction import Prediction
@@ -156,6 +155,39 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+def number(kind: type, wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """An argparse type: numbers of this kind that fit; others are refused as not what is wanted."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan  # fits nothing
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """An argparse type: a path, with the home directory in place of `~`; an empty one is refused."""
+    if not text:  # as of an unset variable in a script; Path would be the current folder
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(in_home(text))
+
+
+def in_home(text: str) -> str:
+    """A path or another name, with the home directory in place of `~`, a leading `~/`, or the `~user` of another user.
+
+    Shells replace it at the start of a word alone, so not in `--out=~/model`. A file or folder whose own name begins
+    with `~` is meant where there is one.
+    """
+    first = text.partition("/")[0]
+    is_home = first == "~" or (first.startswith("~") and not os.path.lexists(first))
+    return os.path.expanduser(text) if is_home else text  # noqa: PTH111 (other names, too)
+
+
 def _name() -> str:
     """How the command was started: as a module of Python, or by its own name where the package is installed."""
     return "python -m genre" if Path(sys.argv[0]).name == "__main__.py" else "genre"
@@ -185,6 +217,7 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         from genre.features.image import Spectrogram
         from genre.inference import export
         from genre.inference.classify import load
+        from genre.models.model import keep_freed_memory
 
         keep_freed_memory()
         classifier = load(arguments.checkpoint)
@@ -214,14 +247,14 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         return failed
 
 
-def _print_line(path: Path, result: "Prediction | AudioError") -> None:
+def _print_line(song: Path, result: "Prediction | AudioError") -> None:
     """Print what the headline says, and the nearest genres; errors go to standard error."""
     if isinstance(result, AudioError):
-        print(f"{one_line(path)}: {result}", file=sys.stderr, flush=True)
+        print(f"{one_line(song)}: {result}", file=sys.stderr, flush=True)
         return
     nearest = ", ".join(f"{genre} {p:.0%}" for genre, p in list(result.probabilities.items())[:NEAREST])
     notes = "".join(f". {note.removesuffix('.')}" for note in result.notes)
-    print(f"{one_line(path)}: {result.headline.text} ({nearest}){notes}", flush=True)
+    print(f"{one_line(song)}: {result.headline.text} ({nearest}){notes}", flush=True)
 
 
 def _run_on_cluster(arguments: argparse.Namespace) -> int:
@@ -266,9 +299,9 @@ def _expand(paths: list[Path]) -> tuple[list[Path], int]:
     return files, failed
 
 
-def _is_folder(path: Path) -> bool:
+def _is_folder(place: Path) -> bool:
     try:
-        return path.is_dir()
+        return place.is_dir()
     except OSError:  # its parent may not be read; decoding it reports that
         return False
 

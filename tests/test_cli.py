@@ -15,7 +15,7 @@ from distributed import LocalCluster
 from PIL import Image
 
 import genre.inference
-from genre import cli, options
+from genre import cli
 from genre.cli import Stop, main
 from genre.inference import cluster
 from tests.conftest import ROOT
@@ -290,10 +290,10 @@ def test_a_tilde_within_an_option_is_the_home_directory(folder, tmp_path, monkey
 @pytest.mark.skipif(os.name == "nt", reason="the names of users are of Unix")
 def test_the_home_directory_of_another_user_is_meant_unless_a_file_has_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert options.path("~root/labels") == Path("~root/labels").expanduser()
+    assert cli.path("~root/labels") == Path("~root/labels").expanduser()
     (tmp_path / "~root").mkdir()
-    assert options.path("~root/labels") == Path("~root/labels")
-    assert options.path("~no such user/labels") == Path("~no such user/labels")
+    assert cli.path("~root/labels") == Path("~root/labels")
+    assert cli.path("~no such user/labels") == Path("~no such user/labels")
 
 
 def send(number=signal.SIGINT):

@@ -24,8 +24,7 @@ import app
 from genre.data.archive import UNREADABLE_NOTE
 from genre.errors import CheckpointError
 from genre.models.downloads import hub_reason
-from genre.models.locations import SHIPPED
-from genre.models.model import GenreModel
+from genre.models.model import SHIPPED, GenreModel
 from genre.web import texts
 from genre.web.models import Models
 from tests.conftest import ROOT, music, running_app, tone, write_audio

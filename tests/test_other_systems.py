@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from genre.malloc import keep_all_freed_memory, keep_freed_memory
+from genre.models.model import keep_freed_memory
 from tests.conftest import ROOT, music, write_audio
 
 ABSENT = "resource", "fcntl"
@@ -61,4 +61,4 @@ def test_a_system_without_mallopt_is_not_changed(monkeypatch):
     for load in (on_windows, lambda name: object()):
         monkeypatch.setattr(ctypes, "CDLL", load)
         keep_freed_memory()
-        keep_all_freed_memory()
+        keep_freed_memory(everything=True)

@@ -127,7 +127,7 @@ def _limited(mono: np.ndarray) -> np.ndarray:
     return np.nan_to_num(mono, posinf=0.0, neginf=0.0).clip(-FULL_SCALE_LIMIT, FULL_SCALE_LIMIT)
 
 
-def level(samples: np.ndarray) -> float:
+def rms(samples: np.ndarray) -> float:
     """Root mean square around the mean of samples, shape (samples,), as a fraction of full scale."""
     varying = samples - samples.mean()
     return float(np.sqrt(varying @ varying / len(varying)))

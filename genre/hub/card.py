@@ -11,8 +11,16 @@ from genre.data.hub import HubDataset, is_on_hub, parse
 from genre.data.prepare import SOURCE_NAMES
 from genre.files import printable, read_json, replaced, write_json
 from genre.inference.export import COLOURS
-from genre.models.metrics import FILE, SPLITS, best_split, main_source, named_split, read_metrics
-from genre.models.model import LEVELS, GenreModel
+from genre.models.model import (
+    LEVELS,
+    METRICS_FILE,
+    SPLITS,
+    GenreModel,
+    best_split,
+    main_source,
+    named_split,
+    read_metrics,
+)
 
 USE = (
     "The model is for sorting and browsing a music collection, where a wrong genre does no harm. It is not for "
@@ -111,7 +119,7 @@ def hub_datasets(training: dict) -> dict[str, HubDataset]:
 def add_note(folder: Path, command: str, text: str) -> None:
     """Store the result of a measurement in a checkpoint's metrics.json and card; replaces that of the same command."""
     metrics = read_metrics(folder)
-    write_json(folder / FILE, metrics | {"notes": metrics.get("notes", {}) | {command: text}})
+    write_json(folder / METRICS_FILE, metrics | {"notes": metrics.get("notes", {}) | {command: text}})
     write_card(folder)
 
 

@@ -33,10 +33,8 @@ from genre.errors import CheckpointError, GenreError
 from genre.files import read_json
 from genre.hub.card import CONFUSION_PNG, CURVES_PNG, card_metadata, confusion_image
 from genre.models.downloads import hub_reason
-from genre.models.locations import HUB_PREFIX
 from genre.models.member import WEIGHTS_FILE
-from genre.models.metrics import best_split, main_source, named_split
-from genre.models.model import MUSIC_FILE, GenreModel
+from genre.models.model import HUB_PREFIX, MUSIC_FILE, GenreModel, best_split, main_source, named_split
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE_FILES = ("app.py", "requirements.txt", "examples/*.mp3", "genre/**/*")

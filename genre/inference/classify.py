@@ -1,4 +1,4 @@
-"""Classify recordings: a model gives probabilities for each window, and for the recording as a whole."""
+"""Classify recordings, also live: a model gives probabilities for each window, and for the recording as a whole."""
 
 import os
 from collections import deque
@@ -6,17 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import av
 import numpy as np
 import torch
 from torch import Tensor
 
 from genre.audio.audio import Audio
 from genre.audio.clips import Clip
-from genre.audio.levels import SILENCE, level, silent
+from genre.audio.decode import MAX_RATE, MIN_RATE
+from genre.audio.levels import SILENCE, rms, silent
 from genre.errors import AudioError
-from genre.inference import check_overlap
+from genre.inference import MAX_OVERLAP
 from genre.inference.prediction import Prediction, Window
 from genre.models.model import GenreModel
+
+# Live
+BUFFER_SECONDS = 12.0  # classified at once: four windows, long enough to be stable, short enough to follow a change
+TOO_QUIET = -50.0  # dBFS; below it a microphone records room noise rather than music
+TOO_QUIET_SECONDS = 1.0  # over which that is measured
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,13 @@ class _ClipResult:
     """Outputs for one clip.
 
     Attributes:
-        levels: of its windows, shape (windows,), see `genre.audio.levels.level`.
+        rms: of its windows, shape (windows,), see `genre.audio.levels.rms`.
         windows: predictions for its windows.
         log_probabilities: by member, see `GenreModel.forward`; empty if the clip is silent.
         music: the music detector's logits, shape (windows,); empty without a detector.
     """
 
-    levels: np.ndarray
+    rms: np.ndarray
     windows: list[Window]
     log_probabilities: dict[str, Tensor]
     music: Tensor
@@ -90,12 +97,10 @@ class Classifier:
 
         `on_clip` is called with every clip, before the prediction that includes it.
         """
-        check_overlap(overlap)
         recording = audio if isinstance(audio, Audio) else Audio(audio, sample_rate)
-        hop_seconds = self.window_seconds * (1 - overlap)
-        clips = recording.clips(self.sample_rate, self.window_seconds, hop_seconds, start=start, seconds=seconds)
         results: list[_ClipResult] = []
-        for clip in clips:
+        hop_seconds = self.hop_seconds(overlap)
+        for clip in recording.clips(self.sample_rate, self.window_seconds, hop_seconds, start=start, seconds=seconds):
             results.append(self._classify_clip(clip))
             if on_clip:
                 on_clip(clip)
@@ -104,10 +109,16 @@ class Classifier:
         if not any(result.log_probabilities for result in results):
             raise AudioError("This recording is silent.")
 
-    def _predict(self, results: list["_ClipResult"], seconds: float, notes: tuple[str, ...]) -> Prediction | None:
+    def hop_seconds(self, overlap: float) -> float:
+        """Time from the start of a window to that of the next; raises ValueError if the overlap is out of range."""
+        if not 0 <= overlap <= MAX_OVERLAP:
+            raise ValueError(f"overlap must be from 0 to {MAX_OVERLAP}, not {overlap}")
+        return self.window_seconds * (1 - overlap)
+
+    def _predict(self, results: list[_ClipResult], seconds: float, notes: tuple[str, ...]) -> Prediction | None:
         """The prediction for all clips so far; None if all of them are silent."""
-        is_silent = silent(np.concatenate([result.levels for result in results]))
-        masks = np.split(is_silent, np.cumsum([len(result.levels) for result in results])[:-1])
+        is_silent = silent(np.concatenate([result.rms for result in results]))
+        masks = np.split(is_silent, np.cumsum([len(result.rms) for result in results])[:-1])
         audible = [(one, torch.from_numpy(~mask)) for one, mask in zip(results, masks, strict=True) if not mask.all()]
         if not audible:
             return None
@@ -132,30 +143,29 @@ class Classifier:
         )
 
     @torch.inference_mode()
-    def _classify_clip(self, clip: Clip) -> "_ClipResult":
+    def _classify_clip(self, clip: Clip) -> _ClipResult:
         """Run the members on a clip, unless all of its windows are silent."""
         spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
-        levels = self.levels(clip)
-        if levels.max() < SILENCE:
-            return _ClipResult(levels, [Window(*span, {}) for span in spans], {}, torch.empty(0))
+        rms_of_windows = self.window_rms(clip)
+        if rms_of_windows.max() < SILENCE:
+            return _ClipResult(rms_of_windows, [Window(*span, {}) for span in spans], {}, torch.empty(0))
         log_probabilities, features = self.run(clip)
         by_window = map(self._by_genre, self.model.window_probabilities(log_probabilities))
         windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
         detector = self.model.detector
-        return _ClipResult(
-            levels, windows, log_probabilities, detector(features[detector.member]) if detector else torch.empty(0)
-        )
+        music = detector(features[detector.member]) if detector else torch.empty(0)
+        return _ClipResult(rms_of_windows, windows, log_probabilities, music)
 
     @torch.inference_mode()
     def run(self, clip: Clip) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Log-probabilities and features of a clip by member, see `GenreModel.forward`."""
         return self.model(clip.waveform, torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start)
 
-    def levels(self, clip: Clip) -> np.ndarray:
-        """Levels of the windows of a clip, shape (windows,), see `genre.audio.levels.level`."""
+    def window_rms(self, clip: Clip) -> np.ndarray:
+        """The RMS of each window of a clip, shape (windows,), see `genre.audio.levels.rms`."""
         length = round(self.window_seconds * self.sample_rate)
         firsts = [round((at - clip.start) * self.sample_rate) for at in clip.window_starts]
-        return np.array([level(clip.waveform[first : first + length].numpy()) for first in firsts])
+        return np.array([rms(clip.waveform[first : first + length].numpy()) for first in firsts])
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
         pairs = zip(self.labels, probabilities.tolist(), strict=True)
@@ -178,3 +188,46 @@ def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> 
 def select_windows(outputs: Tensor, mask: Tensor) -> Tensor:
     """Rows of a member's outputs where `mask`, shape (windows,), is True; the only row if its input is the clip."""
     return outputs[mask.to(outputs.device)] if len(outputs) == len(mask) else outputs
+
+
+class LiveClassifier:
+    """Buffers the last `BUFFER_SECONDS` of a recording and classifies them.
+
+    Args:
+        classifier: makes the predictions.
+        rate: sample rate of the recording, in Hz.
+
+    Raises:
+        AudioError: no microphone has that rate.
+    """
+
+    def __init__(self, classifier: Classifier, rate: int):
+        if not MIN_RATE <= rate <= MAX_RATE:
+            raise AudioError(f"This microphone claims {rate:,} samples a second, which none has.")
+        self.classifier, self.rate = classifier, rate
+        self._resampler = av.AudioResampler(format="flt", layout="mono", rate=classifier.sample_rate)
+        self._buffer = np.zeros(0, np.float32)
+
+    def add(self, sound: np.ndarray) -> None:
+        """Append a mono waveform, float32, shape (samples,), at `rate`."""
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[None]), format="flt", layout="mono")
+        frame.sample_rate = self.rate
+        pieces = [piece.to_ndarray()[0] for piece in self._resampler.resample(frame)]
+        most = round(BUFFER_SECONDS * self.classifier.sample_rate)
+        self._buffer = np.concatenate([self._buffer, *pieces])[-most:]
+
+    @property
+    def too_quiet(self) -> bool:
+        """Whether the last `TOO_QUIET_SECONDS` are below `TOO_QUIET`."""
+        return _is_quiet(self._buffer[-round(TOO_QUIET_SECONDS * self.classifier.sample_rate) :])
+
+    def predict(self) -> Prediction | None:
+        """Classify the buffer; None until it fills a window or is full, and while all of it is below `TOO_QUIET`."""
+        needed = min(self.classifier.window_seconds, BUFFER_SECONDS)  # the window of *whole* is longer than the buffer
+        if len(self._buffer) < needed * self.classifier.sample_rate or _is_quiet(self._buffer):
+            return None
+        return self.classifier.classify(self._buffer, self.classifier.sample_rate)
+
+
+def _is_quiet(sound: np.ndarray) -> bool:
+    return not len(sound) or rms(sound) < 10 ** (TOO_QUIET / 20)

@@ -31,9 +31,7 @@ from genre.files import one_line, replaced
 from genre.inference.classify import Classifier
 from genre.inference.export import to_row
 from genre.inference.prediction import SCHEMA, Prediction
-from genre.malloc import keep_freed_memory
-from genre.models.locations import HUB_PREFIX, available
-from genre.models.model import GenreModel
+from genre.models.model import HUB_PREFIX, GenreModel, available, keep_freed_memory
 
 LOCAL = "local"
 TIMEOUT_SECONDS = 10  # for the scheduler to answer, and for its first worker to register

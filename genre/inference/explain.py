@@ -11,7 +11,6 @@ and better than LayerCAM. Gradient x input did as well there, but its shares do 
 """
 
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,6 @@ from genre.audio.audio import Audio
 from genre.audio.clips import Clip, windows_per_clip
 from genre.features.image import HIGHEST_HZ, Spectrogram, mel_position
 from genre.features.log_mel import LogMelConfig, raise_level
-from genre.inference import check_overlap
 from genre.inference.classify import Classifier
 from genre.models.model import GenreModel, adapt_to_fork
 
@@ -62,33 +60,27 @@ class Explanation:
 
 def explain(
     classifier: Classifier,
-    audio: Audio | str | os.PathLike,
+    recording: Audio,
     at: float,
     genre: str,
     *,
-    start: float = 0.0,
-    seconds: float | None = None,
     overlap: float = 0.0,
 ) -> Explanation:
     """Explain one of the windows that `Classifier.classify` makes of a recording.
 
     Args:
-        audio: the recording, or the path of one.
         at: start of the window in the recording, in seconds; the window with the closest start is explained.
         genre: one of the classifier's labels.
-        start, seconds, overlap: that the recording was classified with, see `Classifier.classify`.
+        overlap: that the recording was classified with, see `Classifier.classify`.
 
     Raises:
         AudioError: the file cannot be decoded at that time.
-        ValueError: `genre` is not a label, `at` is no number, or one of the others is out of range.
+        ValueError: `genre` is not a label, `at` is no number, or `overlap` is out of range.
     """
-    check_overlap(overlap)
     label = classifier.labels.index(genre)
     if not math.isfinite(at):
         raise ValueError(f"the start of a window must be a number of seconds, not {at}")
-    recording = audio if isinstance(audio, Audio) else Audio(audio)
-    hop_seconds = classifier.window_seconds * (1 - overlap)
-    clip, at = _find_window(classifier, recording, at, hop_seconds, start, seconds)
+    clip, at = _find_window(classifier, recording, at, overlap)
     adapt_to_fork()
     inputs = member_inputs(classifier.model, clip, at)
     with torch.inference_mode():
@@ -161,23 +153,17 @@ def patch_weights(config: LogMelConfig) -> Tensor:
     return (shares * (rows <= 1)[:, None]).reshape(*PATCHES, config.bands, config.columns)
 
 
-def _find_window(
-    classifier: Classifier, recording: Audio, at: float, hop_seconds: float, start: float, seconds: float | None
-) -> tuple[Clip, float]:
+def _find_window(classifier: Classifier, recording: Audio, at: float, overlap: float) -> tuple[Clip, float]:
     """Find the clip with the window that starts closest to `at`; returns it and the window's start, in seconds.
 
     Clips are those of the classifier: decoding begins at the start of a clip, one clip early, since the last clip of a
     recording overlaps the one before.
     """
-    window_seconds = classifier.window_seconds
+    window_seconds, hop_seconds = classifier.window_seconds, classifier.hop_seconds(overlap)
     span = windows_per_clip(window_seconds, hop_seconds) * hop_seconds  # from the start of a clip to that of the next
-    at = at if seconds is None else min(at, start + seconds)
-    skipped = max(0.0, ((at - start) // span - 1) * span)
-    seconds = None if seconds is None else seconds - skipped
+    start = max(0.0, (at // span - 1) * span)
     closest: tuple[float, float, Clip] | None = None
-    for clip in recording.clips(
-        classifier.sample_rate, window_seconds, hop_seconds, start=start + skipped, seconds=seconds
-    ):
+    for clip in recording.clips(classifier.sample_rate, window_seconds, hop_seconds, start=start):
         found = [(abs(one - at), one, clip) for one in clip.window_starts]
         closest = min([*found, closest] if closest else found, key=lambda one: one[:2])
         if clip.window_starts[-1] > at - START_TOLERANCE:

@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import filter_repo_objects
 
 from genre.errors import CheckpointError
-from genre.models.locations import HUB_PREFIX
+from genre.models.model import HUB_PREFIX
 
 HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # downloaded from the Hub: no executable code
 HUB_FILE_BYTES = 2**20  # minimum size that counts for a file, since each costs a request
@@ -39,7 +39,7 @@ def downloaded(name: str, visitor_bytes: int | None = None) -> Iterator[Path]:
 
     Args:
         name: "hf-hub:user/repo@revision".
-        visitor_bytes: see `genre.models.locations.checkpoint_folder`.
+        visitor_bytes: see `genre.models.model.checkpoint_folder`.
 
     Raises:
         CheckpointError: there is none of that name, it is too large, or it cannot be downloaded.

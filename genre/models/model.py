@@ -5,19 +5,30 @@
                     thresholds), music (SHA-256 of the next one)
     music.safetensors  optional: the music detector; tensors `weight` and `bias`, metadata `member` and `threshold`
     README.md       model card
-    metrics.json    training settings and evaluation, see `genre.models.metrics`
+    metrics.json    training settings and evaluation, see below
     <member>/       one folder a member in timm's Hub layout, see `genre.models.member`
 
 Weights whose hash differs from the one in config.json are not loaded.
+
+metrics.json has these keys:
+
+    training    command, start, genres, sources {name: {share, training, validation, test}}, members {name: recipe},
+                batch_shares {name of a member: share of each source};
+                of a linear probe also probe {folds, songs {genre: number}, caveats}
+    validation  figures of `genre.training.evaluate` by source; of a linear probe by cross-validation
+    test        the same, where the test splits were read
+    notes       sentences with figures of benchmarks, by their command
 
 One member is the ordinary case. The log-probabilities of multiple members are added with weights, for a window and
 for a track alike. A member whose input is a whole clip has no weight for a window.
 """
 
+import ctypes
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +41,60 @@ from genre.audio.levels import audible_span
 from genre.errors import CheckpointError
 from genre.features.log_mel import raise_level
 from genre.files import read_json, replaced, write_json
-from genre.models.locations import DEFAULT, checkpoint_folder
 from genre.models.member import WEIGHTS_FILE, Member, full_precision, load_member
-from genre.models.metrics import FILE, read_metrics
 
-CARD_FILE, MUSIC_FILE = "README.md", "music.safetensors"
+PACKAGE = Path(__file__).resolve().parents[1]
+SHIPPED = next(  # within the package where it is installed, beside it in the repository
+    (folder for folder in (PACKAGE / "checkpoints", PACKAGE.parent / "checkpoints") if folder.is_dir()),
+    PACKAGE.parent / "checkpoints",
+)
+DEFAULT = "fma-small"
+HUB_PREFIX = "hf-hub:"
+CARD_FILE, METRICS_FILE, MUSIC_FILE = "README.md", "metrics.json", "music.safetensors"
+SPLITS = ("validation", "test")  # of metrics.json
 MEMBER_NAME = re.compile(r"\w[\w-]*")  # a config.json from the Hub must not name paths outside of its folder
 LEVELS = ("window", "track")
 PROCESS = os.getpid()  # that imported PyTorch
 MIN_PROBABILITY = 1e-12  # lower limit, so that the logarithm is finite
+# Of mallopt, in malloc.h: its options, bytes that are kept in total, and of one block, for which it allows no more.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+KEPT_BYTES, LARGEST_KEPT_BYTES = 2**28, 2**25
+
+
+def available() -> list[str]:
+    """Names of the checkpoints in `checkpoints/`, sorted."""
+    return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
+
+
+@contextmanager
+def checkpoint_folder(name: str, visitor_bytes: int | None = None) -> Iterator[Path]:
+    """The folder of a checkpoint, which is downloaded if it is on the Hub.
+
+    Args:
+        name: of a folder in `checkpoints/`, a path, or "hf-hub:user/repo@revision".
+        visitor_bytes: maximum size of a model from the Hub that a visitor names. It is fetched without the token of
+            this machine, which may read private models, to a temporary folder, so that visitors cannot fill the disk.
+
+    Raises:
+        CheckpointError: there is none of that name, it is too large, or it cannot be downloaded.
+    """
+    if not name.startswith(HUB_PREFIX):
+        yield _local_folder(name)
+        return
+    from genre.models.downloads import downloaded  # here, since importing the Hub's library takes half a second
+
+    with downloaded(name, visitor_bytes) as folder:
+        yield folder
+
+
+def _local_folder(name: str) -> Path:
+    for folder in (SHIPPED / name, Path(name)):
+        if (folder / "config.json").is_file():
+            return folder
+    raise CheckpointError(
+        f"There is no checkpoint {name!r}; there is {', '.join(available()) or 'none here'}, or give a folder or "
+        f"{HUB_PREFIX}user/repo."
+    )
 
 
 class Fusion(nn.Module):
@@ -286,7 +342,7 @@ class GenreModel(nn.Module):
             _save_detector(self.detector, folder)
             config["music"] = _digest(folder / MUSIC_FILE)
         if self.metrics:
-            write_json(folder / FILE, self.metrics)
+            write_json(folder / METRICS_FILE, self.metrics)
         if self.card:
             with replaced(folder / CARD_FILE) as new:
                 new.write_text(self.card, encoding="utf-8")
@@ -297,6 +353,23 @@ def adapt_to_fork() -> None:
     """Let PyTorch use one thread in a forked process, which lacks its others and would wait for them for ever."""
     if os.getpid() != PROCESS:
         torch.set_num_threads(1)
+
+
+def keep_freed_memory(everything: bool = False) -> None:
+    """Let glibc's malloc keep freed memory for the next tensors.
+
+    By default it returns freed blocks of megabytes to the system, which then zeroes every page again for the next ones:
+    a fifth of the time of classifying a clip, a third in Dask's workers, which start with a malloc that returns more.
+    It holds for the whole process, so programs call this function, not the library when it is imported.
+
+    Args:
+        everything: for training, where every step needs as much, in larger blocks; `KEPT_BYTES` otherwise.
+    """
+    options = {M_TRIM_THRESHOLD: KEPT_BYTES, M_MMAP_THRESHOLD: LARGEST_KEPT_BYTES}
+    with suppress(AttributeError, TypeError):  # macOS has no mallopt, and Windows cannot load a library without a name
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in ({M_TRIM_THRESHOLD: -1, M_MMAP_MAX: 0} if everything else options).items():
+            mallopt(option, value)
 
 
 def average_windows(log_probabilities: Tensor) -> Tensor:
@@ -401,3 +474,35 @@ def _read_card(folder: Path) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_metrics(folder: Path) -> dict:
+    """Content of a checkpoint's metrics.json; empty where there is none.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: the file has another layout.
+    """
+    path = folder / METRICS_FILE
+    metrics = read_json(path) if path.is_file() else {}
+    for split in SPLITS:
+        if split in metrics:
+            main_source(metrics, split)
+    return metrics
+
+
+def best_split(metrics: dict) -> str:
+    """The split whose figures count: test, where there are figures of it."""
+    return "test" if "test" in metrics else "validation"
+
+
+def named_split(metrics: dict, split: str, source: str) -> str:
+    """What the figures of a split are about, in words."""
+    if "probe" in metrics["training"]:
+        return f"{source}, by cross-validation"
+    return f"the {split} split of {source}"
+
+
+def main_source(metrics: dict, split: str) -> str:
+    """Of the sources with figures of a split, the one with the largest share of a training batch."""
+    sources = metrics["training"]["sources"]
+    return max(metrics[split], key=lambda name: sources[name]["share"])

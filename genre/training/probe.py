@@ -144,7 +144,7 @@ def embed(classifier: Classifier, audio: Audio | str | os.PathLike, seconds: flo
 
     for clip in cut_clips(pieces(), classifier.sample_rate, classifier.window_seconds, classifier.window_seconds):
         features.append(classifier.run(clip)[1])
-        levels.append(classifier.levels(clip))
+        levels.append(classifier.window_rms(clip))
     masks = np.split(~silent(np.concatenate(levels)), np.cumsum([len(one) for one in levels])[:-1])
     audible = [(one, torch.from_numpy(mask)) for one, mask in zip(features, masks, strict=True) if mask.any()]
     if not audible:

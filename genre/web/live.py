@@ -8,8 +8,8 @@ import gradio as gr
 import numpy as np
 
 import genre
-from genre.inference.live import BUFFER_SECONDS, TOO_QUIET, LiveClassifier, LiveResult
-from genre.inference.prediction import clock
+from genre.inference.classify import BUFFER_SECONDS, TOO_QUIET, LiveClassifier
+from genre.inference.prediction import Prediction, clock
 from genre.web import QUIET, UNQUEUED, script, texts, views
 from genre.web.limits import MAX_RECORDING_SECONDS
 from genre.web.models import Models
@@ -51,7 +51,7 @@ class LiveTab:
             if live is None or event.fresh or live.classifier is not classifier:
                 live = LiveClassifier(classifier, event.rate)
             live.add(samples(event.sound))
-            return live, card(live.predict(), classifier.labels)
+            return live, card(live.predict(), live.too_quiet, classifier.labels)
         except genre.GenreError as error:
             return None, views.error(str(error))
 
@@ -86,13 +86,13 @@ def uploaded(path: str) -> str:
     return path
 
 
-def card(result: LiveResult, labels: list[str]) -> str:
+def card(prediction: Prediction | None, too_quiet: bool, labels: list[str]) -> str:
     """The prediction card, or a note why there is no prediction yet."""
-    if result.prediction:
-        coverage = texts.live_coverage(clock(result.prediction.seconds))
+    if prediction:
+        coverage = texts.live_coverage(clock(prediction.seconds))
         # not role "status": screen readers would read it out every second
-        return views.prediction_card(result.prediction, labels, coverage, "group")
-    if result.too_quiet:
+        return views.prediction_card(prediction, labels, coverage, "group")
+    if too_quiet:
         return note(texts.LIVE_QUIET, texts.LIVE_QUIET_MORE)
     return note(texts.LIVE_RECORDING, texts.LIVE_SOON)
 

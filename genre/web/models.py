@@ -12,8 +12,7 @@ from typing import TypeVar
 import genre
 from genre.errors import CheckpointError
 from genre.inference.classify import Classifier
-from genre.models.locations import DEFAULT, HUB_PREFIX
-from genre.models.model import GenreModel
+from genre.models.model import DEFAULT, HUB_PREFIX, GenreModel
 from genre.web import texts
 from genre.web.limits import HUB_NAME, MAX_MODEL_SIZE, MODEL_SECONDS, MODELS
 

@@ -4,7 +4,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 import genre
-from genre.malloc import keep_freed_memory
+from genre.models.model import keep_freed_memory
 from genre.web import QUIET, STATIC, UNQUEUED, api, gradio_internals, script, texts, uploads, views
 from genre.web.batch import BatchTab
 from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, MODELS, PARALLEL_JOBS, TEACH

@@ -1,6 +1,6 @@
 """All texts of the page. Texts with values in them are functions; `genre.web.views` escapes them."""
 
-from genre.inference.live import BUFFER_SECONDS
+from genre.inference.classify import BUFFER_SECONDS
 from genre.inference.prediction import between
 from genre.web.limits import MAX_RECORDING_SECONDS
 

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from genre.audio import decode, folders
 from genre.audio.audio import Audio
 from genre.errors import AudioError
-from genre.models.locations import SHIPPED
+from genre.models.model import SHIPPED
 from genre.web import UPLOADS, script, texts
 from genre.web.limits import JOB_SECONDS, MAX_FILE_SIZE, MAX_SECONDS
 

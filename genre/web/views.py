@@ -10,8 +10,7 @@ from genre.features.image import data_uri, mel_position
 from genre.inference.explain import Explanation, attribution_image
 from genre.inference.export import colour
 from genre.inference.prediction import SILENCE_NAME, Prediction, Section, Window, clock, window_edges
-from genre.models.metrics import main_source
-from genre.models.model import GenreModel
+from genre.models.model import GenreModel, main_source
 from genre.web import texts
 
 NOTES = {"A4": 440, "A5": 880, "A6": 1760, "A7": 3520, "A8": 7040}

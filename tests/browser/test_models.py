@@ -7,8 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from genre.inference.export import COLOURS
-from genre.models.locations import DEFAULT
-from genre.models.model import GenreModel
+from genre.models.model import DEFAULT, GenreModel
 from genre.web import texts
 from tests.browser.conftest import ON_DESKTOP, UPLOAD, wait_for_prediction
 from tests.conftest import ROOT, running_app

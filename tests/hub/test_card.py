@@ -1,8 +1,7 @@
 import shutil
 
 from genre.hub.card import add_note
-from genre.models.locations import SHIPPED
-from genre.models.metrics import read_metrics
+from genre.models.model import SHIPPED, read_metrics
 
 
 def test_a_note_is_in_metrics_and_card_and_replaces_that_of_the_same_command(tmp_path):

@@ -23,9 +23,8 @@ from genre.files import write_json
 from genre.hub.card import confusion_image, write_card
 from genre.hub.publish import PublishError, push_checkpoint, push_space
 from genre.models.backbones import RANDOM, create_backbone
-from genre.models.locations import SHIPPED
 from genre.models.member import Member
-from genre.models.model import GenreModel
+from genre.models.model import SHIPPED, GenreModel
 from genre.web.models import Models
 from tests.conftest import ROOT, running_app
 from tests.hub_server import OWNER, READER, Hub, running_hub, use_hub

@@ -17,8 +17,7 @@ from genre.errors import AudioError
 from genre.inference import cluster
 from genre.inference.cluster import state_of
 from genre.inference.export import to_row
-from genre.models.locations import SHIPPED
-from genre.models.model import GenreModel
+from genre.models.model import SHIPPED, GenreModel
 from tests.conftest import ROOT, music, write_audio
 
 POISON = "poison.mp3"

@@ -7,7 +7,7 @@ import pytest
 import genre
 from genre.errors import AudioError
 from genre.features.log_mel import FRONT_ENDS
-from genre.inference.live import BUFFER_SECONDS, FLOOR, LiveClassifier
+from genre.inference.classify import BUFFER_SECONDS, LiveClassifier
 from genre.models.backbones import RANDOM, create_backbone
 from genre.models.member import Member
 from genre.models.model import GenreModel
@@ -17,16 +17,24 @@ from tests.conftest import music, tone
 RATE = 48000  # Hz, of most microphones
 
 
-def pieces(sound, seconds=1.0, rate=RATE):
-    step = round(seconds * rate)
+def pieces(sound, seconds=1.0):
+    step = round(seconds * RATE)
     return [sound[at : at + step] for at in range(0, len(sound), step)]
 
 
+def live_of(classifier, *sounds):
+    """A live classifier that was given these sounds."""
+    one = LiveClassifier(classifier, RATE)
+    for sound in sounds:
+        one.add(sound)
+    return one
+
+
 def test_the_first_prediction_is_made_when_the_buffer_fills_a_window(classifier):
-    live_classifier, predictions = LiveClassifier(classifier, RATE), []
+    one, predictions = live_of(classifier), []
     for piece in pieces(music(5, RATE)):
-        live_classifier.add(piece)
-        predictions.append(live_classifier.predict().prediction)
+        one.add(piece)
+        predictions.append(one.predict())
     assert [one is not None for one in predictions] == [False, False, False, True, True]  # after the resampler's delay
 
 
@@ -34,56 +42,27 @@ def test_a_model_whose_window_is_longer_than_the_buffer_classifies_a_full_buffer
     backbone = create_backbone("test_efficientnet", 2, RANDOM)
     members = {"whole": Member(backbone, FRONT_ENDS["whole"], -40.0, 20.0, (64, 64))}
     classifier = genre.Classifier(GenreModel(["Quiet", "Loud"], members))
-    live_classifier = LiveClassifier(classifier, RATE)
     assert classifier.window_seconds > BUFFER_SECONDS
-    for piece in pieces(music(BUFFER_SECONDS + 1, RATE)):
-        live_classifier.add(piece)
-    assert live_classifier.predict().prediction.seconds == pytest.approx(BUFFER_SECONDS)
+    prediction = live_of(classifier, music(BUFFER_SECONDS + 1, RATE)).predict()
+    assert prediction.seconds == pytest.approx(BUFFER_SECONDS)
 
 
-def test_only_the_last_seconds_are_classified(classifier):
-    live_classifier = LiveClassifier(classifier, RATE)
-    for piece in pieces(np.concatenate([tone(20, rate=RATE), music(BUFFER_SECONDS + 1, RATE)])):
-        live_classifier.add(piece)
-    result = live_classifier.predict()
-    assert result.prediction.seconds == pytest.approx(BUFFER_SECONDS)
-    assert len(result.prediction.windows) == BUFFER_SECONDS / classifier.window_seconds
-
-    alone = LiveClassifier(classifier, RATE)
-    alone.add(music(BUFFER_SECONDS + 1, RATE))
-    expected = alone.predict().prediction
-    assert result.prediction.probabilities == pytest.approx(expected.probabilities, abs=1e-3)
-
-
-def test_the_size_of_the_pieces_does_not_change_the_prediction(classifier):
-    whole, cut = LiveClassifier(classifier, 44100), LiveClassifier(classifier, 44100)
-    sound = music(6)
-    whole.add(sound)
-    for piece in pieces(sound, 0.37, 44100):
-        cut.add(piece)
-    assert whole.predict().prediction.probabilities == pytest.approx(cut.predict().prediction.probabilities, abs=1e-4)
+def test_only_the_last_seconds_are_classified_whatever_the_size_of_the_pieces(classifier):
+    sound = np.concatenate([tone(20, rate=RATE), music(BUFFER_SECONDS + 1, RATE)])
+    prediction = live_of(classifier, *pieces(sound, 0.37)).predict()
+    assert prediction.seconds == pytest.approx(BUFFER_SECONDS)
+    assert len(prediction.windows) == BUFFER_SECONDS / classifier.window_seconds
+    alone = live_of(classifier, music(BUFFER_SECONDS + 1, RATE)).predict()
+    assert prediction.probabilities == pytest.approx(alone.probabilities, abs=1e-3)
 
 
 def test_a_buffer_that_is_too_quiet_is_not_classified(classifier):
-    live_classifier = LiveClassifier(classifier, RATE)
-    live_classifier.add(0.005 * music(6, RATE))
-    result = live_classifier.predict()
-    assert result.too_quiet
-    assert result.prediction is None
-    live_classifier.add(music(3, RATE))
-    result = live_classifier.predict()
-    assert not result.too_quiet
-    assert result.prediction
-
-
-def test_a_pause_after_music_is_too_quiet_and_the_buffer_is_still_classified(classifier):
-    live_classifier = LiveClassifier(classifier, RATE)
-    live_classifier.add(music(6, RATE))
-    live_classifier.add(np.zeros(2 * RATE, np.float32))
-    result = live_classifier.predict()
-    assert result.level == FLOOR
-    assert result.too_quiet
-    assert result.prediction
+    one = live_of(classifier, 0.005 * music(6, RATE))
+    assert one.too_quiet and one.predict() is None
+    one.add(music(3, RATE))
+    assert not one.too_quiet and one.predict()
+    one.add(np.zeros(2 * RATE, np.float32))  # a pause after music
+    assert one.too_quiet and one.predict()
 
 
 @pytest.mark.parametrize("rate", [0, -1, 10**9])

@@ -14,8 +14,8 @@ from torch import nn
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
 from genre.models.backbones import RANDOM, average_weights, create_backbone, save_member
-from genre.models.locations import SHIPPED
 from genre.models.member import Member, load_member
+from genre.models.model import SHIPPED
 from tests.conftest import ROOT
 
 LABELS = ["Folk", "Pop", "Rock"]

@@ -16,9 +16,8 @@ from genre.features.log_mel import FRONT_ENDS, raise_level
 from genre.inference.explain import member_inputs, patch_attributions
 from genre.models import downloads
 from genre.models.backbones import RANDOM, create_backbone
-from genre.models.locations import SHIPPED
 from genre.models.member import Member
-from genre.models.model import Fusion, GenreModel, MusicDetector
+from genre.models.model import SHIPPED, Fusion, GenreModel, MusicDetector
 from tests.conftest import music
 
 SHIPPED_FOLDER = SHIPPED / "fma-small"

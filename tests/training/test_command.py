@@ -15,8 +15,7 @@ from PIL import Image
 import genre
 from genre.audio.audio import Audio
 from genre.data.windows import FORMATS
-from genre.models.locations import SHIPPED
-from genre.models.model import GenreModel
+from genre.models.model import SHIPPED, GenreModel
 from genre.training.loop import FRACTIONS
 from genre.training.recipe import RECIPES, read_recipes
 from tests.conftest import ROOT, music, write_audio

@@ -3,9 +3,7 @@ import json
 import pytest
 import torch
 
-from genre.models.locations import SHIPPED
-from genre.models.metrics import read_metrics
-from genre.models.model import Thresholds
+from genre.models.model import SHIPPED, Thresholds, read_metrics
 from genre.training.calibrate import Samples, fit_fusion, fit_on_both, fit_thresholds, wilson_interval
 from genre.training.evaluate import calibration_error, read_predictions, summary
 

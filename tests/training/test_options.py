@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from genre.models.locations import DEFAULT
+from genre.models.model import DEFAULT
 from train import parse_options
 
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from genre.errors import CheckpointError
-from genre.models.locations import DEFAULT, SHIPPED
+from genre.models.model import DEFAULT, SHIPPED
 from genre.web import models, texts
 from genre.web.models import TAUGHT_PREFIX, Models
 from tests.hub.test_publish import LABELS, REPO, small_checkpoint, use_hub

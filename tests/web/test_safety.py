@@ -14,7 +14,7 @@ from gradio import processing_utils
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from genre.models.locations import SHIPPED
+from genre.models.model import SHIPPED
 from genre.web import gradio_internals, texts
 from tests.conftest import ROOT, run_async
 from tests.visitor import Visitor, dropped, file

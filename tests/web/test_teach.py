@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genre.errors import AudioError, DataError
-from genre.models.locations import DEFAULT
+from genre.models.model import DEFAULT
 from genre.training.probe import Embedding
 from genre.web import teach, texts, views
 from genre.web.models import TAUGHT_PREFIX, Models
