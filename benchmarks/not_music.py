@@ -17,7 +17,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from genre.audio.clips import CLIP_SECONDS
+from genre.audio.audio import CLIP_SECONDS
 from genre.errors import GenreError
 from genre.hub.card import add_note
 from genre.inference.classify import Classifier

@@ -67,22 +67,39 @@ class AudioAugmentation:
         Returns:
             mono float32, shape (samples,), as long as `waveform`, and not silent unless that is.
         """
-        kinds = (
-            (self.speed, _random_speed),
-            (self.equaliser, _random_equaliser),
-            (self.room, _random_room),
-            (self.noise, _random_noise),
-            (self.phone, _random_phone),
-            (self.level, _random_level),
-            (self.clipping, _random_clipping),
-            (self.lead_in, _random_lead_in),
-            (self.codec, _random_codec),
-        )
         waveform = np.array(waveform, np.float32)
+        uniform, choice = generator.uniform, generator.choice
+        changes = {
+            "speed": lambda: change_speed(waveform, rate, uniform(0.96, 1.04), uniform(-0.5, 0.5)),
+            "equaliser": lambda: equalise(waveform, rate, _random_bands(rate, generator)),
+            "room": lambda: add_room(waveform, rate, np.exp(uniform(*np.log((0.15, 1.2)))), uniform(-3, 12), generator),
+            "noise": lambda: add_noise(waveform, uniform(15, 45), uniform(0, 6), generator),
+            "phone": lambda: limit_band(
+                add_noise(waveform, uniform(20, 45), uniform(0, 6), generator),
+                rate,
+                uniform(200, 500),
+                np.exp(uniform(*np.log((3_400, 8_000)))),
+            ),
+            "level": lambda: change_level(waveform, rate, uniform(-12, 12)),
+            "clipping": lambda: clip_peaks(waveform, uniform(1, 6)),
+            "lead_in": lambda: add_lead_in(
+                waveform,
+                rate,
+                choice([0.0, 10 ** uniform(-4.5, -3)]),  # silence, or -90 to -60 dB of full scale
+                min(uniform(0.5, 4), len(waveform) / rate / 2),
+                generator,
+            ),
+            "codec": lambda: transcode(
+                waveform,
+                rate,
+                encoder := list(CODECS)[generator.integers(len(CODECS))],
+                int(choice(CODECS[encoder][1])),
+            ),
+        }
         silent = not waveform.any()
-        for probability, change in kinds:
-            if not silent and generator.random() < probability:
-                changed = change(waveform, rate, generator)
+        for name, change in changes.items():
+            if not silent and generator.random() < getattr(self, name):
+                changed = change()
                 if np.any(changed):  # a shift or a codec may turn a short or very faint clip into zeros
                     waveform = changed
         return waveform
@@ -157,7 +174,7 @@ def clip_peaks(waveform: np.ndarray, depth: float) -> np.ndarray:
 
 
 def add_lead_in(
-    waveform: np.ndarray, rate: int, seconds: float, noise: float, generator: np.random.Generator
+    waveform: np.ndarray, rate: int, noise: float, seconds: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Prepend noise with an RMS of `noise` (of full scale; 0 is silence) and cut the end off to the same length."""
     lead = generator.standard_normal(round(seconds * rate), np.float32) * np.float32(noise)
@@ -184,48 +201,11 @@ def transcode(waveform: np.ndarray, rate: int, encoder: str, bit_rate: int) -> n
     return _fit(_joined(frames), len(waveform))
 
 
-def _random_speed(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    return change_speed(waveform, rate, generator.uniform(0.96, 1.04), generator.uniform(-0.5, 0.5))
-
-
-def _random_equaliser(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    low, high = 100.0, min(12_000.0, rate / 3)
+def _random_bands(rate: int, generator: np.random.Generator) -> list[tuple[str, float, float]]:
+    """Bands for `equalise`: a low shelf, three peaks and a high shelf."""
     kinds = ["bass", "equalizer", "equalizer", "equalizer", "treble"]
-    frequencies = np.sort(np.exp(generator.uniform(np.log(low), np.log(high), len(kinds))))
-    return equalise(waveform, rate, list(zip(kinds, frequencies, generator.uniform(-6, 6, len(kinds)), strict=True)))
-
-
-def _random_room(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    seconds = np.exp(generator.uniform(*np.log((0.15, 1.2))))
-    return add_room(waveform, rate, seconds, generator.uniform(-3, 12), generator)
-
-
-def _random_noise(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    return add_noise(waveform, generator.uniform(15, 45), generator.uniform(0, 6), generator)
-
-
-def _random_phone(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    noisy = add_noise(waveform, generator.uniform(20, 45), generator.uniform(0, 6), generator)
-    return limit_band(noisy, rate, generator.uniform(200, 500), np.exp(generator.uniform(*np.log((3_400, 8_000)))))
-
-
-def _random_level(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    return change_level(waveform, rate, generator.uniform(-12, 12))
-
-
-def _random_clipping(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    return clip_peaks(waveform, generator.uniform(1, 6))
-
-
-def _random_lead_in(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    noise = generator.choice([0.0, 10 ** generator.uniform(-4.5, -3)])  # silence, or -90 to -60 dB of full scale
-    seconds = min(generator.uniform(0.5, 4), len(waveform) / rate / 2)
-    return add_lead_in(waveform, rate, seconds, noise, generator)
-
-
-def _random_codec(waveform: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    encoder = list(CODECS)[generator.integers(len(CODECS))]
-    return transcode(waveform, rate, encoder, int(generator.choice(CODECS[encoder][1])))
+    frequencies = np.sort(np.exp(generator.uniform(np.log(100.0), np.log(min(12_000.0, rate / 3)), len(kinds))))
+    return list(zip(kinds, frequencies, generator.uniform(-6, 6, len(kinds)), strict=True))
 
 
 def _frame(waveform: np.ndarray, rate: int) -> av.AudioFrame:

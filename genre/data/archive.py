@@ -31,8 +31,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from genre.audio.audio import Audio
-from genre.audio.clips import CLIP_SECONDS
+from genre.audio.audio import CLIP_SECONDS, Audio
 from genre.data import musicnn
 from genre.data.musicnn import SIZE, WINDOWS, MusiCNN, load_musicnn
 from genre.data.sources import AudioClip

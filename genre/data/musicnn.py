@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre.audio.clips import CLIP_SECONDS
+from genre.audio.audio import CLIP_SECONDS
 from genre.errors import DataError
 from genre.features.log_mel import MelPower
 

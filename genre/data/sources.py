@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from genre.audio.audio import Audio
-from genre.audio.clips import CLIP_SECONDS
+from genre.audio.audio import CLIP_SECONDS, Audio
 from genre.audio.folders import FoundFiles, Tags, find_audio, is_left_out, left_out, main_artist
 from genre.errors import DataError
 from genre.files import clean_genre, genre_key, one_line, one_spelling, printable, report_spellings

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from genre.audio.clips import window_starts
+from genre.audio.audio import window_starts
 from genre.data.dataset import DataSet, Source
 from genre.errors import DataError
 from genre.features.log_mel import FRONT_ENDS, LogMel, LogMelConfig

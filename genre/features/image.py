@@ -5,9 +5,10 @@ import io
 import math
 
 import numpy as np
+import torch
 from PIL import Image
 
-from genre.audio.clips import Clip
+from genre.audio.audio import Clip
 from genre.features.log_mel import MIN_POWER, MelPower
 
 FRAME_SECONDS = 0.093  # resolves neighbouring notes and beats
@@ -39,7 +40,7 @@ class Spectrogram:
         """Append the columns of a clip after the end of the one that was added before."""
         first = 0 if self._end is None else round((self._end - clip.start) * self.rate)
         last = round((clip.end - clip.start) * self.rate)
-        power = self.mel(clip.waveform[max(0, first) : last])
+        power = self.mel(torch.from_numpy(clip.waveform[max(0, first) : last]))
         self._columns.append((10 * power.clamp(min=MIN_POWER).log10()).numpy().astype(np.float16))
         self._end = clip.end
 

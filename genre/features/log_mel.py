@@ -24,10 +24,10 @@ import torchaudio
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from genre.audio.clips import CLIP_SECONDS
+from genre.audio.audio import CLIP_SECONDS
 
 FRAMES_AT_ONCE = 256  # of the STFT: with their spectra 2 to 4 MB
-MIN_LEVEL = 0.1  # root mean square, -20 dB of full scale: clips below are amplified to it; most masters are above
+MIN_RMS = 0.1  # -20 dB of full scale: clips below are amplified to it; most masters are above
 MIN_POWER = 1e-10  # lower limit of mel power, librosa's `amin`
 RANGES = {  # of settings: one far outside, in a checkpoint from anywhere, would take all memory
     "sample_rate": (8000, 192_000),
@@ -129,10 +129,10 @@ FRONT_ENDS = {
 
 
 def raise_level(waveform: Tensor) -> Tensor:
-    """The input of members, shape (samples,): a clip without DC offset, amplified to `MIN_LEVEL` if it is below."""
+    """The input of members, shape (samples,): a clip without DC offset, amplified to `MIN_RMS` if it is below."""
     waveform = waveform - waveform.mean()
     rms = waveform.square().mean().sqrt()
-    return waveform * (MIN_LEVEL / rms.clamp(min=torch.finfo(rms.dtype).tiny)).clamp(min=1)
+    return waveform * (MIN_RMS / rms.clamp(min=torch.finfo(rms.dtype).tiny)).clamp(min=1)
 
 
 class MelPower(nn.Module):

@@ -12,7 +12,6 @@ from genre.data.prepare import SOURCE_NAMES
 from genre.files import printable, read_json, replaced, write_json
 from genre.inference.export import COLOURS
 from genre.models.model import (
-    LEVELS,
     METRICS_FILE,
     SPLITS,
     GenreModel,
@@ -56,7 +55,7 @@ def write_card(folder: Path) -> None:
         "## Members\n\n"
         + _table(
             ["member", "weight, window", "weight, track"],
-            [[m["folder"], *(_weight(m["weight"], level) for level in LEVELS)] for m in config["members"]],
+            [[m["folder"], *(_weight(m["weight"], level) for level in ("window", "track"))] for m in config["members"]],
         ),
         "## Training\n\n" + (_probe(training) if "probe" in training else _training(training)),
         "## Results\n\n" + _results(metrics),

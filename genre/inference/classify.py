@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genre.audio.audio import Audio
-from genre.audio.clips import Clip
+from genre.audio.audio import Audio, Clip
 from genre.audio.decode import MAX_RATE, MIN_RATE
 from genre.audio.levels import SILENCE, rms, silent
 from genre.errors import AudioError
@@ -159,13 +158,14 @@ class Classifier:
     @torch.inference_mode()
     def run(self, clip: Clip) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Log-probabilities and features of a clip by member, see `GenreModel.forward`."""
-        return self.model(clip.waveform, torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start)
+        starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
+        return self.model(torch.from_numpy(clip.waveform), starts)
 
     def window_rms(self, clip: Clip) -> np.ndarray:
         """The RMS of each window of a clip, shape (windows,), see `genre.audio.levels.rms`."""
         length = round(self.window_seconds * self.sample_rate)
         firsts = [round((at - clip.start) * self.sample_rate) for at in clip.window_starts]
-        return np.array([rms(clip.waveform[first : first + length].numpy()) for first in firsts])
+        return np.array([rms(clip.waveform[first : first + length]) for first in firsts])
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
         pairs = zip(self.labels, probabilities.tolist(), strict=True)

@@ -18,8 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from genre.audio.audio import Audio
-from genre.audio.clips import Clip, windows_per_clip
+from genre.audio.audio import Audio, Clip, windows_per_clip
 from genre.features.image import HIGHEST_HZ, Spectrogram, mel_position
 from genre.features.log_mel import LogMelConfig, raise_level
 from genre.inference.classify import Classifier
@@ -108,7 +107,7 @@ def attribution_image(explanation: Explanation) -> Image.Image:
 def member_inputs(model: GenreModel, clip: Clip, at: float) -> dict[str, Tensor]:
     """Inputs of the members that classify windows, for the window at `at` seconds: dB, shape (1, bands, columns)."""
     start = torch.tensor([at - clip.start], dtype=torch.float64)
-    raised = raise_level(clip.waveform.to(model.device))
+    raised = raise_level(torch.from_numpy(clip.waveform).to(model.device))
     return {name: model.members[name].log_mel(raised, start) for name in model.window_members}
 
 

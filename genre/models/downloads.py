@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from httpx2 import HTTPError, InvalidURL
 from huggingface_hub import HfApi, RepoFile, constants, snapshot_download
@@ -44,29 +43,23 @@ def downloaded(name: str, visitor_bytes: int | None = None) -> Iterator[Path]:
     Raises:
         CheckpointError: there is none of that name, it is too large, or it cannot be downloaded.
     """
-    if visitor_bytes is None:
-        with _hub_errors(name, f"the cache {constants.HF_HUB_CACHE}"):
-            folder = _download(name)
-        yield folder
-        return
+    repo, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
     with ExitStack() as stack:
-        with _hub_errors(name, "the server's temporary folder"):
-            cache = stack.enter_context(TemporaryDirectory(prefix="genre-", ignore_cleanup_errors=True))
-            repo, _ = _repository(name)
-            commit = _check_on_hub(name, visitor_bytes)
-            folder = _download(f"{repo}@{commit}", cache_dir=cache, token=False)
-        yield folder
+        if visitor_bytes is None:
+            with _hub_errors(name, f"the cache {constants.HF_HUB_CACHE}"):  # what is there needs no network
+                folder = snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES)
+        else:
+            with _hub_errors(name, "the server's temporary folder"):
+                cache = stack.enter_context(TemporaryDirectory(prefix="genre-", ignore_cleanup_errors=True))
+                commit = _check_on_hub(name, repo, revision or None, visitor_bytes)
+                folder = snapshot_download(
+                    repo, revision=commit, allow_patterns=HUB_FILES, cache_dir=cache, token=False
+                )
+        yield Path(folder)
 
 
-def _download(name: str, **options: Any) -> Path:
-    """Download a repository; one in the cache needs no network."""
-    repo, revision = _repository(name)
-    return Path(snapshot_download(repo, revision=revision, allow_patterns=HUB_FILES, **options))
-
-
-def _check_on_hub(name: str, max_bytes: int) -> str | None:
+def _check_on_hub(name: str, repo: str, revision: str | None, max_bytes: int) -> str | None:
     """The commit of a repository; raises CheckpointError if it is too large, or no checkpoint of this project."""
-    repo, revision = _repository(name)
     hub = HfApi(token=False)
     commit = hub.model_info(repo, revision=revision).sha  # fails at once without a network, a listing after retries
     entries = hub.list_repo_tree(repo, recursive=True, revision=commit)
@@ -77,12 +70,6 @@ def _check_on_hub(name: str, max_bytes: int) -> str | None:
     if sum(max(size, HUB_FILE_BYTES) for size in sizes.values()) > max_bytes:
         raise CheckpointError(f"{name} is too large: models of at most {max_bytes / 2**20:.0f} MB are fetched.")
     return commit
-
-
-def _repository(name: str) -> tuple[str, str | None]:
-    """Repository and revision of "hf-hub:user/repo@revision"."""
-    repo, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
-    return repo, revision or None
 
 
 @contextmanager

@@ -53,7 +53,6 @@ HUB_PREFIX = "hf-hub:"
 CARD_FILE, METRICS_FILE, MUSIC_FILE = "README.md", "metrics.json", "music.safetensors"
 SPLITS = ("validation", "test")  # of metrics.json
 MEMBER_NAME = re.compile(r"\w[\w-]*")  # a config.json from the Hub must not name paths outside of its folder
-LEVELS = ("window", "track")
 PROCESS = os.getpid()  # that imported PyTorch
 MIN_PROBABILITY = 1e-12  # lower limit, so that the logarithm is finite
 # Of mallopt, in malloc.h: its options, bytes that are kept in total, and of one block, for which it allows no more.
@@ -322,7 +321,7 @@ class GenreModel(nn.Module):
             weights[name]["window"] = weight
         for name, member in self.members.items():
             save_member(member, folder / name, self.labels)
-        fusions = dict(zip(LEVELS, (self.window, self.track), strict=True))
+        fusions = {"window": self.window, "track": self.track}
         config = {
             "name": folder.name,
             "labels": self.labels,
@@ -331,8 +330,8 @@ class GenreModel(nn.Module):
                 {"folder": name, "weight": weights[name], "sha256": _digest(folder / name / WEIGHTS_FILE)}
                 for name in self.members
             ],
-            "temperature": {level: one.temperature.item() for level, one in fusions.items()},
-            "bias": {level: one.bias.expand(len(self.labels)).tolist() for level, one in fusions.items()},
+            "temperature": {of: fusion.temperature.item() for of, fusion in fusions.items()},
+            "bias": {of: fusion.bias.expand(len(self.labels)).tolist() for of, fusion in fusions.items()},
             "limits": {
                 "confident_from": self.thresholds.named_alone,
                 "prediction_set_from": self.thresholds.prediction_set,
@@ -427,13 +426,13 @@ def _read_labels(config: dict) -> list[str]:
     return labels
 
 
-def _read_fusion(config: dict, level: str) -> Fusion:
+def _read_fusion(config: dict, of: str) -> Fusion:
     """The fusion of a config.json for "window" or "track"."""
-    weights = [member["weight"][level] for member in config["members"] if level in member["weight"]]
-    bias = torch.tensor(config["bias"][level])
+    weights = [member["weight"][of] for member in config["members"] if of in member["weight"]]
+    bias = torch.tensor(config["bias"][of])
     if bias.shape != (len(config["labels"]),):
         raise ValueError("the bias does not fit the labels")
-    return Fusion(torch.tensor(weights), float(config["temperature"][level]), bias)
+    return Fusion(torch.tensor(weights), float(config["temperature"][of]), bias)
 
 
 def _save_detector(detector: MusicDetector, folder: Path) -> None:

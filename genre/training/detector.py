@@ -8,8 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from genre.audio.audio import Audio
-from genre.audio.clips import CLIP_SECONDS, window_starts
+from genre.audio.audio import CLIP_SECONDS, Audio, window_starts
 from genre.audio.folders import find_audio
 from genre.data.dataset import DataSet
 from genre.data.windows import Windows, front_end_name

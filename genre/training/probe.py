@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from genre.audio.audio import Audio
-from genre.audio.clips import cut_clips
+from genre.audio.audio import Audio, cut_clips
 from genre.audio.levels import silent
 from genre.data.dataset import report_unused
 from genre.data.hub import hub_songs, is_on_hub, parse

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genre.audio import containers
-from genre.audio.containers import Part, Tally, completeness, parts
+from genre.audio.containers import Part, parts
 from genre.errors import AudioError
 from tests.audio import decoded
 from tests.conftest import RATE, music, tone, write_audio
@@ -103,21 +103,6 @@ def test_an_estimated_duration_gives_no_note(tmp_path):
     assert (round(seconds), notes) == (20, [])
 
 
-@pytest.mark.parametrize(
-    ("decoded", "expected", "lost", "note"),
-    [
-        (9.5, 10.0, 0, None),
-        (10.0, 8.0, 0, None),
-        (4.0, 10.0, 0, "Only 4.0 of 10 s could be decoded."),
-        (0.1, 1e6, 0, "Only 0.1 of 1,000,000 s could be decoded."),  # no packet was lost
-        (50.0, None, 100, "Only 50 of 100 s could be decoded."),
-        (10.0, 10.0, 900, None),
-    ],
-)
-def test_the_note_on_completeness(decoded, expected, lost, note):
-    assert completeness(decoded, expected, Tally(decoded=100, lost=lost)) == note
-
-
 def chained(folder, first, second):
     """A tone of 3 s and a higher one of 4 s, encoded by (codec, rate, channels), concatenated in a file."""
     path = folder / "chained.ogg"
@@ -161,12 +146,6 @@ def test_a_start_counts_from_the_first_part(tmp_path, start, hz):
     assert len(rest) / RATE == pytest.approx(len(whole) / RATE - start, abs=0.05)
 
 
-def test_a_start_past_all_parts_raises(tmp_path):
-    path = chained(tmp_path, ("libopus", 48000, 1), ("libopus", 48000, 2))
-    with pytest.raises(AudioError, match="ends before 9 s"):
-        decoded(path, start=9)[0]
-
-
 def test_a_damaged_part_is_left_out(tmp_path):
     path = chained(tmp_path, ("libopus", 48000, 1), ("libopus", 48000, 2))
     data = bytearray(path.read_bytes())
@@ -174,14 +153,6 @@ def test_a_damaged_part_is_left_out(tmp_path):
     data[at : at + 8] = bytes(8)
     path.write_bytes(data)
     assert len(decoded(path)[0]) / RATE == pytest.approx(3, abs=0.1)
-
-
-def test_files_that_are_not_chained_are_one_part(tmp_path):
-    film = write_audio(tmp_path / "film.ogg", [tone(1)] * 2, "vorbis")
-    for path in (film, write_audio(tmp_path / "tone.flac", [tone(1)], "flac")):
-        with path.open("rb") as file:
-            (part,) = parts(file)
-            assert part.read() == path.read_bytes()
 
 
 def test_multiplexed_streams_are_one_part():

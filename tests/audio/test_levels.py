@@ -31,25 +31,12 @@ def noise(seconds, seed=0):
     return np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * RATE)).astype(np.float32)
 
 
-@pytest.mark.parametrize("other", [-1.0, -0.8])
-def test_one_of_cancelling_channels_is_used(other):
+@pytest.mark.parametrize("left", [1.0, 0.8])
+def test_the_louder_one_of_cancelling_channels_is_used(left):
     sound = music(12)
-    mono, notes = mix(sound, other * sound)
-    np.testing.assert_allclose(mono, sound, atol=1e-6)
+    mono, notes = mix(left * sound, -0.9 * sound)
+    np.testing.assert_allclose(mono, sound if left == 1 else -0.9 * sound, atol=1e-6)
     assert notes == ["The channels cancel each other, so one of them was used."]
-
-
-def test_the_channel_with_the_most_energy_is_used():
-    sound = music(6)
-    mono, _ = mix(0.8 * sound, -sound)
-    np.testing.assert_allclose(mono, -sound, atol=1e-6)
-
-
-def test_cancelling_channels_are_detected_after_lossy_coding(tmp_path):
-    sound = music(8)
-    path = write_audio(tmp_path / "inverted.m4a", [sound, -sound], "aac")
-    mono = decoded(path)[0][: len(sound)]
-    assert np.std(mono) == pytest.approx(np.std(sound), rel=0.1)
 
 
 @pytest.mark.parametrize("case", ["wide", "one side", "pauses", "silent"])
@@ -63,15 +50,6 @@ def test_other_stereo_becomes_the_mean(case):
     mono, notes = mix(left, right)
     np.testing.assert_allclose(mono, (left + right) / 2, atol=1e-7)
     assert notes == []
-
-
-def test_the_choice_of_a_channel_holds_to_the_end():
-    same, opposite = noise(5), noise(15, 1)
-    left = np.concatenate([same, opposite, same])
-    right = np.concatenate([same, -opposite, same])
-    mono, notes = mix(left, right)
-    np.testing.assert_allclose(mono, left, atol=1e-6)
-    assert len(notes) == 1
 
 
 def test_a_channel_of_opposite_polarity_is_found_in_wide_stereo(tmp_path):
@@ -117,19 +95,13 @@ def test_floats_that_hold_integers_are_scaled(tmp_path, bits):
     assert notes == [f"The samples lie far beyond full scale, so they were divided by {2 ** (bits - 1):,}."]
 
 
-def test_a_quiet_stretch_of_integers_is_on_the_same_scale():
-    loud = np.round(music(5) * 32767)
-    mono, _ = mix(np.concatenate([loud, 1e-4 * loud]))
-    np.testing.assert_allclose(mono[-len(loud) :], 1e-4 * loud / 32768, atol=1e-9)
-
-
 def test_a_few_damaged_samples_are_clipped():
     sound = music(6)
     damaged = sound.copy()
-    damaged[1000:1100] = 1e30
+    damaged[1000:1100], damaged[1100:1200], damaged[1200] = 1e30, np.nan, np.inf
     mono, notes = mix(damaged)
-    assert (mono[1000:1100] == FULL_SCALE_LIMIT).all()
-    np.testing.assert_array_equal(np.delete(mono, range(1000, 1100)), np.delete(sound, range(1000, 1100)))
+    assert (mono[1000:1100] == FULL_SCALE_LIMIT).all() and not mono[1100:1201].any()
+    np.testing.assert_array_equal(np.delete(mono, range(1000, 1201)), np.delete(sound, range(1000, 1201)))
     assert notes == []
 
 
@@ -160,12 +132,6 @@ def spans(*parts):
 def test_silence_at_the_ends_is_left_out_where_it_is_long(parts, expected):
     """Negative parts are silent; all have a constant offset."""
     assert spans(*parts) == pytest.approx(expected, abs=0.6)  # the beat of the music fades for half a second
-
-
-def test_the_end_of_a_block_is_not_lost():
-    late = np.concatenate([np.zeros(5 * RATE, np.float32), music(10.04)])
-    assert audible_span(late, RATE) == pytest.approx((5, 15.04), abs=1e-6)
-    assert audible_span(music(0.05), RATE) == (0.0, 0.05)
 
 
 def test_the_limit_is_relative_to_the_loudest_window():

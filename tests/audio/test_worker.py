@@ -72,15 +72,6 @@ def test_a_worker_reads_the_same_tags_and_none_of_other_files(tmp_path, short_fi
     assert _decode(short_file) is process
 
 
-def test_a_worker_that_crashes_over_tags_is_replaced(short_file, monkeypatch):
-    process = _decode(short_file)
-    monkeypatch.setattr(worker, "TIMEOUT_SECONDS", 1)
-    os.kill(process.pid, signal.SIGSTOP)
-    assert Audio(short_file).tags == Tags()
-    monkeypatch.undo()
-    assert _decode(short_file) is not process
-
-
 def test_a_worker_does_not_import_torch(short_file):
     """It would take ten times the memory."""
     libraries = Path(f"/proc/{_decode(short_file).pid}/maps")
@@ -116,15 +107,6 @@ def test_a_worker_is_stopped_when_its_stream_is_closed(long_file, short_file):
 def test_ctrl_c_does_not_reach_a_worker(short_file):
     """A terminal sends it to the group of the program; a file that is being decoded would count as damaged."""
     assert os.getpgid(_decode(short_file).pid) != os.getpgid(0)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_process_has_workers_of_its_own(short_file):
-    _decode(short_file)
-    child = os.fork()
-    if not child:
-        os._exit(bool(worker._idle))
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def _decode(path):

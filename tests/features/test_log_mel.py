@@ -6,8 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from genre.audio.audio import Audio
-from genre.audio.clips import CLIP_SECONDS
+from genre.audio.audio import CLIP_SECONDS, Audio
 from genre.data.archive import clip_features
 from genre.data.windows import FORMATS
 from genre.features.log_mel import FRONT_ENDS, LogMel, LogMelConfig

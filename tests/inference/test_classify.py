@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from genre.audio.audio import Audio
-from genre.audio.clips import TAIL_SECONDS, cut_clips
+from genre.audio.audio import TAIL_SECONDS, cut_clips
 from genre.errors import AudioError
 from genre.inference.classify import load
 from tests.conftest import RATE, music, write_audio
@@ -63,10 +62,6 @@ def test_recordings_of_any_length_are_classified(classifier, tmp_path, seconds, 
         assert list(window.probabilities.values()) == sorted(window.probabilities.values(), reverse=True)
 
 
-def test_predictions_are_deterministic(classifier, example):
-    assert classifier.classify(example) == classifier.classify(example)
-
-
 def test_overlapping_windows_with_equal_starts_get_equal_predictions(classifier, example):
     apart, overlapping = classifier.classify(example), classifier.classify(example, overlap=0.5)
     assert [w.start for w in overlapping.windows] == pytest.approx(np.arange(0, 12.1, 1.5))
@@ -94,12 +89,6 @@ def test_stream_yields_a_prediction_every_30_seconds(classifier, tmp_path):
     path = write_audio(tmp_path / "music.flac", [music(95)], "flac")
     progress = [(prediction.seconds, len(prediction.windows)) for prediction in classifier.stream(path)]
     assert progress == [(30, 10), (60, 20), (90, 30), (95, 32)]
-
-
-def test_a_silent_recording_raises(classifier, tmp_path):
-    path = write_audio(tmp_path / "silence.wav", [np.zeros(40 * RATE, np.float32)], "pcm_s16le")
-    with pytest.raises(AudioError, match="silent"):
-        classifier.classify(path)
 
 
 def concatenated(folder, *waveforms):
@@ -131,9 +120,10 @@ def test_a_quiet_song_is_not_silent(classifier, tmp_path):
     assert prediction.genre == classifier.classify(concatenated(tmp_path, 0.3 * sound)).genre
 
 
-def test_a_constant_offset_is_silent(classifier, tmp_path):
+@pytest.mark.parametrize("offset", [0.0, 0.2])
+def test_a_silent_recording_raises(classifier, tmp_path, offset):
     with pytest.raises(AudioError, match="silent"):
-        classifier.classify(concatenated(tmp_path, np.full(9 * RATE, 0.2)))
+        classifier.classify(concatenated(tmp_path, np.full(40 * RATE, offset)))
 
 
 @pytest.mark.parametrize("offset", [0.02, 0.2])
@@ -141,14 +131,6 @@ def test_a_constant_offset_does_not_change_the_prediction(classifier, tmp_path, 
     sound = 0.5 * music(30)
     plain, shifted = (classifier.classify(concatenated(tmp_path, one)) for one in (sound, sound + offset))
     assert shifted.probabilities == pytest.approx(plain.probabilities, abs=0.02)
-
-
-def test_silence_around_music_does_not_change_the_prediction(classifier, tmp_path, example):
-    """Neither for the windows nor for the member whose input is the clip."""
-    sound, silence = Audio(example).samples(RATE, seconds=6), np.zeros(60 * RATE)
-    alone, between = (classifier.classify(concatenated(tmp_path, *one)) for one in ([sound], [silence, sound, silence]))
-    assert between.seconds == pytest.approx(126, abs=0.1)
-    assert between.probabilities == pytest.approx(alone.probabilities, abs=0.1)
 
 
 def test_notes_on_the_file_are_part_of_the_prediction(classifier, tmp_path):
@@ -161,12 +143,6 @@ def test_notes_on_the_file_are_part_of_the_prediction(classifier, tmp_path):
     assert isinstance(classifier.classify(path).notes, tuple)
 
 
-def test_stream_yields_nothing_while_a_recording_is_silent(classifier, tmp_path):
-    sound = np.concatenate([np.zeros(35 * RATE, np.float32), music(10)])
-    path = write_audio(tmp_path / "late.flac", [sound], "flac")
-    assert [prediction.seconds for prediction in classifier.stream(path)] == [45]
-
-
 @pytest.mark.slow
 def test_the_shipped_model_beats_chance_on_real_songs(classifier, songs):
     """Guards against wiring errors; accuracies are measured in metrics.json."""
@@ -174,15 +150,6 @@ def test_the_shipped_model_beats_chance_on_real_songs(classifier, songs):
         classifier.classify(path, seconds=60).genre == path.parent.name for path in sorted(songs.glob("*/*.mp3"))
     ]
     assert sum(correct) >= 5, f"{sum(correct)} of {len(correct)}"
-
-
-def test_to_dict_has_genre_confidence_windows_and_checkpoint(classifier, example):
-    content = classifier.classify(example).to_dict()
-    assert content["genre"] == max(content["probabilities"], key=content["probabilities"].get)
-    assert content["confidence"] == content["probabilities"][content["genre"]]
-    assert content["windows"][1]["start"] == 3.0 and content["windows"][1]["end"] == 6.0
-    assert set(content["windows"][0]["probabilities"]) == set(classifier.labels)
-    assert content["checkpoint"] == "fma-small"
 
 
 @pytest.mark.parametrize("excerpt", [{"start": -5}, {"start": float("nan")}, {"seconds": 0}, {"seconds": float("inf")}])

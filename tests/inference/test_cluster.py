@@ -17,7 +17,7 @@ from genre.errors import AudioError
 from genre.inference import cluster
 from genre.inference.cluster import state_of
 from genre.inference.export import to_row
-from genre.models.model import SHIPPED, GenreModel
+from genre.models.model import SHIPPED
 from tests.conftest import ROOT, music, write_audio
 
 POISON = "poison.mp3"
@@ -159,25 +159,6 @@ def test_a_file_that_kills_workers_gets_an_error_and_other_files_are_classified(
         "error": "This file crashed every worker that classified it.",
     }
     assert rows == {name: expected[name] for name in songs}
-
-
-def test_the_number_of_files_in_flight_is_limited(workers, tmp_path):
-    """Files that fail at once, so that only the limit delays the next ones."""
-    names = [str(tmp_path / f"{i}.mp3") for i in range(100)]
-    submitted = []
-
-    def files():
-        for name in names:
-            (tmp_path / name).write_text("no music")
-            submitted.append(name)
-            yield name
-
-    with Client(workers) as client:
-        done = []
-        for row in cluster.classify_all(client, files(), None, GenreModel.from_pretrained().digest, 0.0):
-            assert len(submitted) - len(done) <= cluster.FILES_PER_THREAD * 2
-            done.append(row["file"])
-    assert sorted(done) == sorted(names)
 
 
 def test_a_local_cluster_gives_the_same_rows(archive, expected, tmp_path, monkeypatch, capsys):

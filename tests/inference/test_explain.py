@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from genre.audio.audio import Audio
-from genre.audio.clips import Clip
+from genre.audio.audio import Audio, Clip
 from genre.errors import AudioError
 from genre.features.image import HIGHEST_HZ, mel_position
 from genre.features.log_mel import FRONT_ENDS
@@ -46,7 +45,7 @@ def test_the_largest_attribution_is_at_the_frequency_and_time_of_a_tone(front_en
     sound = 1e-3 * music(10)
     sound[round(at * RATE) : round((at + 0.3) * RATE)] += tone(0.3, hz)
     model = peak_model(front_ends)
-    inputs = member_inputs(model, Clip(torch.from_numpy(sound), 0.0, [0.0], 10.0), 0.0)
+    inputs = member_inputs(model, Clip(sound, 0.0, [0.0], 10.0), 0.0)
     row, column = np.unravel_index(patch_attributions(model, inputs, 1).argmax().item(), PATCHES)
     assert row + 0.5 == pytest.approx(mel_position(hz, HIGHEST_HZ) * PATCHES[0], abs=1.5)
     assert column + 0.5 == pytest.approx((at + 0.15) / 3 * PATCHES[1], abs=1.5)
@@ -57,7 +56,7 @@ def test_a_member_whose_input_is_the_clip_does_not_contribute(classifier):
     whole = Member(backbone, FRONT_ENDS["whole"], -40, 20, (128, 128))
     given = classifier.model
     more = GenreModel(given.labels, {"whole": whole, **given.members}, given.window)
-    clip = Clip(torch.from_numpy(music(30)), 0.0, [0.0], 30.0)
+    clip = Clip(music(30), 0.0, [0.0], 30.0)
     with_whole, without = (fused_probabilities(one, member_inputs(one, clip, 0.0)) for one in (more, given))
     torch.testing.assert_close(with_whole, without)
 

@@ -1,8 +1,6 @@
 import csv
 import io
 import json
-import os
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -21,13 +19,12 @@ from genre.inference.export import (
     label_track,
     picture,
     safe_name,
-    title,
     to_row,
     unique_names,
     windows_csv_writer,
 )
 from genre.inference.prediction import Prediction, Window
-from tests.conftest import RATE, ROOT, music, write_audio
+from tests.conftest import ROOT
 
 LABELS = ["Folk", "Rock"]
 FOLK, ROCK = {"Folk": 0.9, "Rock": 0.1}, {"Rock": 0.8, "Folk": 0.2}
@@ -148,18 +145,6 @@ def test_a_genre_with_tabs_and_line_breaks_stays_one_label():
     assert parsed(text) == [(0, 3, "Section: Folk 9 1 2"), (0, 3, "Window: Folk 9 1 2 100%")]
 
 
-@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])
-@pytest.mark.parametrize("seconds", [1.7, 10.4, 71.3])
-def test_the_times_add_up_to_the_song(classifier, tmp_path, seconds, overlap):
-    path = write_audio(tmp_path / "music.wav", [music(seconds)], "pcm_s16le", rate=RATE)
-    labels = parsed(label_track(classifier.classify(path, overlap=overlap)))
-    found, windows = of_kind(labels, "Section"), of_kind(labels, "Window")
-    assert sum(end - start for start, end, _ in found) == pytest.approx(seconds, abs=1e-3)
-    assert [one[1] for one in found[:-1]] == [one[0] for one in found[1:]]
-    assert windows[0][0] == 0 and windows[-1][1] == pytest.approx(seconds, abs=0.3)
-    assert all(following[0] <= one[1] for one, following in pairwise(windows))
-
-
 GREEN = Image.new("RGB", (300, 128), "#00ff00")
 
 
@@ -208,17 +193,13 @@ HOSTILE = {
     "gpj.\u202e3pm.exe": "gpj.3pm",
     "CON.mp3": "CON_",
     "日本.mp3": "日本",
+    "caf\udce9.mp3": "caf\ufffd",
 }
 
 
 @pytest.mark.parametrize(("path", "name"), HOSTILE.items())
 def test_names_are_made_safe(path, name):
     assert safe_name(path) == name
-
-
-@pytest.mark.parametrize("path", [os.fsdecode(b"caf\xe9.mp3"), "caf\ud800.mp3"])
-def test_names_that_are_not_utf8_become_valid_unicode(path):
-    assert safe_name(path) == title(path) == "caf\ufffd"
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "日", "🔥"])
@@ -245,11 +226,6 @@ def test_the_name_says_which_song_it_is_whatever_the_order():
     }
     for order in (list(expected), list(reversed(expected))):
         assert dict(zip(order, unique_names(order), strict=True)) == expected
-
-
-def test_a_thousand_songs_of_one_name_get_a_thousand_names():
-    names = unique_names(["01.mp3"] * 1000)
-    assert len({name.casefold() for name in names}) == 1000 and names[:2] == ["01.mp3", "01.mp3 2"]
 
 
 def test_the_documented_example_is_what_is_written(classifier):

@@ -27,15 +27,6 @@ def write(path, *rows):
             out.write(row)
 
 
-def test_existing_rows_are_read(path):
-    write(path, SONG, BROKEN)
-    before = path.read_bytes()
-    with JsonLines(path, RUN) as out:
-        assert set(out.files) == {"song.mp3", "broken.mp3"}
-        assert out.failed == 1
-    assert path.read_bytes() == before
-
-
 def test_rows_of_files_that_failed_or_were_replaced_are_written_anew(path, tmp_path):
     same, replaced, gone = (str(tmp_path / name) for name in ("same.mp3", "replaced.mp3", "gone.mp3"))
     for name in (same, replaced, gone):
@@ -97,12 +88,6 @@ def test_runs_with_other_settings_are_not_mixed(path, name, value):
     write(path, BROKEN)
     with pytest.raises(ClusterError, match=f"with {name} {RUN[name]} and not with {name} {value}; choose another file"):
         JsonLines(path, RUN | {name: value})
-
-
-def test_a_file_from_before_the_schema_had_a_version_is_not_continued(path):
-    path.write_text(json.dumps(SONG) + "\n")
-    with pytest.raises(ClusterError, match="of another run, without schema and not with schema 1; choose another"):
-        JsonLines(path, RUN)
 
 
 def test_a_second_writer_is_refused(path):

@@ -60,11 +60,6 @@ def test_imagenet_weights_take_one_channel_as_grey(imagenet_file):
     )
 
 
-def test_a_wrong_name_raises_one_line():
-    with pytest.raises(CheckpointError, match="no model .efficientnet_lite99.*there is .*efficientnet"):
-        create_backbone("efficientnet_lite99", 3)
-
-
 @pytest.mark.parametrize(
     ("content", "name", "reason"),
     [
@@ -75,24 +70,19 @@ def test_a_wrong_name_raises_one_line():
         (b"<html>Not found</html>", "w.pth", "holds no weights"),
         (b"", "w.pth", "holds no weights"),
         (b"PK\x03\x04" + bytes(100), "w.pth", "holds no weights"),
+        ("another network", "w.pth", "not those of test_efficientnet"),
+        ("another network", "w.safetensors", "not those of test_efficientnet"),
     ],
 )
 def test_files_that_are_no_weights_raise_one_line(tmp_path, content, name, reason):
-    if content is not None:
+    if content == "another network":
+        save = save_file if name == "w.safetensors" else torch.save
+        save(timm.create_model("test_vit").state_dict(), tmp_path / name)
+    elif content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=reason) as error:
         create_backbone("test_efficientnet", 3, tmp_path / name)
     assert "\n" not in str(error.value) and str(tmp_path) not in str(error.value)
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", ["another network", "numbers"])
-def test_weights_of_another_network_are_refused(tmp_path, suffix, content):
-    state = timm.create_model("test_vit").state_dict() if content == "another network" else {"a": torch.zeros(3)}
-    save = save_file if suffix == ".safetensors" else torch.save
-    save(state, tmp_path / f"w{suffix}")
-    with pytest.raises(CheckpointError, match="not those of test_efficientnet"):
-        create_backbone("test_efficientnet", 3, tmp_path / f"w{suffix}")
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18", NAME])
@@ -139,6 +129,7 @@ def test_weights_from_a_file_take_one_channel_as_grey(tmp_path, name, suffix):
         ("test_vit", (128, 130), "does not take images of 128 x 130; it is made for 160 x 160"),
         ("deit_tiny_distilled_patch16_224", (128, 64), "head is not one linear layer"),
         ("dla34", (128, 64), "head is not one linear layer"),
+        ("efficientnet_lite99", None, "no model .efficientnet_lite99.*there is .*efficientnet"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(name, size, reason):
@@ -166,23 +157,6 @@ def test_timm_alone_loads_a_member(tmp_path, member):
     config = json.loads((tmp_path / "one" / "config.json").read_text())
     assert config["label_names"] == LABELS
     assert config["front_end"]["sample_rate"] == 44100
-
-
-@pytest.mark.parametrize("damage", ["no config", "no weights", "cut weights", "strange settings"])
-def test_a_damaged_member_raises(tmp_path, member, damage):
-    folder = tmp_path / "one"
-    save_member(member, folder, LABELS)
-    weights, config = folder / "model.safetensors", folder / "config.json"
-    if damage == "no config":
-        config.unlink()
-    elif damage == "no weights":
-        weights.unlink()
-    elif damage == "cut weights":
-        weights.write_bytes(weights.read_bytes()[:1000])
-    else:
-        config.write_text(config.read_text().replace("hop_length", "leap_length"))
-    with pytest.raises(CheckpointError, match="'one' is incomplete or damaged"):
-        load_member(folder)
 
 
 def norms(module: nn.Module) -> int:
