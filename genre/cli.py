@@ -6,12 +6,14 @@ What takes long to import is imported where it is used, so that `--help` is quic
 import argparse
 import errno
 import io
+import itertools
 import math
 import os
 import re
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -224,11 +226,14 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         files, failed = _expand(arguments.files)
         song_files = export.SongFiles(files, classifier.labels, arguments.labels, arguments.picture)
         append_csv = export.csv_writer(sys.stdout, classifier.labels) if arguments.csv else None
+        recordings = deque(map(Audio, files))
         for song in files:
+            for recording in itertools.islice(recordings, 2):  # the next one, too, while this one is classified
+                recording.begin(classifier.sample_rate)
             spectrogram = Spectrogram(classifier.sample_rate) if arguments.picture else None
             try:
                 for prediction in classifier.stream(
-                    Audio(song), overlap=arguments.overlap, on_clip=spectrogram.add if spectrogram else None
+                    recordings.popleft(), overlap=arguments.overlap, on_clip=spectrogram.add if spectrogram else None
                 ):
                     result: Prediction | AudioError = prediction
             except AudioError as error:

@@ -2,12 +2,13 @@
 
 A worker is started when it is first needed (a second or two), decodes one file at a time and is reused for the next
 one. It reads tasks as JSON lines from its standard input and writes messages to its standard output: a header with kind
-and size (`HEADER`), then as many bytes. That costs less than 10 ms for 30 seconds of audio at 44.1 kHz.
+and size (`HEADER`), then as many bytes. A thread takes up to `AHEAD` of them before they are asked for.
 """
 
 import io
 import json
 import os
+import queue
 import signal
 import struct
 import subprocess
@@ -25,10 +26,12 @@ from genre.errors import AudioError
 
 CPU_SECONDS = 30  # of a worker for a piece, which takes a fraction of one in an ordinary file
 TIMEOUT_SECONDS = 300  # for a piece, also of a worker that starts, reads a slow disk or has a busy processor
+AHEAD = 4  # messages, such as pieces of 10 s
 MAX_MEMORY = 2**30  # bytes of a worker, where the system can limit them
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.audio.worker import main; main()"
 HEADER = struct.Struct("<cQ")  # of a message: its kind, and the number of bytes that follow
-SAMPLES, TEXT, END, ERROR = b"s", b"t", b"e", b"!"  # kinds: float32 numbers; UTF-8; empty; an error in UTF-8
+# Kinds: float32 numbers; UTF-8; empty; an error in UTF-8; and in place of a message where they break off.
+SAMPLES, TEXT, END, ERROR, BROKEN = b"s", b"t", b"e", b"!", b"?"
 WORK: dict[str, Callable[..., Iterator[np.ndarray | str]]] = {
     "stream": decode.stream,
     "tags": folders.stream_tags,
@@ -41,21 +44,28 @@ if hasattr(os, "register_at_fork"):
 
 
 def run(work: str, path: str | os.PathLike, **options: Any) -> Iterator[np.ndarray | str]:
-    """Run one of the functions in `WORK` on a file, in another process.
+    """Run one of the functions in `WORK` on a file, in another process, which begins at once.
 
     Args:
         work: name of the function.
         options: its other arguments, as JSON has them.
 
-    Yields:
-        what the function yields: arrays of float32, shape (samples,), and text.
+    Returns:
+        an iterator of what the function yields: arrays of float32, shape (samples,), and text.
 
     Raises:
         AudioError: as the function; also where the file crashes or hangs the worker, which is then replaced for the
             next file.
     """
+    results = _run({"work": work, "path": str(Path(path).absolute())} | options)
+    next(results)
+    return results
+
+
+def _run(task: dict) -> Iterator[np.ndarray | str]:
+    """As `run`, with an empty first result once the worker has begun."""
     with _worker() as worker:
-        yield from worker.run({"work": work, "path": str(Path(path).absolute())} | options)
+        yield from worker.run(task)
 
 
 def start() -> None:
@@ -105,38 +115,39 @@ class _Worker:
         # Not None, since both are pipes.
         self._input = cast(io.BufferedWriter, self.process.stdin)
         self._output = cast(io.BufferedReader, self.process.stdout)
+        self._messages: queue.Queue[tuple[bytes, np.ndarray]] = queue.Queue(AHEAD)
+        self._receiver = threading.Thread()
         self.ready = True
 
     def run(self, task: dict) -> Iterator[np.ndarray | str]:
-        """Run a task; see the function `run`."""
+        """Run a task; see the function `_run`."""
         self.ready = False
-        try:
+        with suppress(OSError):  # it has died, so that no message comes
             self._input.write(json.dumps(task).encode() + b"\n")
             self._input.flush()
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._receiver.start()
+        yield ""
+        kind, content = self._next()
+        while kind in (SAMPLES, TEXT):
+            yield content.view(np.float32) if kind == SAMPLES else content.tobytes().decode()
             kind, content = self._next()
-            while kind in (SAMPLES, TEXT):
-                yield content.view(np.float32) if kind == SAMPLES else content.tobytes().decode()
-                kind, content = self._next()
-        except (EOFError, OSError) as error:
-            raise AudioError("This file is damaged in a way that the decoder cannot cope with.") from error
+        if kind == BROKEN:
+            raise AudioError("This file is damaged in a way that the decoder cannot cope with.")
         self.ready = True
         if kind == ERROR:
             raise AudioError(content.tobytes().decode())
 
-    def _next(self) -> tuple[bytes, np.ndarray]:
-        """Kind and bytes of the next message; after `TIMEOUT_SECONDS` the worker is killed, which ends its output."""
-        arrived = threading.Event()
-        threading.Thread(target=self._kill_unless, args=(arrived,), daemon=True).start()
-        try:
-            kind, size = HEADER.unpack(self._read(HEADER.size).data)
-            return kind, self._read(size)
-        finally:
-            arrived.set()
-
-    def _kill_unless(self, arrived: threading.Event) -> None:
-        """Kill the worker unless its message arrives; seconds in which this program is suspended do not count."""
-        if not any(arrived.wait(1) for _ in range(TIMEOUT_SECONDS)):
-            self.process.kill()
+    def _receive(self) -> None:
+        """Take the messages of a task, as they come, into the queue, which holds `AHEAD` of them."""
+        kind = TEXT
+        while kind in (SAMPLES, TEXT):
+            try:
+                kind, size = HEADER.unpack(self._read(HEADER.size).data)
+                content = self._read(size)
+            except (EOFError, OSError):
+                kind, content = BROKEN, np.empty(0, np.uint8)
+            self._messages.put((kind, content))
 
     def _read(self, size: int) -> np.ndarray:
         content = np.empty(size, np.uint8)
@@ -144,9 +155,21 @@ class _Worker:
             raise EOFError
         return content
 
+    def _next(self) -> tuple[bytes, np.ndarray]:
+        """Kind and bytes of the next message; after `TIMEOUT_SECONDS` the worker is killed, which ends its messages."""
+        for _ in range(TIMEOUT_SECONDS):  # by the second, since those in which this program is suspended do not count
+            with suppress(queue.Empty):
+                return self._messages.get(timeout=1)
+        self.process.kill()
+        return self._messages.get()
+
     def stop(self) -> None:
+        self.process.kill()
+        while self._receiver.is_alive():  # it may wait for room in the queue
+            with suppress(queue.Empty):
+                self._messages.get(timeout=0.01)
         with suppress(OSError), self.process:  # the context closes the pipes and waits for the process
-            self.process.kill()
+            pass
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from torchaudio.functional import melscale_fbanks
 from genre.audio.audio import CLIP_SECONDS
 
 FRAMES_AT_ONCE = 256  # of the STFT: with their spectra 2 to 4 MB
+BANDS_AT_ONCE = 16  # whose filters are multiplied together: most of each filter is zero
 MIN_RMS = 0.1  # -20 dB of full scale: clips below are amplified to it; most masters are above
 MIN_POWER = 1e-10  # lower limit of mel power, librosa's `amin`
 RANGES = {  # of settings: one far outside, in a checkpoint from anywhere, would take all memory
@@ -138,9 +139,9 @@ def raise_level(waveform: Tensor) -> Tensor:
 class MelPower(nn.Module):
     """A waveform, shape (samples,), to its power in mel bands, shape (n_mels, frames).
 
-    Equal to torchaudio's MelSpectrogram with Slaney's bands in less than half the time: that one takes the root of
-    every cell's power and squares it again, multiplies with the bins above `highest_hz` too, and computes all frames at
-    once, which do not fit into a core's cache.
+    Equal to torchaudio's MelSpectrogram with Slaney's bands in a third of the time: that one takes the root of every
+    cell's power and squares it again, multiplies with all the zeros of the filters, and computes all frames at once,
+    which do not fit into a core's cache.
     """
 
     window: Tensor  # (n_fft,)
@@ -154,6 +155,11 @@ class MelPower(nn.Module):
         used = int(highest_hz / sample_rate * n_fft) + 1
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("filters", filters[:used].contiguous(), persistent=False)
+        self.blocks = []  # of the filters, that hold all that is not zero: slices of bins and of bands
+        for first in range(0, n_mels, BANDS_AT_ONCE):
+            bands = slice(first, first + BANDS_AT_ONCE)
+            bins = filters[:used, bands].any(dim=1).nonzero()
+            self.blocks.append((slice(int(bins.min()), int(bins.max()) + 1) if len(bins) else slice(0), bands))
 
     def forward(self, waveform: Tensor) -> Tensor:
         # Zero-padded ends: reflected ones would need more samples than a very short recording has.
@@ -164,7 +170,8 @@ class MelPower(nn.Module):
     def _power(self, frames: Tensor) -> Tensor:
         """Frames, shape (frames, n_fft), to shape (frames, n_mels)."""
         cells = torch.fft.rfft(frames * self.window)[:, : len(self.filters)]
-        return (cells.real.square() + cells.imag.square()) @ self.filters
+        power = cells.real.square() + cells.imag.square()
+        return torch.cat([power[:, bins] @ self.filters[bins, bands] for bins, bands in self.blocks], dim=1)
 
 
 class LogMel(nn.Module):
