@@ -20,15 +20,15 @@ from pathlib import Path
 
 import genre
 from genre.audio.folders import find_audio
-from genre.data.sources import find_songs
+from genre.data.sources import folder_songs
 from genre.hub.card import add_note
 from genre.models.model import DEFAULT, SHIPPED
 
 
 def songs_of(folder: Path, tracks: Path | None, counts_as: dict[str, str], labels: list[str]) -> dict[Path, str]:
     """Files with their genre: all with a known one, or those of a table of predictions."""
-    genres = {name: paths for name, paths in find_songs(folder).items() if counts_as.get(name, name) in labels}
-    songs = {path: counts_as.get(name, name) for name, paths in genres.items() for path in paths}
+    found = {song.path: counts_as.get(song.genre, song.genre) for song in folder_songs(folder)}
+    songs = {path: name for path, name in found.items() if name in labels}
     if tracks:
         with tracks.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             chosen = {row["track_id"] for row in csv.DictReader(file)}

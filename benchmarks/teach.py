@@ -22,7 +22,7 @@ from benchmarks.server import ROOT
 from benchmarks.shipped_data import COUNTS_AS, HELD_OUT
 from genre.audio.audio import Audio
 from genre.data.dataset import assign_splits
-from genre.data.sources import find_songs
+from genre.data.sources import folder_songs
 from genre.models.model import DEFAULT, GenreModel
 from genre.training.probe import Song, describe_probe, embed, embed_folder, fit_probe, probe_model
 from tests.conftest import write_audio
@@ -32,13 +32,14 @@ RATE = 44100
 
 def songs_of(folder: Path, most: int, test_artists: bool) -> dict[str, list[Path]]:
     """The first songs of each genre, at most `most`."""
-    found = {path: name for name, paths in find_songs(folder).items() for path in paths}
+    found = folder_songs(folder)
     if test_artists:
-        genres = [COUNTS_AS.get(name, name) for name in found.values()]
-        artists = [Audio(path).tags.artist or str(path) for path in found]
+        genres = [COUNTS_AS.get(song.genre, song.genre) for song in found]
+        artists = [song.artist or str(song.path) for song in found]
         splits = assign_splits(genres, artists, [""] * len(found), HELD_OUT, {})
-        found = {path: name for (path, name), split in zip(found.items(), splits, strict=True) if split == "test"}
-    return {name: [path for path, own in found.items() if own == name][:most] for name in sorted({*found.values()})}
+        found = [song for song, split in zip(found, splits, strict=True) if split == "test"]
+    names = sorted({song.genre for song in found})
+    return {name: [song.path for song in found if song.genre == name][:most] for name in names}
 
 
 def cut_songs(songs: dict[str, list[Path]], seconds: float, folder: Path) -> None:

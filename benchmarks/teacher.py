@@ -18,7 +18,7 @@ import torch
 from genre.data.archive import teach_archive
 from genre.data.dataset import HeldOut, Source
 from genre.data.prepare import Preparation, is_prepared, prepare
-from genre.data.sources import genre_folders
+from genre.data.sources import cut_songs, folder_songs
 from genre.data.windows import MUSICNN_FILE, first_of_song, mean_by_song
 from genre.training.calibrate import wilson_interval
 from genre.training.probe import fit_head
@@ -54,7 +54,8 @@ def main() -> None:
     )
     heard = [(s, f) for s, f in zip(data.sources, arguments.folders, strict=True) if not is_prepared(f)]
     for source, folder in heard:
-        teach_archive(genre_folders(folder), source.rows[source.of("validation")], arguments.weights, source.folder)
+        clips = cut_songs(folder_songs(folder), folder)
+        teach_archive(clips, source.rows[source.of("validation")], arguments.weights, source.folder)
     parts = [taught(source, "training") for source, _ in heard]
     clips = [clip for output, _, _ in parts for clip in output]
     head = fit_head(clips, torch.cat([labels for _, labels, _ in parts]), len(data.genres))

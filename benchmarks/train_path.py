@@ -14,14 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import chain, zip_longest
+from itertools import chain, groupby, zip_longest
 from pathlib import Path
 
 import genre
 from benchmarks.server import ROOT
-from genre.audio.audio import Audio
 from genre.data.dataset import HeldOut, assign_splits
-from genre.data.sources import find_songs
+from genre.data.sources import folder_songs
 from genre.models.model import DEFAULT
 from genre.training.calibrate import wilson_interval
 
@@ -33,12 +32,12 @@ def split_songs(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Pat
     """Songs by genre for training, those of different artists first, and for test."""
     training, test = {}, {}
     split_of: dict[str, str] = {}  # of artists, who may have songs of two genres
-    for name, paths in find_songs(folder).items():
-        artists = [Audio(path).tags.artist or str(path) for path in paths]
-        splits = assign_splits([name] * len(paths), artists, [""] * len(paths), HELD_OUT, split_of)
-        test[name] = [path for path, split in zip(paths, splits, strict=True) if split == "test"]
+    for name, songs in groupby(folder_songs(folder), key=lambda song: song.genre):
+        artists = {song.path: song.artist or str(song.path) for song in songs}
+        splits = assign_splits([name] * len(artists), list(artists.values()), [""] * len(artists), HELD_OUT, split_of)
+        test[name] = [path for path, split in zip(artists, splits, strict=True) if split == "test"]
         by_artist: dict[str, list[Path]] = {}
-        for path, artist in zip(paths, artists, strict=True):
+        for path, artist in artists.items():
             if path not in test[name]:
                 by_artist.setdefault(artist, []).append(path)
         training[name] = [path for path in chain(*zip_longest(*by_artist.values())) if path]

@@ -195,10 +195,10 @@ BUILD_ARCHIVE = """
 import csv, sys
 from pathlib import Path
 from genre.data.archive import build_archive
-from genre.data.sources import genre_folders
+from genre.data.sources import cut_songs, folder_songs
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    build_archive(genre_folders(Path("mine")), ["sparse"], folder, processes=2)
+    build_archive(cut_songs(folder_songs(Path("mine")), Path("mine")), ["sparse"], folder)
     with (folder / "index.csv").open() as file:
         print(*(f"{row['track_id']} {row['note']}" for row in csv.DictReader(file)), sep="\\n")
 """

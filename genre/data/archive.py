@@ -23,7 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from genre.audio.audio import CLIP_SECONDS, Audio
 from genre.data import musicnn
-from genre.data.musicnn import SIZE, WINDOWS, MusiCNN, load_musicnn
+from genre.data.musicnn import SIZE, WINDOWS, load_musicnn
 from genre.data.sources import AudioClip
 from genre.data.windows import FORMATS, MUSICNN_FILE, STORED, augmented_done_file, done_file, taught_file
 from genre.errors import AudioError, DataError
@@ -58,7 +58,7 @@ class _Store:
         self.done.flush()
 
 
-def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, processes: int | None = None) -> None:
+def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path) -> None:
     """Write the arrays of a data folder and its index.csv, or complete those of an earlier run.
 
     A file that cannot be decoded is printed and left out.
@@ -67,7 +67,6 @@ def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, p
         clips: one for each row.
         front_ends: names in `FRONT_ENDS`.
         folder: the archive.
-        processes: number of decoding processes; one for each core by default.
 
     Raises:
         DataError: the archive was made with other settings of a front end or is damaged, or nothing could be read.
@@ -80,7 +79,7 @@ def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, p
             _feature_store(folder, name, FORMATS[name].file, done_file(name), (len(clips),)) for name in front_ends
         ]
     tasks = {(row,): partial(clip_features, clip.path, clip.start, front_ends) for row, clip in enumerate(clips)}
-    _fill(stores, clips, tasks, f"{folder.name}: log-mels", processes)
+    _fill(stores, clips, tasks, f"{folder.name}: log-mels")
     readable = np.logical_and.reduce([store.done == STORED for store in stores])
     if not readable.any():
         raise DataError(f"None of the {len(clips)} clips could be read.")
@@ -89,20 +88,13 @@ def build_archive(clips: list[AudioClip], front_ends: list[str], folder: Path, p
     _write_index(clips, readable, folder)
 
 
-def augment_archive(
-    clips: list[AudioClip],
-    rows: np.ndarray,
-    front_ends: list[str],
-    copies: int,
-    folder: Path,
-    processes: int | None = None,
-) -> None:
+def augment_archive(clips: list[AudioClip], rows: np.ndarray, front_ends: list[str], copies: int, folder: Path) -> None:
     """Add copies of clips to an archive whose waveforms are augmented (`genre.audio.augment`).
 
     Args:
         clips: as for `build_archive`, which has been run.
         rows: of the clips that get copies, shape (clips,).
-        front_ends, folder, processes: as for `build_archive`.
+        front_ends, folder: as for `build_archive`.
         copies: number of copies of each of them.
     """
     shape = (len(clips), copies)
@@ -114,27 +106,25 @@ def augment_archive(
         for row in rows.tolist()
         for copy in range(copies)
     }
-    _fill(stores, clips, tasks, f"{folder.name}: augmented copies", processes)
+    _fill(stores, clips, tasks, f"{folder.name}: augmented copies")
 
 
-def teach_archive(
-    clips: list[AudioClip], rows: np.ndarray, weights: Path, folder: Path, processes: int | None = None
-) -> None:
+def teach_archive(clips: list[AudioClip], rows: np.ndarray, weights: Path, folder: Path) -> None:
     """Add MusiCNN's outputs (`genre.data.musicnn`) for clips to an archive.
 
     Args:
-        clips, rows, folder, processes: as for `augment_archive`.
+        clips, rows, folder: as for `augment_archive`.
         weights: of MusiCNN.
 
     Raises:
         DataError: the file holds no such weights.
     """
     load_musicnn(weights)
-    file, size = MUSICNN_FILE, (WINDOWS, SIZE)
+    array, done = folder / MUSICNN_FILE, folder / taught_file(MUSICNN_FILE)
     with _intact(folder):
-        store = _open_store(folder / file, "float16", size, folder / taught_file(file), (len(clips),))
+        store = _open_store(array, "float16", (WINDOWS, SIZE), done, (len(clips),))
     tasks = {(row,): partial(_clip_taught, clips[row].path, clips[row].start, weights) for row in rows.tolist()}
-    _fill([store], clips, tasks, f"{folder.name}: teacher", processes)
+    _fill([store], clips, tasks, f"{folder.name}: teacher")
 
 
 def clip_features(path: str | Path, start: float, front_ends: list[str], copy: int | None = None) -> list[np.ndarray]:
@@ -167,20 +157,11 @@ def clip_features(path: str | Path, start: float, front_ends: list[str], copy: i
 def _clip_taught(path: Path, start: float, weights: Path) -> list[np.ndarray]:
     """MusiCNN's outputs for a clip, shape (WINDOWS, SIZE) float16; raises AudioError as `clip_features`."""
     waveform = torch.from_numpy(Audio(path).samples(musicnn.SAMPLE_RATE, start=start, seconds=CLIP_SECONDS))
-    return [_loaded_musicnn(weights).clip(waveform).half().numpy()]
-
-
-@cache
-def _loaded_musicnn(weights: Path) -> MusiCNN:
-    return load_musicnn(weights)
+    return [load_musicnn(weights).clip(waveform).half().numpy()]
 
 
 def _fill(
-    stores: list[_Store],
-    clips: list[AudioClip],
-    tasks: Mapping[Any, Callable[[], list[np.ndarray]]],
-    title: str,
-    processes: int | None,
+    stores: list[_Store], clips: list[AudioClip], tasks: Mapping[Any, Callable[[], list[np.ndarray]]], title: str
 ) -> None:
     """Run those of these tasks, by their places (row, or row and copy), whose results are not stored.
 
@@ -191,10 +172,10 @@ def _fill(
     to_do = [place for place in tasks if any(store.done[place] == TO_DO for store in stores)]
     if not to_do:
         return
-    # Spawned processes: a fork of a process with torch's threads can hang.
-    context = multiprocessing.get_context("spawn")
     bar = tqdm(total=len(tasks), initial=len(tasks) - len(to_do), desc=title, unit="clip", mininterval=1)
-    with bar, _decoding_errors(), _cancelled_at_end(ProcessPoolExecutor(processes, context, _start_process)) as pool:
+    # Spawned processes: a fork of a process with torch's threads can hang.
+    pool = ProcessPoolExecutor(None, multiprocessing.get_context("spawn"), _start_process)
+    try:
         results = pool.map(_result_or_reason, [tasks[place] for place in to_do], chunksize=4)
         for count, (place, result) in enumerate(zip(to_do, results, strict=True), 1):
             if isinstance(result, str):
@@ -207,28 +188,16 @@ def _fill(
                 if count % PLACES_PER_FLUSH == 0:
                     store.flush()
             bar.update()
-    for store in stores:
-        store.flush()
-
-
-@contextmanager
-def _cancelled_at_end(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
-    """A pool that does not finish its tasks when it is left by an error or by Ctrl-C."""
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _decoding_errors() -> Iterator[None]:
-    try:
-        yield
     except BrokenProcessPool as error:
         raise DataError(
             "A decoding process was ended by the system, perhaps for lack of memory. What it finished is kept: run the "
             "command again."
         ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C, too
+        bar.close()
+    for store in stores:
+        store.flush()
 
 
 def _start_process() -> None:

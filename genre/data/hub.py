@@ -1,4 +1,4 @@
-"""Audio classification data sets of the Hugging Face Hub as sources of training: `hf:USER/DATASET[@REVISION][:CONFIG]`.
+"""Data sets of songs on the Hugging Face Hub as sources of training: `hf:USER/DATASET[@REVISION][:CONFIG]`.
 
 A data set is read in one of the three layouts that the `datasets` library writes and loads:
 
@@ -6,17 +6,13 @@ A data set is read in one of the three layouts that the `datasets` library write
     audiofolder     audio files in folders that name their class, or with a metadata.csv, .jsonl or .parquet, or both
     WebDataset      tar shards, whose files of one name up to the first dot are a sample: song.mp3, song.json, song.cls
 
-Its files are downloaded to the cache of `huggingface_hub`, which resumes an interrupted download. Songs within tables
-and shards are unpacked, once for each revision, to the folder for assets beside that cache, so that the decoder reads
-every song from a file of its own; index.json in that folder is written when all of them are there.
-
-`datasets` itself is not used: version 5.2 decodes audio by TorchCodec, and does not even list the files of an
-audiofolder without it.
+`huggingface_hub` downloads its files to its cache. Songs within tables and shards are unpacked, once for each revision,
+to the folder for assets beside that cache, so that the decoder reads every song from a file of its own. An index of the
+songs is kept there, by which a later training needs no network.
 """
 
 import csv
 import glob
-import hashlib
 import io
 import json
 import posixpath
@@ -25,7 +21,7 @@ import shutil
 import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -39,7 +35,6 @@ from huggingface_hub import (
     HfApi,
     cached_assets_path,
     constants,
-    hf_hub_download,
     snapshot_download,
     try_to_load_from_cache,
 )
@@ -48,15 +43,23 @@ from tqdm import tqdm
 from genre.audio.audio import Audio
 from genre.audio.decode import SUFFIXES
 from genre.audio.folders import is_left_out, main_artist
-from genre.data.sources import AudioClip, clip_starts, fma_tracks, genres_by_folder, part_of, report_shared_artists
+from genre.data.sources import (
+    SongFile,
+    fma_tracks,
+    genres_by_folder,
+    one_spelling_of,
+    part_of,
+    report_shared_artists,
+    same_files,
+)
 from genre.errors import DataError
-from genre.files import clean_genre, one_line, one_spelling, read_json, replaced, report_spellings, write_json
+from genre.files import clean_genre, one_line, read_json, replaced, write_json
 from genre.models.downloads import HUB_ERRORS, hub_reason
 
 PREFIX = "hf:"
 TIMEOUT = 20  # seconds for the first response of the Hub
-# Columns of genres and of artists by their names, in lower case, the best first. Of the columns of genres one is used;
-# where there is none, one with another name for labels or of type ClassLabel.
+# Columns of genres and of artists by their names, in lower case. Where no column is named as those of genres are, one
+# with another name for labels or of type ClassLabel is used.
 GENRE_COLUMNS = ("genre", "genres", "genre_top", "top_genre", "main_genre", "music_genre", "track_genre", "genre_name")
 LABEL_COLUMNS = ("label", "labels", "class", "cls", "category", "style", "genre_id")
 NO_GENRES = ("license", "licence", "split", "subset", "language")  # also where they are of type ClassLabel
@@ -64,19 +67,17 @@ FOLDER_COLUMN = "folder"  # of an audiofolder: the folder that names the class
 ARTIST_COLUMNS = (
     *("artist", "artist_name", "artists", "main_artist", "album_artist", "track_artist", "performer", "band", "singer"),
     *("composer", "artist_id"),
-)
+)  # the best first
 TITLE_COLUMNS = ("title", "track_title", "song_title", "song", "name")
 METADATA = re.compile(r"metadata\.(csv|jsonl|parquet)")
 FILE_COLUMNS = ("file_name", "audio_file_name", "file", "path")  # of such metadata: the file, relative to it
-# What reading a damaged file raises, besides an OSError without a number; pyarrow's errors are of these types, too.
-UNREADABLE = (ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError, tarfile.TarError)
 ROWS = 8  # of a table, read at a time with their audio
 MAX_TEXT = 2**20  # bytes of a file of text in a shard
 LISTED = 20  # columns and configurations that a message lists
 
 Classes = dict[str, list[str]]  # names of the classes of columns
-Check = Callable[[dict[str, str]], object]
-Row = tuple[str, bytes, dict]  # name of the audio, its bytes, the other columns
+Reader = Callable[[Path, Classes], Iterator[tuple[str, bytes, dict]]]  # name of the audio, its bytes, other columns
+Choose = Callable[[list[str], Classes], object]
 
 
 @dataclass(frozen=True)
@@ -97,29 +98,6 @@ class HubDataset:
         return self.repo.split("/")[1]
 
 
-@dataclass(frozen=True)
-class HubSong:
-    """A song of a data set.
-
-    Attributes:
-        path: of the audio file.
-        name: unique in the data set.
-        genre: label; empty where it is not asked for.
-        artist: by `genre.audio.folders.main_artist`, of a column or of the tags of the file; empty where none is named.
-        split: training, validation or test; empty where the data set has no such splits.
-        digest: which equal files share.
-        seconds: duration by the headers of the file; 0 where they declare none.
-    """
-
-    path: Path
-    name: str
-    genre: str
-    artist: str
-    split: str
-    digest: str
-    seconds: float = 0.0
-
-
 def is_on_hub(name: str | Path) -> bool:
     """Whether a value of `--data` names a data set on the Hub and no folder."""
     return str(name).startswith(PREFIX)
@@ -134,26 +112,12 @@ def parse(name: str | Path) -> HubDataset:
     return HubDataset(*found.groups())
 
 
-def hub_clips(dataset: HubDataset, **choices: Any) -> list[AudioClip]:
-    """The clips of the songs of a data set; arguments and errors as of `hub_songs`."""
-    return [
-        AudioClip(
-            path=song.path,
-            start=start,
-            track_id=f"{song.name}@{start:g}",
-            genre=song.genre,
-            artist=song.artist or f"{dataset.repo}/{song.name}",
-            split=song.split,
-            song=song.name,
-        )
-        for song in hub_songs(dataset, **choices)
-        for start in clip_starts(song.seconds)
-    ]
+# From rows to songs
 
 
 def hub_songs(
     dataset: HubDataset, *, labelled: bool = True, label: str | None = None, fma: Path | None = None
-) -> list[HubSong]:
+) -> list[SongFile]:
     """Download a data set, unpack its songs and choose the columns of genres and artists; prints what it finds.
 
     Args:
@@ -165,69 +129,68 @@ def hub_songs(
         DataError: the data set cannot be downloaded, holds no audio or no genres, has several columns or configurations
             to choose from, or is damaged.
     """
-    official = _fma_splits(fma) if fma else {}
-    index = _index(dataset, (lambda columns: choose_label(columns, label, dataset)) if labelled else lambda _: "")
-    songs, columns = index["songs"], {_key(name): name for name in index["columns"]}
-    genre = choose_label(index["columns"], label, dataset) if labelled else ""
+
+    def choose(columns: list[str], classes: Classes) -> str:
+        return choose_label(columns, classes, label, dataset) if labelled else ""
+
+    index = _index(dataset, choose)
+    rows, genre = index["rows"], choose(index["columns"], index["classes"])
+    columns = {_key(name): name for name in index["columns"]}
     artist, title = (
         next((columns[name] for name in names if name in columns), "") for names in (ARTIST_COLUMNS, TITLE_COLUMNS)
     )
-    split_of = _split_names(dataset, [song["split"] for song in songs])
-    found = [
-        HubSong(
-            path=Path(index["folder"]) / song["file"],
-            name=song["name"],
-            genre=_first(song["columns"].get(genre)),
-            artist=_artist(dataset, _first(song["columns"].get(artist))),
-            split=split_of[song["split"]],
-            digest=song["digest"],
+    split_of = _split_names(dataset, {row["split"] for row in rows})
+    songs = []
+    for row in rows:
+        named = _first(row["columns"].get(artist))
+        songs.append(
+            SongFile(
+                path=Path(index["folder"]) / row["file"],
+                name=row["name"],
+                genre=_first(row["columns"].get(genre)),
+                # An artist who is a number is one of this data set alone.
+                artist=f"{dataset.repo}/{named}" if named.isdecimal() else main_artist(named),
+                split=split_of[row["split"]],
+                seconds=0.0,  # below
+            )
         )
-        for song in songs
-    ]
-    if not official and dataset.name.startswith("free-music-archive"):
+    if fma:
+        names = [(_first(row["columns"].get(title)), _first(row["columns"].get(artist))) for row in rows]
+        songs = _with_fmas_split(dataset, songs, names, fma)
+    elif dataset.name.startswith("free-music-archive"):
         print(f"  {dataset.name} has no official split; --fma-metadata TRACKS.CSV restores that of FMA")
-    if official:
-        names = [tuple(_plain(_first(song["columns"].get(name))) for name in (title, artist)) for song in songs]
-        found = _with_official_split(dataset, found, [official.get(one, set()) for one in names])
-    kept = _without_copies(_spelled(found) if labelled else found)
-    if not kept:
+    if labelled:
+        if missing := sum(not song.genre for song in songs):
+            print(f"  {missing} of {len(songs)} songs have no genre and are left out")
+        genre_of = one_spelling_of({song.genre: clean_genre(song.genre) for song in songs if song.genre})
+        songs = [replace(song, genre=genre_of[song.genre]) for song in songs if song.genre]
+    songs = _without_copies(songs)
+    if not songs:
         column = f"; is {genre!r} its column of genres?" if labelled else "."
         raise DataError(f"No song of {dataset} can be used{column}")
-    bar = tqdm(kept, desc=f"{dataset.name}: headers", unit="song", mininterval=1, delay=2)
-    tags = {song.path: Audio(song.path).tags for song in bar}
-    kept = [replace(one, artist=one.artist or tags[one.path].artist, seconds=tags[one.path].seconds) for one in kept]
-    unnamed = sum(not song.artist for song in kept)
+    bar = tqdm(songs, desc=f"{dataset.name}: headers", unit="song", mininterval=1, delay=2)
+    tags = [Audio(song.path).tags for song in bar]
+    songs = [
+        replace(song, artist=song.artist or one.artist, seconds=one.seconds)
+        for song, one in zip(songs, tags, strict=True)
+    ]
+    unnamed = sum(not song.artist for song in songs)
     print(
-        f"{dataset.name}: {len(kept)} songs"
-        + (f" in {len({song.genre for song in kept})} genres by the column {genre!r}" if labelled else "")
+        f"{dataset.name}: {len(songs)} songs"
+        + (f" in {len({song.genre for song in songs})} genres by the column {genre!r}" if labelled else "")
         + f"; artists by {f'the column {artist!r}' if artist else 'the tags of the files'}"
         + (f", {unnamed} name none and count as artists of their own" if unnamed else "")
     )
-    report_shared_artists((song.artist, song.split) for song in kept)
-    return kept
+    report_shared_artists(songs)
+    return songs
 
 
-def _artist(dataset: HubDataset, name: str) -> str:
-    """The artist of this name; a number is one of this data set alone."""
-    return f"{dataset.repo}/{name}" if name.isdecimal() else main_artist(name)
-
-
-def _spelled(songs: list[HubSong]) -> list[HubSong]:
-    """The songs that have a genre; genres that differ in case or Unicode form alone are one."""
-    if missing := sum(not song.genre for song in songs):
-        print(f"  {missing} of {len(songs)} songs have no genre and are left out")
-    names = {song.genre: clean_genre(song.genre) for song in songs if song.genre}
-    spelling = one_spelling(names.values())
-    genre_of = {name: spelling[genre] for name, genre in names.items()}
-    report_spellings(genre_of)
-    return [replace(song, genre=genre_of[song.genre]) for song in songs if song.genre]
-
-
-def choose_label(columns: dict[str, str], label: str | None, dataset: HubDataset) -> str:
+def choose_label(columns: list[str], classes: Iterable[str], label: str | None, dataset: HubDataset) -> str:
     """The column of genres.
 
     Args:
-        columns: names of the columns with their kinds: "class", "text" or "number".
+        columns: names of the columns of text and numbers.
+        classes: those of type ClassLabel.
         label: the one that is asked for.
 
     Raises:
@@ -237,19 +200,19 @@ def choose_label(columns: dict[str, str], label: str | None, dataset: HubDataset
         if label not in columns:
             raise DataError(f"{dataset} has no column {label!r}; it has {_listed(columns)}.")
         return label
-    usable = {name: kind for name, kind in columns.items() if _key(name) not in NO_GENRES}
+    usable = [name for name in columns if _key(name) not in NO_GENRES]
     tiers = (
         [name for name in usable if _key(name) in GENRE_COLUMNS],
-        [name for name, kind in usable.items() if _key(name) in LABEL_COLUMNS or kind == "class"],
+        [name for name in usable if _key(name) in LABEL_COLUMNS or name in classes],
         [name for name in usable if name == FOLDER_COLUMN],
     )
-    fitting: list[str] = next((tier for tier in tiers if tier), [])
+    fitting: list[str] = next(filter(None, tiers), [])
     if len(fitting) > 1:
         raise DataError(f"{dataset} has several columns of labels: choose one with --label: {_listed(fitting)}.")
     if not fitting:
-        texts = [name for name, kind in usable.items() if kind == "text" and _key(name) not in ARTIST_COLUMNS]
-        others = f"; if one of these holds them, name it with --label: {_listed(texts)}" if texts else ""
-        raise DataError(f"{dataset} has no labels: no column is named genre or label, or of type ClassLabel{others}.")
+        others = [name for name in usable if _key(name) not in ARTIST_COLUMNS]
+        more = f"; if one of these holds them, name it with --label: {_listed(others)}" if others else ""
+        raise DataError(f"{dataset} has no labels: no column is named genre or label, or of type ClassLabel{more}.")
     return fitting[0]
 
 
@@ -269,72 +232,104 @@ def _first(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _kinds(rows: Iterable[dict]) -> dict[str, str]:
-    """The columns of rows with their kinds, for which a value that is no number decides."""
-    kinds: dict[str, str] = {}
-    for name, value in (item for row in rows for item in row.items()):
-        one = next(iter(value), None) if isinstance(value, list) else value
-        if kinds.get(name) != "text":
-            kinds[name] = "text" if isinstance(one, str) else "number"
-    return kinds
-
-
-def _split_names(dataset: HubDataset, names: list[str]) -> dict[str, str]:
+def _split_names(dataset: HubDataset, names: set[str]) -> dict[str, str]:
     """The split of each name of a split; all empty where they are not at least one for training and another one."""
     parts = {name: part_of(name) for name in names}
     if "training" not in parts.values() or len(set(parts.values()) - {""}) < 2:
         return dict.fromkeys(parts, "")
-    if others := [name for name, part in parts.items() if not part]:
+    if others := sorted(name for name, part in parts.items() if not part):
         print(f"  {dataset.name}: {_listed(others)} is no name of a split, so its songs are split by artist")
     return parts
 
 
-def _without_copies(songs: list[HubSong]) -> list[HubSong]:
+def _without_copies(songs: list[SongFile]) -> list[SongFile]:
     """Of equal files the first; none of them where they have different genres."""
-    genres: dict[str, set[str]] = defaultdict(set)
+    original_of = same_files(song.path for song in songs)
+    genres: dict[Path, set[str]] = defaultdict(set)
     for song in songs:
-        genres[song.digest].add(song.genre)
-    first: dict[str, HubSong] = {}
-    for song in songs:
-        if len(genres[song.digest]) == 1:
-            first.setdefault(song.digest, song)
-    disputed = sum(len(genres[song.digest]) > 1 for song in songs)
-    if copies := len(songs) - disputed - len(first):
-        print(f"  {copies} songs are copies of others and are left out")
-    if disputed:
-        print(f"  {disputed} songs are left out, since they are the same file in different genres")
-    return list(first.values())
+        genres[original_of[song.path]].add(song.genre)
+    sure = [song for song in songs if len(genres[original_of[song.path]]) == 1]
+    kept = [song for song in sure if original_of[song.path] is song.path]
+    if len(kept) < len(sure):
+        print(f"  {len(sure) - len(kept)} songs are copies of others and are left out")
+    if len(sure) < len(songs):
+        print(f"  {len(songs) - len(sure)} songs are left out, since they are the same file in different genres")
+    return kept
 
 
-def _fma_splits(path: Path) -> dict[tuple[str, ...], set[str]]:
-    """The parts of FMA's official split by title and artist of the tracks in them."""
+def _with_fmas_split(
+    dataset: HubDataset, songs: list[SongFile], names: list[tuple[str, str]], path: Path
+) -> list[SongFile]:
+    """The songs with the part of FMA's official split that alone has their title and artist.
+
+    Args:
+        names: title and artist of each song.
+        path: of FMA's tracks.csv, or of the folder with it.
+    """
     places = (path, path / "tracks.csv", path / "fma_metadata" / "tracks.csv")
     table = next((place for place in places if place.is_file()), None)
     if table is None:
         raise DataError(f"There is no tracks.csv of FMA at {path}.")
-    splits: dict[tuple[str, ...], set[str]] = defaultdict(set)
+
+    def plain(text: str) -> str:  # copies of the table differ in case and punctuation
+        return " ".join(re.sub(r"[\W_]+", " ", text.casefold()).split()) or text.strip()
+
+    official: dict[tuple[str, str], set[str]] = defaultdict(set)
     for track in fma_tracks(table):
-        splits[_plain(track.title), _plain(track.artist)].add(track.split)
-    return splits
-
-
-def _plain(text: str) -> str:
-    """A name without case and punctuation, which copies of a table differ in."""
-    return " ".join(re.sub(r"[\W_]+", " ", text.casefold()).split()) or text.strip()
-
-
-def _with_official_split(dataset: HubDataset, songs: list[HubSong], parts: list[set[str]]) -> list[HubSong]:
-    """The songs with the part of FMA's split that has their title and artist, where that is one part alone."""
-    found = [
-        replace(song, split=next(iter(known)) if len(known) == 1 else "")
-        for song, known in zip(songs, parts, strict=True)
-    ]
+        official[plain(track.title), plain(track.artist)].add(track.split)
+    parts = [official.get((plain(title), plain(artist)), set()) for title, artist in names]
     print(
-        f"{dataset.name}: {sum(bool(song.split) for song in found)} of {len(found)} songs have FMA's official split, "
-        f"by title and artist; {sum(not known for known in parts)} are not in its table and "
-        f"{sum(len(known) > 1 for known in parts)} in two parts of it, and are split by artist"
+        f"{dataset.name}: {sum(len(one) == 1 for one in parts)} of {len(songs)} songs have FMA's official split, "
+        f"by title and artist; {sum(not one for one in parts)} are not in its table and "
+        f"{sum(len(one) > 1 for one in parts)} in two parts of it, and are split by artist"
     )
-    return found
+    return [
+        replace(song, split=next(iter(one)) if len(one) == 1 else "") for song, one in zip(songs, parts, strict=True)
+    ]
+
+
+# From a repository to rows
+
+
+def _index(dataset: HubDataset, choose: Choose) -> dict:
+    """The index of a data set, whose songs are downloaded and unpacked where they are missing.
+
+    Args:
+        choose: is called with the columns and their classes as soon as these are known, before the rest is downloaded.
+
+    Returns:
+        its `commit` and `license`; `columns` of text and numbers, with the names of `classes`; `folder`, that of the
+        songs; and `rows`, for each song its `file` in that folder, `name`, `split` as the data set names it, and
+        `columns` with their values.
+    """
+    store = cached_assets_path("genre", dataset.repo, "songs", assets_dir=constants.HF_ASSETS_CACHE)
+    path = store / f"{quote(str(dataset), safe='')}.json"
+    with FileLock(store.with_suffix(".lock")):  # of two trainings one unpacks
+        index = _read_index(path)
+        with _hub_errors(dataset):
+            try:
+                api = HfApi()
+                info = api.dataset_info(dataset.repo, revision=dataset.revision, files_metadata=True, timeout=TIMEOUT)
+            except HUB_ERRORS as error:
+                if not index or getattr(error, "response", None) is not None:  # a refusal
+                    raise
+                print(f"{dataset}: the Hub does not answer, so what was downloaded earlier is used")
+                return index
+        if index and index["commit"] == info.sha:
+            print(f"{dataset}: {len(index['rows'])} songs, downloaded earlier; license: {index['license']}", flush=True)
+            return index
+        index = _new_index(dataset, info, store, choose)
+        write_json(path, index)
+        return index
+
+
+def _read_index(path: Path) -> dict | None:
+    """An index whose songs are all there; None for any other."""
+    try:
+        index = read_json(path)
+        return index if all((Path(index["folder"]) / row["file"]).is_file() for row in index["rows"]) else None
+    except (OSError, ValueError, LookupError):
+        return None
 
 
 @contextmanager
@@ -346,96 +341,53 @@ def _hub_errors(dataset: HubDataset) -> Iterator[None]:
         raise DataError(f"{dataset} could not be downloaded from the Hugging Face Hub: {reason}") from error
 
 
-def _index(dataset: HubDataset, check: Check) -> dict:
-    """The index of a data set, whose songs are downloaded and unpacked where they are missing.
+def _new_index(dataset: HubDataset, info: DatasetInfo, store: Path, choose: Choose) -> dict:
+    def download(files: list[str]) -> Path:
+        patterns = [glob.escape(one) for one in files]
+        with _hub_errors(dataset):
+            folder = snapshot_download(dataset.repo, repo_type="dataset", revision=info.sha, allow_patterns=patterns)
+        return Path(folder)
 
-    Args:
-        check: is called with the columns and their kinds as soon as these are known, before the rest is downloaded.
-
-    Returns:
-        `columns` with their kinds; `folder`, that of the songs; and `songs`, for each its `file` in that folder,
-        `name`, `digest`, `split` as the data set names it, and `columns` with their values.
-    """
-    store = cached_assets_path("genre", dataset.repo, "songs", assets_dir=constants.HF_ASSETS_CACHE)
-    with _hub_errors(dataset):
-        try:
-            info = HfApi().dataset_info(dataset.repo, revision=dataset.revision, files_metadata=True, timeout=TIMEOUT)
-        except HUB_ERRORS as error:
-            if index := _earlier_index(store, dataset, error):
-                print(f"{dataset}: the Hub does not answer, so what was downloaded earlier is used")
-                return index
-            raise
-    with FileLock(store.with_suffix(".lock")):  # of two trainings one unpacks
-        return _current_index(dataset, info, store, check)
-
-
-def _earlier_index(store: Path, dataset: HubDataset, error: BaseException) -> dict | None:
-    """The newest complete index of this name, where the Hub could not be asked; None after a refusal."""
-    if getattr(error, "response", None) is not None:
-        return None
-    newest = sorted(store.glob("*/index.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    indices = (index for path in newest if (index := _read_index(path)))
-    return next((index for index in indices if index["dataset"] == str(dataset)), None)
-
-
-def _current_index(dataset: HubDataset, info: DatasetInfo, store: Path, check: Check) -> dict:
-    siblings = {one.rfilename: one for one in info.siblings or ()}
-    card = _card(dataset, info.sha, siblings)
-    licence = card.get("license_name") or card.get("license") or "not stated"
-    folder = store / "-".join(quote(one, safe="") for one in (info.sha, dataset.config) if one)
-    if index := _read_index(folder / "index.json"):
-        print(f"{dataset}: {len(index['songs'])} songs, downloaded earlier; license: {licence}", flush=True)
-        return index
+    sizes = {one.rfilename: one.size or 0 for one in info.siblings or ()}
+    card: dict = {}
+    if "README.md" in sizes:
+        text = (download(["README.md"]) / "README.md").read_text(encoding="utf-8", errors="replace")
+        with suppress(Exception):  # of YAML
+            card = DatasetCard(text).data.to_dict()
     try:
-        files, classes = _chosen_files(dataset, card, list(siblings)), _card_classes(card, dataset.config)
+        splits, classes = _chosen_files(dataset, card, list(sizes)), _card_classes(card, dataset.config)
     except (AttributeError, LookupError, TypeError) as error:
         raise DataError(f"The card of {dataset} lists its files in a form that is not known.") from error
-    packed, audio = _layout(dataset, files)
-    metadata = [] if packed else [one for one in files if METADATA.fullmatch(posixpath.basename(one))]
+    seen = sorted(one for one in splits if not any(map(is_left_out, one.split("/"))))
+    audio = [one for one in seen if posixpath.splitext(one)[1].lower() in SUFFIXES]
+    tables = [one for one in seen if one.endswith(".parquet") and not (audio and METADATA.search(one))]
+    packed = tables or [one for one in seen if one.endswith(".tar")]
+    metadata = [] if packed else [one for one in splits if METADATA.fullmatch(posixpath.basename(one))]
+    if not (packed or audio):
+        raise DataError(
+            f"{dataset} holds neither parquet files nor audio files nor tar shards; the Hub converts many others: try "
+            f"{PREFIX}{dataset.repo}@refs/convert/parquet."
+        )
+    licence = card.get("license_name") or card.get("license") or "not stated"
     wanted = packed or [*audio, *metadata]
-    _announce(dataset, info.sha, {one: siblings[one].size or 0 for one in wanted}, licence, bool(packed))
-    folder.mkdir(parents=True, exist_ok=True)
-    digests = {name: one.lfs.sha256 if one.lfs else one.blob_id or name for name, one in siblings.items()}
+    _announce(dataset, info.sha, {one: sizes[one] for one in wanted}, licence, bool(packed))
     if packed:
-        path = _download(dataset, info.sha, packed[:1]) / packed[0]
-        with _intact(dataset, path, digests[packed[0]]):
-            columns = (
-                _table_columns(dataset, path, classes) if path.suffix == ".parquet" else _shard_columns(path, classes)
-            )
-        check(columns)
-        base = _download(dataset, info.sha, packed)
-        songs = _unpacked(dataset, base, {one: files[one] for one in packed}, classes, folder, digests)
-        base = folder
+        read = _table_rows if tables else _shard_rows
+        first = download(packed[:1]) / packed[0]
+        with _intact(dataset, first):
+            classes |= _table_classes(first) if tables else {}
+            columns = list(next(read(first, classes))[2])
+        choose(columns, classes)
+        base = store / "-".join(quote(one, safe="") for one in (info.sha, dataset.config) if one)
+        rows = _unpacked(dataset, read, download(packed), {one: splits[one] for one in packed}, classes, base)
     else:
-        base = _download(dataset, info.sha, metadata) if metadata else Path()
-        songs = _folder_songs(dataset, base, metadata, {one: files[one] for one in audio}, classes, digests)
-        columns = _kinds(song["columns"] for song in songs) | dict.fromkeys(classes, "class")
-        check(columns)
-        base = _download(dataset, info.sha, wanted)
-    index = {"dataset": str(dataset), "folder": str(base), "columns": columns, "songs": songs}
-    write_json(folder / "index.json", index)
-    return index
-
-
-def _read_index(path: Path) -> dict | None:
-    """An index whose songs are all there; None for any other."""
-    try:
-        index = read_json(path)
-        return index if all((Path(index["folder"]) / song["file"]).is_file() for song in index["songs"]) else None
-    except (OSError, ValueError, LookupError):
-        return None
-
-
-def _card(dataset: HubDataset, commit: str | None, files: Iterable[str]) -> dict:
-    """The front matter of a data set's card; empty where there is none, or a broken one."""
-    if "README.md" not in files:
-        return {}
-    with _hub_errors(dataset):
-        path = hf_hub_download(dataset.repo, "README.md", repo_type="dataset", revision=commit)
-    try:
-        return DatasetCard(Path(path).read_text(encoding="utf-8", errors="replace")).data.to_dict()
-    except Exception:  # of YAML
-        return {}
+        base = download(metadata) if metadata else Path()
+        rows = _folder_rows(dataset, base, metadata, {one: splits[one] for one in audio}, classes)
+        columns = list(dict.fromkeys(name for row in rows for name in row["columns"]))
+        choose(columns, classes)
+        base = download(wanted)
+    names = {"commit": info.sha, "license": licence, "folder": str(base), "columns": columns, "classes": classes}
+    return names | {"rows": rows}
 
 
 def _announce(dataset: HubDataset, commit: str | None, sizes: dict[str, int], licence: str, packed: bool) -> None:
@@ -465,11 +417,22 @@ def _size(number: int) -> str:
     return f"{number / 1e9:.1f} GB" if number >= 1e8 else f"{number / 1e6:.1f} MB"
 
 
-def _download(dataset: HubDataset, commit: str | None, files: list[str]) -> Path:
-    """The folder in the cache with these files."""
-    with _hub_errors(dataset):
-        patterns = [glob.escape(one) for one in files]
-        return Path(snapshot_download(dataset.repo, repo_type="dataset", revision=commit, allow_patterns=patterns))
+@contextmanager
+def _intact(dataset: HubDataset, path: Path) -> Iterator[None]:
+    """Raise DataError for a damaged file, which is removed from the cache, so that it is fetched again."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # which one depends on the damage
+        if isinstance(error, OSError) and error.errno:  # of the disk
+            raise
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise DataError(
+            f"{path.name} of {dataset} was damaged and is removed; start again to fetch it, or name an earlier "
+            "revision if it is damaged on the Hub, too."
+        ) from error
 
 
 def _chosen_files(dataset: HubDataset, card: dict, files: list[str]) -> dict[str, str]:
@@ -482,34 +445,26 @@ def _chosen_files(dataset: HubDataset, card: dict, files: list[str]) -> dict[str
     configs = {str(one.get("config_name", "default")): one for one in listed}
     name = dataset.config
     if not configs:
-        folders = sorted({one.split("/")[0] for one in files if one.count("/") > 1 and one.endswith(".parquet")})
-        folders = [one for one in folders if not part_of(one) and one != "data"]
-        if name is None and len(folders) > 1:
-            raise DataError(
-                f"{dataset} has several configurations: add one to its name, after a colon: {_listed(folders)}."
-            )
-        inside = [one for one in files if name is None or one.startswith(f"{name}/")]
-        if not inside:
-            raise DataError(f"{dataset}: there is no configuration {name!r}.")
-        return {one: _split_of_path(one) for one in inside}
-    if name is None:
-        defaults = [one for one, config in configs.items() if config.get("default") or one == "default"]
-        if len(configs) > 1 and not defaults:
-            raise DataError(
-                f"{dataset} has several configurations: add one to its name, after a colon: {_listed(configs)}."
-            )
-        name = next(iter(defaults or configs))
+        folders = {one.split("/")[0] for one in files if one.count("/") > 1 and one.endswith(".parquet")}
+        named = sorted(one for one in folders if not part_of(one) and one != "data")
+        named = named if len(named) > 1 else [name] if name else []
+        configs = {one: {"data_dir": one} for one in named} or {"default": {}}
+    defaults = [one for one, config in configs.items() if config.get("default") or one == "default"]
+    if name is None and len(configs) > 1 and not defaults:
+        raise DataError(
+            f"{dataset} has several configurations: add one to its name, after a colon: {_listed(configs)}."
+        )
+    name = name or next(iter(defaults or configs))
     if name not in configs:
         raise DataError(f"{dataset}: there is no configuration {name!r}; there is {_listed(configs)}.")
     config = configs[name]
     chosen: dict[str, str] = {}
     for split, patterns in _patterns(config.get("data_files", "**")):
         for pattern in patterns:
-            full = posixpath.normpath(posixpath.join(config.get("data_dir", ""), pattern))
-            matching = [one for one in files if _glob(full).fullmatch(one)]
-            chosen |= {one: split if split is not None else _split_of_path(one) for one in matching}
+            full = _glob(posixpath.normpath(posixpath.join(config.get("data_dir", ""), pattern)))
+            chosen |= {one: split if split is not None else _split_of_path(one) for one in files if full.fullmatch(one)}
     if not chosen:
-        raise DataError(f"{dataset}: its card lists files that are not there.")
+        raise DataError(f"{dataset}: the files of its configuration {name!r} are not there.")
     return chosen
 
 
@@ -536,37 +491,16 @@ def _split_of_path(path: str) -> str:
     return next((name for name in (*folders, stem) if part_of(name)), "")
 
 
-def _layout(dataset: HubDataset, files: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The tables, or else the shards, of a data set; and its audio files."""
-    seen = sorted(one for one in files if not any(map(is_left_out, one.split("/"))))
-    audio = [one for one in seen if posixpath.splitext(one)[1].lower() in SUFFIXES]
-    tables = [one for one in seen if one.endswith(".parquet") and not (audio and METADATA.search(one))]
-    packed = tables or [one for one in seen if one.endswith(".tar")]
-    if not (packed or audio):
-        raise DataError(
-            f"{dataset} holds neither parquet files nor audio files nor tar shards; the Hub converts many others: try "
-            f"{PREFIX}{dataset.repo}@refs/convert/parquet."
-        )
-    return packed, audio
-
-
 def _unpacked(
-    dataset: HubDataset,
-    snapshot: Path,
-    splits: dict[str, str],
-    classes: Classes,
-    folder: Path,
-    digests: dict[str, str],
+    dataset: HubDataset, read: Reader, snapshot: Path, splits: dict[str, str], classes: Classes, folder: Path
 ) -> list[dict]:
     """Write each song of tables and shards to a file; those of an interrupted run that are there stay."""
-    (folder / "songs").mkdir(exist_ok=True)
-    songs, without = [], 0
+    (folder / "songs").mkdir(parents=True, exist_ok=True)
+    rows, without = [], 0
     with tqdm(desc=f"{dataset.name}: unpack", unit="song", mininterval=1) as bar:
         for number, (file, split) in enumerate(splits.items()):
-            path = snapshot / file
-            read = _table_rows if path.suffix == ".parquet" else _shard_rows
-            with _intact(dataset, path, digests[file]):
-                for row, (name, audio, columns) in enumerate(read(path, classes)):
+            with _intact(dataset, snapshot / file):
+                for row, (name, audio, columns) in enumerate(read(snapshot / file, classes)):
                     bar.update()
                     if not audio:
                         without += 1
@@ -576,105 +510,69 @@ def _unpacked(
                     if not target.is_file() or target.stat().st_size != len(audio):
                         with replaced(target) as new:
                             new.write_bytes(audio)
-                    songs.append(
+                    rows.append(
                         {
                             "file": target.relative_to(folder).as_posix(),
                             "name": f"{posixpath.basename(name) or 'song'} ({file}, {row})",
-                            "digest": hashlib.sha256(audio).hexdigest(),
                             "split": split,
                             "columns": columns,
                         }
                     )
-    if not songs:
+    if not rows:
         raise DataError(f"{dataset} holds no audio itself, at most the paths of some.")
     if without:
         print(f"  {without} rows of {dataset.name} hold no audio and are left out")
-    return songs
+    return rows
 
 
-@contextmanager
-def _intact(dataset: HubDataset, path: Path, digest: str) -> Iterator[None]:
-    """Raise DataError for a damaged file, which is removed from the cache where the Hub has another one."""
-    try:
-        yield
-    except (*UNREADABLE, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # of the disk
-            raise
-        blob = path.resolve()
-        with blob.open("rb") as file:
-            altered = len(digest) == 64 and hashlib.file_digest(file, "sha256").hexdigest() != digest
-        if altered:
-            path.unlink()
-            blob.unlink(missing_ok=True)
-            raise DataError(f"{path.name} of {dataset} was damaged and is removed; start again to fetch it.") from error
-        raise DataError(
-            f"{path.name} of {dataset} is damaged on the Hub, too; name an earlier revision, or tell its author."
-        ) from error
+# Parquet, which pyarrow reads; it is imported here, since the app does without
 
 
-def _arrow() -> tuple[Any, Any]:
-    """The modules pyarrow and pyarrow.parquet, which the app does without."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DataError("Datasets of parquet files need pyarrow: pip install -r requirements-train.txt.") from error
-    return pyarrow, parquet
+def _table_classes(path: Path) -> Classes:
+    """The names of the classes of columns, as `datasets` stores them in a parquet file."""
+    from pyarrow.parquet import read_schema
+
+    return {name: names for name, feature in _features(read_schema(path)).items() if (names := _class_names(feature))}
 
 
-def _read_schema(schema: Any, classes: Classes) -> tuple[str, dict[str, str], Classes]:
-    """The column of audio of a parquet file, the kinds of the columns of text and numbers, and the names of classes."""
-    types = _arrow()[0].types
-    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    classes = classes | {name: names for name, feature in features.items() if (names := _class_names(feature))}
-    structs = [
-        field.name for field in schema if types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-    ]
-    types_of = {name: features.get(name, {}).get("_type") for name in structs}
-    audio = sorted((name for name in structs if types_of[name] in ("Audio", None)), key=lambda name: not types_of[name])
-    kinds = {}
-    for field in schema:
-        one = field.type
-        while types.is_list(one) or types.is_large_list(one) or types.is_dictionary(one):
-            one = one.value_type
-        if types.is_string(one) or types.is_large_string(one):
-            kinds[field.name] = "text"
-        elif types.is_integer(one) and (field.name in classes or one == field.type):
-            kinds[field.name] = "class" if field.name in classes else "number"
-    return next(iter(audio), ""), kinds, classes
+def _features(schema: Any) -> dict[str, Any]:
+    return json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
 
 
-def _table_columns(dataset: HubDataset, path: Path, classes: Classes) -> dict[str, str]:
-    """The columns of a parquet file with their kinds; raises DataError where none is of audio."""
-    with _arrow()[1].ParquetFile(path) as file:
-        audio, kinds, _ = _read_schema(file.schema_arrow, classes)
-    if not audio:
-        raise DataError(f"{dataset} has no column of audio; it has {_listed(kinds)}.")
-    return kinds
+def _table_rows(path: Path, classes: Classes) -> Iterator[tuple[str, bytes, dict]]:
+    """The rows of a parquet file, with the columns of text and whole numbers; raises DataError without audio."""
+    from pyarrow import types
+    from pyarrow.parquet import ParquetFile
 
-
-def _table_rows(path: Path, classes: Classes) -> Iterator[Row]:
-    with _arrow()[1].ParquetFile(path) as file:
-        column, kinds, classes = _read_schema(file.schema_arrow, classes)
-        for batch in file.iter_batches(ROWS, columns=[column, *kinds]):
+    with ParquetFile(path) as file:
+        features, audio, columns = _features(file.schema_arrow), [], []
+        for field in file.schema_arrow:
+            kind = field.type
+            if types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+                audio.append(field.name)
+            while types.is_list(kind) or types.is_large_list(kind) or types.is_dictionary(kind):
+                kind = kind.value_type
+            is_number = types.is_integer(kind) and (field.name in classes or kind == field.type)
+            if is_number or types.is_string(kind) or types.is_large_string(kind):
+                columns.append(field.name)
+        typed = {name: features.get(name, {}).get("_type") for name in audio}
+        column = next((name for wanted in ("Audio", None) for name in audio if typed[name] == wanted), None)
+        if column is None:
+            raise DataError(f"{path.name} has no column of audio; it has {_listed(columns)}.")
+        for batch in file.iter_batches(ROWS, columns=[column, *columns]):
             for row in batch.to_pylist():
-                audio = row.pop(column) or {}
-                columns = {name: _named(value, classes.get(name)) for name, value in row.items()}
-                yield audio.get("path") or "", audio.get("bytes") or b"", columns
+                sound = row.pop(column) or {}
+                yield sound.get("path") or "", sound.get("bytes") or b"", _plain_columns(row, classes)
 
 
-def _shard_columns(path: Path, classes: Classes) -> dict[str, str]:
-    """The columns of the first sample of a shard with their kinds; raises EOFError where there is none."""
-    for _, _, columns in _shard_rows(path, classes):
-        return {name: "class" if name in classes else kind for name, kind in _kinds([columns]).items()}
-    raise EOFError
+# WebDataset
 
 
-def _shard_rows(path: Path, classes: Classes) -> Iterator[Row]:
+def _shard_rows(path: Path, classes: Classes) -> Iterator[tuple[str, bytes, dict]]:
     """The samples of a WebDataset shard; a file of text is the column that its suffix names."""
     with tarfile.open(path, "r:") as shard:
         files = (one for one in shard if one.isfile() and not is_left_out(posixpath.basename(one.name)))
-        for stem, members in groupby(files, key=lambda one: _stem(one.name)):
+        for stem, members in groupby(files, key=lambda one: re.sub(r"\.[^/]*$", "", one.name)):
             name, audio = "", b""
             columns: dict[str, Any] = {}
             for member in members:
@@ -687,8 +585,7 @@ def _shard_rows(path: Path, classes: Classes) -> Iterator[Row]:
                 elif member.size <= MAX_TEXT and kind.rpartition(".")[2] in ("cls", "txt", "text"):
                     text = _content(shard, member).decode().strip()
                     columns[re.sub(r"\.(txt|text)$", "", kind)] = int(text) if text.isdecimal() else text
-            plain = {column: value for column, value in columns.items() if _is_plain(value)}
-            yield name, audio, {column: _named(value, classes.get(column)) for column, value in plain.items()}
+            yield name, audio, _plain_columns(columns, classes)
 
 
 def _content(shard: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -696,28 +593,16 @@ def _content(shard: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read() if file else b""
 
 
-def _stem(path: str) -> str:
-    """A path up to the first dot of the file's name."""
-    folder, name = posixpath.split(path)
-    return posixpath.join(folder, name.split(".", 1)[0])
+# Audiofolder
 
 
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | None) or (isinstance(value, list) and all(map(_is_plain, value)))
-
-
-def _folder_songs(
-    dataset: HubDataset,
-    base: Path,
-    metadata: list[str],
-    splits: dict[str, str],
-    classes: Classes,
-    digests: dict[str, str],
+def _folder_rows(
+    dataset: HubDataset, base: Path, metadata: list[str], splits: dict[str, str], classes: Classes
 ) -> list[dict]:
     """The songs of an audiofolder, with the columns of its metadata and the folder that names the class."""
     known: dict[str, dict] = {}
     for one in metadata:
-        with _intact(dataset, base / one, digests[one]):
+        with _intact(dataset, base / one):
             for row in _metadata_rows(base / one):
                 file = next((str(row.pop(name)) for name in FILE_COLUMNS if row.get(name)), "")
                 known[posixpath.normpath(posixpath.join(posixpath.dirname(one), file))] = row
@@ -725,23 +610,37 @@ def _folder_songs(
         places = genres_by_folder([tuple(one.split("/")[:-1]) for one in splits])
     except DataError:  # the folders are the parts of a split alone
         places = [None] * len(splits)
-    songs = []
+    rows = []
     for (one, split), place in zip(splits.items(), places, strict=True):
-        row = {name: _named(value, classes.get(name)) for name, value in known.get(one, {}).items() if _is_plain(value)}
+        columns = _plain_columns(known.get(one, {}), classes)
         genre, part = place or ("", "")
         if genre and not (known and part_of(genre)):
-            row.setdefault(FOLDER_COLUMN, genre)
-        songs.append({"file": one, "name": one, "digest": digests[one], "split": split or part, "columns": row})
-    return songs
+            columns.setdefault(FOLDER_COLUMN, genre)
+        rows.append({"file": one, "name": one, "split": split or part, "columns": columns})
+    return rows
 
 
 def _metadata_rows(path: Path) -> list[dict]:
     if path.suffix == ".parquet":
-        return _arrow()[1].read_table(path).to_pylist()
+        from pyarrow.parquet import read_table
+
+        return read_table(path).to_pylist()
     text = path.read_bytes().decode("utf-8-sig")
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+# Columns and the names of their classes
+
+
+def _plain_columns(columns: dict[str, Any], classes: Classes) -> dict[str, Any]:
+    """The columns of text, whole numbers and lists of these, with the names of classes."""
+    return {name: _named(value, classes.get(name)) for name, value in columns.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | None) or (isinstance(value, list) and all(map(_is_plain, value)))
 
 
 def _class_names(feature: Any) -> list[str]:

@@ -14,6 +14,7 @@ loud songs; for others the outputs are equal to within 1e-4 where the log-mels a
 import argparse
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -108,6 +109,7 @@ class MusiCNN(nn.Module):
         return self(self.log_mel(waveform)[: WINDOWS * FRAMES].unflatten(0, (WINDOWS, FRAMES)))
 
 
+@cache
 def load_musicnn(weights: Path) -> MusiCNN:
     """Read weights that this module converted; raises DataError where the file is none of those."""
     network = MusiCNN()

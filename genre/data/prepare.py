@@ -14,8 +14,16 @@ from genre.audio.folders import is_left_out
 from genre.data.archive import augment_archive, build_archive, teach_archive
 from genre.data.dataset import DataSet, HeldOut, read_data
 from genre.data.download import fetch_fma_small
-from genre.data.hub import hub_clips, is_on_hub, parse
-from genre.data.sources import AudioClip, fma_small, genre_folders, is_fma_audio, is_fma_small, unlabelled_songs
+from genre.data.hub import hub_songs, is_on_hub, parse
+from genre.data.sources import (
+    AudioClip,
+    cut_songs,
+    fma_small,
+    folder_songs,
+    is_fma_audio,
+    is_fma_small,
+    unlabelled_songs,
+)
 from genre.data.windows import stored_as
 from genre.errors import DataError
 
@@ -126,16 +134,16 @@ def _only_writer(archives: Path) -> Iterator[None]:
 
 def _clips(preparation: Preparation, folder: Path, *, labelled: bool) -> list[AudioClip]:
     if is_on_hub(folder):
-        return hub_clips(parse(folder), labelled=labelled, label=preparation.label, fma=preparation.fma_metadata)
+        dataset = parse(folder)
+        songs = hub_songs(dataset, labelled=labelled, label=preparation.label, fma=preparation.fma_metadata)
+        return cut_songs(songs, Path(dataset.repo))
     if not labelled:
-        return unlabelled_songs(folder)
+        return cut_songs(unlabelled_songs(folder), folder)
     if is_fma_audio(folder):
         raise DataError(f"{folder} holds FMA's audio alone; name the folder above it, with fma_metadata/tracks.csv.")
     if _is_to_be_fetched(folder):
         fetch_fma_small(folder)
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.")
-    return fma_small(folder) if is_fma_small(folder) else genre_folders(folder)
+    return fma_small(folder) if is_fma_small(folder) else cut_songs(folder_songs(folder), folder)
 
 
 def _is_to_be_fetched(folder: Path) -> bool:

@@ -1,6 +1,7 @@
-"""Sources of training audio: a folder of genre folders, or FMA-small as it is distributed.
+"""Sources of training audio: a folder of genre folders, songs without genres, or FMA-small as it is distributed.
 
-Both are read to a list of `AudioClip`, which `genre.data.archive` converts to log-mel arrays.
+They become a list of `AudioClip`, which `genre.data.archive` converts to log-mel arrays. `genre.data.hub` reads data
+sets of the Hugging Face Hub.
 """
 
 import csv
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genre.audio.audio import CLIP_SECONDS, Audio
-from genre.audio.folders import FoundFiles, Tags, find_audio, is_left_out, left_out, main_artist
+from genre.audio.folders import find_audio, is_left_out, left_out, main_artist
 from genre.errors import DataError
 from genre.files import clean_genre, genre_key, one_line, one_spelling, printable, report_spellings
 
@@ -31,6 +32,27 @@ FMA_BROKEN = {99134, 108925, 133297, 98565, 98567, 98569, 72059}
 
 
 @dataclass(frozen=True)
+class SongFile:
+    """A song of a folder or of a data set on the Hub.
+
+    Attributes:
+        path: of the audio file.
+        name: unique in its source.
+        genre: label; empty where it is not known.
+        artist: by `genre.audio.folders.main_artist`; empty where none is named.
+        split: the official one of the source: training, validation or test; empty where it has none.
+        seconds: duration by the headers of the file; 0 where they declare none.
+    """
+
+    path: Path
+    name: str
+    genre: str
+    artist: str
+    split: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class AudioClip:
     """A clip of an audio file, to be decoded.
 
@@ -39,7 +61,7 @@ class AudioClip:
         start: of the clip in the file, in seconds; its length is at most `CLIP_SECONDS`.
         track_id: unique in its source.
         genre: label; empty where it is not known.
-        artist: by `genre.audio.folders.main_artist`; the path where there is none.
+        artist: by `genre.audio.folders.main_artist`; a name of the song's own where there is none.
         split: the official one of the source; empty where it has none.
         song: which the clips of one file share.
     """
@@ -121,69 +143,25 @@ def fma_small(folder: Path) -> list[AudioClip]:
     ]
 
 
-def genre_folders(folder: Path) -> list[AudioClip]:
-    """The clips of all songs of a folder with a sub-folder for each genre; copies of a file are left out.
+def folder_songs(folder: Path) -> list[SongFile]:
+    """The songs of a folder with a sub-folder for each genre, without copies of a file; prints what is left out.
+
+    Their official split is by `genres_by_folder`.
 
     Raises:
-        DataError: see `find_songs`, or copies of a file are in two genres.
+        DataError: there is no such folder, no sub-folder holds a song, the name of one is too long, a split has no
+            genres, or copies of a file are in two genres.
     """
-    return _clips(folder, without_copies(find_songs(folder), folder))
-
-
-def unlabelled_songs(folder: Path) -> list[AudioClip]:
-    """The clips of all songs of a folder, without a genre; raises DataError where there is none."""
-    found = find_audio(folder)
-    if not found.files:
-        raise DataError(f"{folder} holds no song.")
-    _report_left_out(found)
-    return _clips(folder, without_copies({"": dict.fromkeys(found.files, "")}, folder))
-
-
-def _clips(folder: Path, songs: dict[str, dict[Path, str]]) -> list[AudioClip]:
-    """The clips of songs by genre, which have an official split or an empty one."""
-    tags = {path: Audio(path).tags for paths in songs.values() for path in paths}
-    report_tags(folder, len(songs), tags)
-    report_shared_artists((tags[path].artist, split) for paths in songs.values() for path, split in paths.items())
-    return [
-        AudioClip(
-            path=path,
-            start=start,
-            track_id=f"{path.relative_to(folder).as_posix()}@{start:g}",
-            genre=genre,
-            artist=tags[path].artist or str(path),
-            split=split,
-            song=path.relative_to(folder).as_posix(),
-        )
-        for genre, paths in songs.items()
-        for path, split in paths.items()
-        for start in clip_starts(tags[path].seconds)
-    ]
-
-
-def find_songs(folder: Path) -> dict[str, dict[Path, str]]:
-    """Songs by genre, of a folder with a sub-folder for each; prints what is left out.
-
-    Returns:
-        for each genre its songs with their official split (see `genres_by_folder`), empty where there is none.
-
-    Raises:
-        DataError: no sub-folder holds a song, the name of one is too long, or a split has no genres.
-    """
-    found = find_audio(folder)
-    _report_left_out(found)
-    folders = [path.relative_to(folder).parts[:-1] for path in found.files]
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    files = _audio_files(folder)
+    folders = [path.relative_to(folder).parts[:-1] for path in files]
     places = genres_by_folder(folders)
     names = {place[0]: clean_genre(place[0]) for place in places if place}
     if not names:
         raise DataError(f"{folder} needs sub-folders with songs, one for each genre.")
-    spelling = one_spelling(names.values())
-    genre_of = {name: spelling[genre] for name, genre in names.items()}
-    report_spellings(genre_of)
-    songs: dict[str, dict[Path, str]] = {genre: {} for genre in genre_of.values()}
-    for path, place in zip(found.files, places, strict=True):
-        if place:
-            songs[genre_of[place[0]]][path] = place[1]
-    if splits := sorted({split for _, split in filter(None, places)} - {""}):
+    genre_of = one_spelling_of(names)
+    if splits := sorted({place[1] for place in places if place} - {""}):
         print(f"{folder.name}: its folders for {', '.join(splits)} are the split, and no genres")
     else:
         _report_alike(folders)
@@ -193,7 +171,79 @@ def find_songs(folder: Path) -> dict[str, dict[Path, str]]:
     inside = sorted(child.name for child in folder.iterdir() if child.is_dir() and not is_left_out(child.name))
     if empty := [printable(name) for name in inside if name not in with_songs]:
         print(f"  no song is in {', '.join(empty)}")
+    placed = [(path, genre_of[place[0]], place[1]) for path, place in zip(files, places, strict=True) if place]
+    order = list(dict.fromkeys(genre_of.values()))
+    return _songs(folder, sorted(placed, key=lambda one: order.index(one[1])))
+
+
+def unlabelled_songs(folder: Path) -> list[SongFile]:
+    """The songs of a folder, without a genre and without copies of a file; raises DataError where there is none."""
+    files = _audio_files(folder)
+    if not files:
+        raise DataError(f"{folder} holds no song.")
+    return _songs(folder, [(path, "", "") for path in files])
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    found = find_audio(folder)
+    for line in left_out([found]):
+        print(f"  {line}")
+    for path, reason in found.unreadable.items():
+        print(f"  {one_line(path)}: {reason}")
+    return found.files
+
+
+def _songs(folder: Path, files: list[tuple[Path, str, str]]) -> list[SongFile]:
+    """The songs of these files with genre and split, each file once, with artist and duration by their tags."""
+    original_of = same_files(path for path, _, _ in files)
+    genre_of = {path: genre for path, genre, _ in files}
+    songs, tags = [], []
+    for path, genre, split in files:
+        original = original_of[path]
+        if original is not path:  # which could be in another split
+            name, other = (printable(one.relative_to(folder).as_posix()) for one in (path, original))
+            if genre != genre_of[original]:
+                raise DataError(f"{other} and {name} are the same file. Leave it in one genre.")
+            print(f"  {name} is the same file as {other} and is left out")
+            continue
+        tags.append(Audio(path).tags)
+        name = path.relative_to(folder).as_posix()
+        songs.append(SongFile(path, name, genre, tags[-1].artist, split, tags[-1].seconds))
+    counts = Counter(one.tag for one in tags)
+    unnamed = counts.pop("", 0)
+    named = ", ".join(f"{count} by the tag {tag!r}" for tag, count in counts.most_common())
+    print(
+        f"{folder.name}: {len(songs)} songs in {len(set(genre_of.values()))} genres; artists: {named or 'none named'}"
+    )
+    if unnamed:
+        print(
+            f"  {unnamed} songs name no artist and count as artists of their own: figures are too high if some of them "
+            "share one"
+        )
+    report_shared_artists(songs)
     return songs
+
+
+def same_files(paths: Iterable[Path]) -> dict[Path, Path]:
+    """For each file the first one with the same content; a file is read only where another one has its size."""
+    sizes = {path: path.stat().st_size if path.is_file() else 0 for path in paths}  # 0 for a link to nothing
+    counts = Counter(sizes.values())
+    first: dict[bytes, Path] = {}
+    original_of = {}
+    for path, size in sizes.items():
+        original_of[path] = path
+        if size and counts[size] > 1:
+            with path.open("rb") as file:
+                original_of[path] = first.setdefault(hashlib.file_digest(file, "sha256").digest(), path)
+    return original_of
+
+
+def one_spelling_of(names: dict[str, str]) -> dict[str, str]:
+    """The genre of each name, given the clean ones; those that differ in case or Unicode form are one, and printed."""
+    spelling = one_spelling(names.values())
+    genre_of = {name: spelling[genre] for name, genre in names.items()}
+    report_spellings(genre_of)
+    return genre_of
 
 
 def genres_by_folder(folders: list[tuple[str, ...]]) -> list[tuple[str, str] | None]:
@@ -272,36 +322,21 @@ def part_of(name: str) -> str:
     return PARTS.get(words[0].removesuffix("set"), "") if len(words) == 1 else ""
 
 
-def without_copies(songs: dict[str, dict[Path, str]], folder: Path) -> dict[str, dict[Path, str]]:
-    """Songs by genre without copies of a file, which are printed: one of two could be in another split.
-
-    Raises:
-        DataError: copies of a file are in two genres.
-    """
-    sizes = Counter(_size(path) for paths in songs.values() for path in paths)
-    first: dict[bytes, tuple[str, Path]] = {}
-    copies: set[Path] = set()
-    for genre, paths in songs.items():
-        for path in paths:
-            if sizes[_size(path)] == 1 or not _size(path):
-                continue
-            with path.open("rb") as file:
-                own, other = first.setdefault(hashlib.file_digest(file, "sha256").digest(), (genre, path))
-            if other is path:
-                continue
-            names = [printable(one.relative_to(folder).as_posix()) for one in (other, path)]
-            if own != genre:
-                raise DataError(f"{names[0]} and {names[1]} are the same file. Leave it in one genre.")
-            print(f"  {names[1]} is the same file as {names[0]} and is left out")
-            copies.add(path)
-    return {
-        genre: {path: split for path, split in paths.items() if path not in copies} for genre, paths in songs.items()
-    }
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file; 0 for a link to nothing, which decoding reports."""
-    return path.stat().st_size if path.is_file() else 0
+def cut_songs(songs: list[SongFile], origin: Path) -> list[AudioClip]:
+    """The clips of songs; the artist of a song that names none is its name in `origin`, the folder or data set."""
+    return [
+        AudioClip(
+            path=song.path,
+            start=start,
+            track_id=f"{song.name}@{start:g}",
+            genre=song.genre,
+            artist=song.artist or str(origin / song.name),
+            split=song.split,
+            song=song.name,
+        )
+        for song in songs
+        for start in clip_starts(song.seconds)
+    ]
 
 
 def clip_starts(seconds: float) -> list[float]:
@@ -311,35 +346,15 @@ def clip_starts(seconds: float) -> list[float]:
     return [round(room * i / max(1, clips - 1), 3) for i in range(clips)]
 
 
-def report_shared_artists(songs: Iterable[tuple[str, str]]) -> None:
-    """Print which artists have songs in two parts of an official split; artists and splits may be empty."""
+def report_shared_artists(songs: Iterable[SongFile]) -> None:
+    """Print which artists have songs in two parts of an official split."""
     splits: dict[str, set[str]] = defaultdict(set)
-    for artist, split in songs:
-        if artist and split:
-            splits[artist].add(split)
+    for song in songs:
+        if song.artist and song.split:
+            splits[song.artist].add(song.split)
     if shared := sorted(one_line(artist) for artist, found in splits.items() if len(found) > 1):
         more = " ..." if len(shared) > NAMED else ""
         print(
             f"  artists with songs in two parts of this split: {len(shared)} ({', '.join(shared[:NAMED])}{more}); "
             "figures are too high"
-        )
-
-
-def _report_left_out(found: FoundFiles) -> None:
-    for line in left_out([found]):
-        print(f"  {line}")
-    for path, reason in found.unreadable.items():
-        print(f"  {one_line(path)}: {reason}")
-
-
-def report_tags(folder: Path, genres: int, tags: dict[Path, Tags]) -> None:
-    """Print by which tags the artists of songs are known."""
-    counts = Counter(one.tag for one in tags.values())
-    unnamed = counts.pop("", 0)
-    named = ", ".join(f"{count} by the tag {tag!r}" for tag, count in counts.most_common())
-    print(f"{folder.name}: {len(tags)} songs in {genres} genres; artists: {named or 'none named'}")
-    if unnamed:
-        print(
-            f"  {unnamed} songs name no artist and count as artists of their own: figures are too high if some of them "
-            "share one"
         )

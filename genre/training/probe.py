@@ -23,7 +23,7 @@ from genre.audio.audio import Audio, cut_clips
 from genre.audio.levels import silent
 from genre.data.dataset import report_unused
 from genre.data.hub import hub_songs, is_on_hub, parse
-from genre.data.sources import find_songs, report_tags, without_copies
+from genre.data.sources import folder_songs
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.files import one_spelling, printable, renamed
 from genre.inference.classify import Classifier, select_windows
@@ -171,51 +171,27 @@ def embed_folder(
         label, fma_metadata: see `genre.data.hub.hub_songs`.
 
     Raises:
-        DataError: there is no such folder, it has no sub-folder with a song, the name of one is too long, or none of
-            its songs can be decoded; or as `hub_songs`.
+        DataError: as `folder_songs` or `hub_songs`, or none of the songs of a genre can be decoded.
     """
-    found = _hub_rows(folder, label, fma_metadata) if is_on_hub(folder) else _folder_rows(folder)
+    found = hub_songs(parse(folder), label=label, fma=fma_metadata) if is_on_hub(folder) else folder_songs(folder)
+    if tests := sum(song.split == "test" for song in found):
+        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --test evaluates them")
+    found = [song for song in found if song.split != "test"]
     counts_as = counts_as or {}
-    report_unused(counts_as, {genre for _, _, genre, _ in found})
-    spelling = one_spelling(renamed(genre, counts_as) for _, _, genre, _ in found)
+    report_unused(counts_as, {song.genre for song in found})
+    genre_of = one_spelling(renamed(song.genre, counts_as) for song in found)
     songs = []
-    genres = {spelling[renamed(genre, counts_as)] for _, _, genre, _ in found}
     with tqdm(total=len(found), desc=f"{folder.name}: features", unit="song", mininterval=1) as bar:
-        for path, name, genre, artist in found:
+        for one in found:
+            name, genre = printable(one.name), genre_of[renamed(one.genre, counts_as)]
             try:
-                songs.append(Song(name, spelling[renamed(genre, counts_as)], artist, embed(classifier, path)))
+                songs.append(Song(name, genre, one.artist, embed(classifier, one.path)))
             except AudioError as error:
                 bar.write(f"{name}: {error} It is left out.")
             bar.update()
-    if missing := sorted(genres - {song.genre for song in songs}):
+    if missing := sorted(set(genre_of.values()) - {song.genre for song in songs}):
         raise DataError(f"None of the songs of {' and '.join(missing)} can be decoded; add others, or leave it out.")
     return songs
-
-
-def _hub_rows(folder: Path, label: str | None, fma_metadata: Path | None) -> list[tuple[Path, str, str, str]]:
-    """Path, name, genre and artist of the songs of a data set of the Hub that are not for test."""
-    songs = hub_songs(parse(folder), label=label, fma=fma_metadata)
-    _report_tests(sum(song.split == "test" for song in songs))
-    return [(song.path, printable(song.name), song.genre, song.artist) for song in songs if song.split != "test"]
-
-
-def _folder_rows(folder: Path) -> list[tuple[Path, str, str, str]]:
-    """As `_hub_rows`, of a folder with a sub-folder for each genre."""
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.")
-    found = find_songs(folder)
-    if tests := sum(split == "test" for known in found.values() for split in known.values()):
-        _report_tests(tests)
-        found = without_copies(found, folder)
-    learned = [(path, genre) for genre, known in found.items() for path, split in known.items() if split != "test"]
-    tags = {path: Audio(path).tags for path, _ in learned}
-    report_tags(folder, len({genre for _, genre in learned}), tags)
-    return [(path, printable(path.relative_to(folder).as_posix()), genre, tags[path].artist) for path, genre in learned]
-
-
-def _report_tests(tests: int) -> None:
-    if tests:
-        print(f"  songs for test, which are left out: {tests}; --evaluate CHECKPOINT --test evaluates them")
 
 
 def check_songs(songs: list[Song]) -> tuple[list[Song], list[str]]:

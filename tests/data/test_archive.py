@@ -50,7 +50,7 @@ def source_of(folder, rows, augmented_copies=0):
 
 @pytest.mark.parametrize("front_end", FORMATS)
 def test_audio_becomes_arrays_that_training_reads(tmp_path, clips, front_end, capsys):
-    build_archive(clips, [stored_as(front_end)], tmp_path / "archive", processes=2)
+    build_archive(clips, [stored_as(front_end)], tmp_path / "archive")
     assert "2 of 5 clips could not be read" in capsys.readouterr().out
     assert [row["note"] for row in read_rows(tmp_path / "archive")] == ["", UNREADABLE_NOTE, "", UNREADABLE_NOTE, ""]
     windows = Windows(source_of(tmp_path / "archive", [0, 2, 4]), "training", front_end)
@@ -76,7 +76,7 @@ def test_a_damaged_archive_is_named_with_the_way_on(tmp_path, file, content):
 
 
 def test_only_unreadable_clips_of_a_finished_archive_are_decoded_again(tmp_path, clips, monkeypatch):
-    build_archive(clips, ["sparse"], tmp_path / "archive", processes=1)
+    build_archive(clips, ["sparse"], tmp_path / "archive")
     write_audio(clips[1].path.with_suffix(".wav"), [tone(5)], "pcm_s16le").replace(clips[1].path)
     decoded = []
     features = archive.clip_features
@@ -88,18 +88,18 @@ def test_only_unreadable_clips_of_a_finished_archive_are_decoded_again(tmp_path,
 
 
 def test_other_songs_under_the_same_names_are_decoded_anew(tmp_path, clips):
-    build_archive(clips, ["sparse"], tmp_path / "archive", processes=1)
+    build_archive(clips, ["sparse"], tmp_path / "archive")
     array = tmp_path / "archive" / FORMATS["sparse"].file
     before = np.load(array)
     write_audio(clips[2].path, [tone(10, 2000)], "pcm_s16le")
-    build_archive([*clips[2:], clips[0]], ["sparse"], tmp_path / "archive", processes=1)
+    build_archive([*clips[2:], clips[0]], ["sparse"], tmp_path / "archive")
     after = np.load(array)
     assert (after[2] == before[4]).all() and (after[3] == before[0]).all()
     assert after[0].mean(axis=1).argmax() > before[2].mean(axis=1).argmax()
 
 
 def test_an_archive_with_other_settings_is_refused(tmp_path, clips, monkeypatch):
-    build_archive(clips, ["sparse"], tmp_path / "archive", processes=1)
+    build_archive(clips, ["sparse"], tmp_path / "archive")
     monkeypatch.setitem(FRONT_ENDS, "sparse", replace(FRONT_ENDS["sparse"], top_db=60.0))
     with pytest.raises(DataError, match="made with other sparse settings"):
         build_archive(clips, ["sparse"], tmp_path / "archive")
@@ -107,8 +107,8 @@ def test_an_archive_with_other_settings_is_refused(tmp_path, clips, monkeypatch)
 
 def test_augmented_copies_are_drawn_for_training_only(tmp_path, clips):
     folder, rows = tmp_path / "archive", np.array([0, 4])
-    build_archive(clips, ["sparse"], folder, processes=1)
-    augment_archive(clips, rows, ["sparse"], 2, folder, processes=2)
+    build_archive(clips, ["sparse"], folder)
+    augment_archive(clips, rows, ["sparse"], 2, folder)
     training = Windows(source_of(folder, [0, 4], augmented_copies=2), "training", "sparse")
     copies = training.augmented[0][rows]
     assert all((copies[0, copy] != training.array[0]).any() for copy in range(2))
@@ -121,8 +121,8 @@ def test_a_teacher_hears_the_clips_that_it_is_given_and_training_reads_what_it_s
     torch.manual_seed(0)
     weights, folder = tmp_path / "musicnn.safetensors", tmp_path / "archive"
     save_file(MusiCNN().state_dict(), weights)
-    build_archive(clips, ["sparse"], folder, processes=1)
-    teach_archive(clips, np.array([0, 2]), weights, folder, processes=1)
+    build_archive(clips, ["sparse"], folder)
+    teach_archive(clips, np.array([0, 2]), weights, folder)
     taught = Windows(source_of(folder, [0, 2, 4]), "training", "sparse").teachers["musicnn.npy"]
     assert taught.shape == (3, 10, 250) and np.isnan(taught[2]).all()
     waveform = torch.from_numpy(Audio(clips[0].path).samples(musicnn.SAMPLE_RATE, seconds=30))
@@ -146,8 +146,8 @@ def drawn_rows(folder, row, augmented_copies, split="training"):
 
 def test_as_many_copies_are_drawn_as_are_wanted_and_stored(tmp_path, clips):
     folder, rows = tmp_path / "archive", np.array([0, 4])
-    build_archive(clips, ["sparse"], folder, processes=1)
-    augment_archive(clips, rows, ["sparse"], 2, folder, processes=1)
+    build_archive(clips, ["sparse"], folder)
+    augment_archive(clips, rows, ["sparse"], 2, folder)
     assert drawn_rows(folder, 0, augmented_copies=0) == {"original"}
     assert drawn_rows(folder, 0, augmented_copies=1) == {"original", 0}
     assert drawn_rows(folder, 0, augmented_copies=2) == {"original", 0, 1}
@@ -156,13 +156,13 @@ def test_as_many_copies_are_drawn_as_are_wanted_and_stored(tmp_path, clips):
     done.flush()
     assert drawn_rows(folder, 0, augmented_copies=2) == {"original", 0}
     assert drawn_rows(folder, 4, augmented_copies=2) == {"original", 0, 1}
-    augment_archive(clips, rows, ["sparse"], 2, folder, processes=1)
+    augment_archive(clips, rows, ["sparse"], 2, folder)
     assert drawn_rows(folder, 0, augmented_copies=2) == {"original", 0, 1}
 
 
 def test_an_archive_without_readable_clips_raises(tmp_path, clips):
     with pytest.raises(DataError, match="None of the 2 clips"):
-        build_archive([clips[1], clips[3]], ["sparse"], tmp_path / "archive", processes=1)
+        build_archive([clips[1], clips[3]], ["sparse"], tmp_path / "archive")
 
 
 BUILD = """
@@ -172,7 +172,7 @@ from genre.data.archive import build_archive
 from genre.data.sources import AudioClip
 if __name__ == "__main__":
     clips = [AudioClip(Path(sys.argv[1]), i / 10, str(i), "Rock", "artist") for i in range(60)]
-    build_archive(clips, ["sparse"], Path(sys.argv[2]), processes=2)
+    build_archive(clips, ["sparse"], Path(sys.argv[2]))
 """
 
 

@@ -287,7 +287,7 @@ def test_from_the_server_to_an_archive_the_counts_add_up(server, audio, tmp_path
 
     folder = tmp_path / "fma"
     fetch_fma_small(folder, server.url)
-    build_archive(fma_small(folder), ["sparse"], tmp_path / "archive", processes=1)
+    build_archive(fma_small(folder), ["sparse"], tmp_path / "archive")
     assert "FMA-small: 5 tracks; 1 known to be broken" in capsys.readouterr().out
     with (tmp_path / "archive" / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

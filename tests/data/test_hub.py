@@ -208,15 +208,15 @@ def test_shards(hub, sounds):
     [
         ({"data.csv": b"a,b"}, "neither parquet files nor audio files nor tar shards.*@refs/convert/parquet"),
         ({"train.parquet": table({"file": ["a.mp3"], "genre": ["x"]})}, "has no column of audio; it has file, genre"),
-        ({"metadata.jsonl": b"[1]", "a.mp3": b""}, "metadata.jsonl of .* is damaged on the Hub, too"),
+        ({"metadata.jsonl": b"[1]", "a.mp3": b""}, "metadata.jsonl of .* was damaged and is removed"),
         ({"README.md": b"---\nconfigs: [1]\n---\n", "a.mp3": b""}, "The card of .* in a form that is not known"),
-        ({"Rock/a.mp3": b"", "x.tar": b"\0" * 1024}, "x.tar of .* is damaged on the Hub, too"),
+        ({"Rock/a.mp3": b"", "x.tar": b"\0" * 1024}, "x.tar of .* was damaged and is removed"),
         ({"train.parquet": table({"audio": [b"x"], "genre": [None]})}, "has no labels"),
         ({"train.parquet": table({"audio": [b"x"], "genre": [""]})}, "No song of .* can be used; is 'genre'"),
         ({"train.parquet": table({"audio": [None], "genre": ["x"]})}, "holds no audio itself"),
-        ({"train.parquet": b"PAR1 no table"}, "train.parquet of .* is damaged on the Hub, too"),
-        ({"train.tar": b"no shard"}, "train.tar of .* is damaged on the Hub, too"),
-        ({"metadata.jsonl": b"{", "a.mp3": b""}, "metadata.jsonl of .* is damaged on the Hub, too"),
+        ({"train.parquet": b"PAR1 no table"}, "train.parquet of .* was damaged and is removed"),
+        ({"train.tar": b"no shard"}, "train.tar of .* was damaged and is removed"),
+        ({"metadata.jsonl": b"{", "a.mp3": b""}, "metadata.jsonl of .* was damaged and is removed"),
     ],
 )  # fmt: skip
 def test_data_sets_that_cannot_be_read(hub, files, message):

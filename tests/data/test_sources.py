@@ -12,7 +12,7 @@ from filelock import FileLock
 from genre.audio.folders import main_artist
 from genre.data import prepare
 from genre.data.dataset import DataSet
-from genre.data.sources import CLIPS_PER_SONG, clip_starts, fma_small, genre_folders, is_fma_small
+from genre.data.sources import CLIPS_PER_SONG, clip_starts, cut_songs, fma_small, folder_songs, is_fma_small
 from genre.errors import DataError
 from tests.conftest import music, write_audio
 
@@ -49,10 +49,8 @@ def test_a_song_is_cut_into_clips_that_overlap_by_half_at_most():
 def test_artists_are_read_from_the_tags_of_every_container(tmp_path, suffix, capsys):
     for number, tag in enumerate(("artist", "album_artist", None)):
         write_song(tmp_path / "Folk" / f"{number}{suffix}", tag and {tag: "The Same"})
-    artists = {clip.path: clip.artist for clip in genre_folders(tmp_path)}
-    first, second, third = sorted(artists)
-    assert artists[first] == artists[second] == "the same"
-    assert artists[third] == str(third)
+    artists = {clip.path.stem: clip.artist for clip in cut_songs(folder_songs(tmp_path), tmp_path)}
+    assert artists == {"0": "the same", "1": "the same", "2": str(tmp_path / "Folk" / f"2{suffix}")}
     assert "1 by the tag 'artist', 1 by the tag 'album_artist'" in capsys.readouterr().out
 
 
@@ -68,7 +66,7 @@ def test_songs_with_guests_are_their_bands(tmp_path):
     ]
     for number, one in enumerate(tags):
         write_song(tmp_path / "Folk" / f"{number}.flac", one)
-    assert [clip.artist for clip in genre_folders(tmp_path)] == ["band"] * 5
+    assert [clip.artist for clip in folder_songs(tmp_path)] == ["band"] * 5
 
 
 @pytest.mark.parametrize(
@@ -93,7 +91,7 @@ def test_one_artist_of_several_is_one_group(artist, names):
 def test_artists_are_read_from_files_whose_name_is_not_utf_8(tmp_path):
     write_song(tmp_path / "Folk" / "song.flac", {"artist": "The Same"})
     (tmp_path / "Folk" / "song.flac").rename(os.fsdecode(os.fsencode(tmp_path / "Folk") + b"/caf\xe9.flac"))
-    (clip,) = genre_folders(tmp_path)
+    (clip,) = folder_songs(tmp_path)
     assert clip.artist == "the same"
 
 
@@ -101,14 +99,14 @@ def test_songs_without_artists_are_separate_and_reported(tmp_path, capsys):
     for number in range(3):
         write_song(tmp_path / "Folk" / f"{number}.flac", {"title": str(number)})
     write_song(tmp_path / "Folk" / "various.flac", {"artist": "Various Artists"})  # names none
-    assert len({clip.artist for clip in genre_folders(tmp_path)}) == 4
+    assert len({clip.artist for clip in cut_songs(folder_songs(tmp_path), tmp_path)}) == 4
     assert "4 songs name no artist and count as artists of their own" in capsys.readouterr().out
 
 
 def test_a_folder_without_songs_raises(tmp_path):
     (tmp_path / "notes").mkdir()
     with pytest.raises(DataError, match="needs sub-folders with songs"):
-        genre_folders(tmp_path)
+        folder_songs(tmp_path)
 
 
 def write_fma(folder, tracks):
@@ -190,21 +188,21 @@ def test_genres_that_are_spelled_alike_are_one_and_named(tmp_path, capsys):
     forms = [unicodedata.normalize(form, "Música") for form in ("NFC", "NFD")]
     for number, name in enumerate([*forms, "Rock", "rock"]):
         write_song(tmp_path / name / f"{number}.flac", {"artist": str(number)})
-    assert sorted(clip.genre for clip in genre_folders(tmp_path)) == [forms[0], forms[0], "Rock", "Rock"]
+    assert sorted(clip.genre for clip in folder_songs(tmp_path)) == [forms[0], forms[0], "Rock", "Rock"]
     assert "Rock and rock are one genre, Rock: they differ in case" in capsys.readouterr().out
 
 
 def test_dashes_and_quotes_make_no_difference_between_genres(tmp_path):
     for number, name in enumerate(["Hip-Hop", "Hip\u2010Hop", "Drum'n'Bass", "Drum\u2019n\u2019Bass"]):
         write_song(tmp_path / name / f"{number}.flac", {"artist": str(number)})
-    assert sorted(clip.genre for clip in genre_folders(tmp_path)) == 2 * ["Drum'n'Bass"] + 2 * ["Hip-Hop"]
+    assert sorted(clip.genre for clip in folder_songs(tmp_path)) == 2 * ["Drum'n'Bass"] + 2 * ["Hip-Hop"]
 
 
 @pytest.mark.parametrize("outer", [["fold1", "fold2"], ["2019", "2020"]])
 def test_folders_that_all_hold_the_same_folders_are_named(tmp_path, outer, capsys):
     for number, name in enumerate(f"{one}/{genre}" for one in outer for genre in ("Pop", "Rock")):
         write_song(tmp_path / name / f"{number}.flac", {"artist": str(number)})
-    genre_folders(tmp_path)
+    folder_songs(tmp_path)
     assert f"{' and '.join(outer)} are learned as genres, and all hold Pop and Rock" in capsys.readouterr().out
 
 
@@ -219,7 +217,7 @@ def test_folders_for_training_and_test_are_the_split_and_no_genres(tmp_path, pla
         for genre in ("Pop", "Rock"):
             path = tmp_path / place.format(part=part, genre=genre) / "song.flac"
             write_song(path, {"artist": "one" if split != "test" else "two", "title": f"{split} {genre}"})
-    clips = genre_folders(tmp_path)
+    clips = folder_songs(tmp_path)
     assert {(clip.genre, clip.split) for clip in clips} == {
         (genre, split) for genre in ("Pop", "Rock") for split in PARTS
     }
@@ -233,7 +231,7 @@ def test_folders_for_training_and_test_without_genres_raise(tmp_path):
         write_song(tmp_path / part / "album" / part / "song.flac", {"title": part})
     (tmp_path / "train" / "album").rename(tmp_path / "train" / "other album")
     with pytest.raises(DataError, match="test and train look like the parts of a split, but share no genre folders"):
-        genre_folders(tmp_path)
+        folder_songs(tmp_path)
 
 
 def test_folders_of_one_name_have_separate_archives(tmp_path, monkeypatch):
@@ -267,7 +265,7 @@ def test_songs_beside_the_genre_folders_and_empty_folders_are_named(tmp_path, ca
     write_song(tmp_path / "Rock" / "one.flac")
     write_song(tmp_path / "loose.flac")
     (tmp_path / "Pop").mkdir()
-    genre_folders(tmp_path)
+    folder_songs(tmp_path)
     printed = capsys.readouterr().out
     assert "1 songs beside the genre folders are left out" in printed and "no song is in Pop" in printed
 
@@ -276,9 +274,9 @@ def test_copies_of_a_file_are_left_out_of_a_genre_and_refused_in_two(tmp_path, c
     song = write_song(tmp_path / "Rock" / "one.flac")
     write_song(tmp_path / "Rock" / "two.flac", {"artist": "another"})
     shutil.copy(song, tmp_path / "Rock" / "three.flac")
-    assert {clip.path.name for clip in genre_folders(tmp_path)} == {"one.flac", "two.flac"}
+    assert {clip.path.name for clip in folder_songs(tmp_path)} == {"one.flac", "two.flac"}
     assert "Rock/three.flac is the same file as Rock/one.flac and is left out" in capsys.readouterr().out
     (tmp_path / "Pop").mkdir()
     shutil.copy(song, tmp_path / "Pop" / "four.flac")
     with pytest.raises(DataError, match=r"Pop/four\.flac and Rock/one\.flac are the same file"):
-        genre_folders(tmp_path)
+        folder_songs(tmp_path)
