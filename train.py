@@ -456,7 +456,7 @@ def publish(options: argparse.Namespace) -> None:
     published = push_checkpoint(options.out, options.push, tag=options.tag, **settings)
     show_upload(published, visibility)
     if options.space:
-        show_upload(push_space(options.push, options.space, published.tag or "", **settings), visibility)
+        show_upload(push_space(options.push, options.space, published.tag, **settings), visibility)
         if not options.public:
             print(f"Where {options.push} is private, the Space needs a secret HF_TOKEN that may read it (Settings).")
     if options.dry_run:

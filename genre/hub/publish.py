@@ -54,15 +54,13 @@ class PublishError(GenreError):
 class Published:
     """What a push uploaded, or would upload in a dry run.
 
-    `files` maps paths to sizes in bytes; the card is not among them where the one in the repository was kept. After a
-    dry run `revision` is None, and so is `tag` unless one was given.
+    `files` maps paths to sizes in bytes; the card is not among them where the one in the repository was kept. `tag` is
+    empty for a Space, and after a dry run unless one was given.
     """
 
-    repo: str
     url: str
     files: dict[str, int]
-    tag: str | None = None
-    revision: str | None = None  # commit hash
+    tag: str = ""
 
 
 def push_checkpoint(
@@ -95,7 +93,7 @@ def push_checkpoint(
         raise PublishError(f"{folder} is not a complete checkpoint, so it was not uploaded.") from error
     files = _checkpoint_files(folder, model, repo)
     if dry_run:
-        return Published(repo, f"{constants.ENDPOINT}/{repo}", _sizes(files), tag)
+        return Published(f"{constants.ENDPOINT}/{repo}", _sizes(files), tag or "")
     with _hub(repo) as api:
         earlier = _earlier_config(api, repo)
         if earlier and earlier.get("labels") != model.labels:
@@ -108,7 +106,7 @@ def push_checkpoint(
         ours |= {member["folder"] for member in earlier.get("members", [])}
         commit = _commit(api, repo, "model", files, ours, f"{model.name} {tag}")
         api.create_tag(repo, tag=tag, revision=commit.oid)
-    return Published(repo, f"{url}/tree/{tag}", _sizes(files), tag, commit.oid)
+    return Published(f"{url}/tree/{tag}", _sizes(files), tag)
 
 
 def push_space(
@@ -132,7 +130,7 @@ def push_space(
     check_names(repo, space)
     files = _space_files(space, repo, revision)
     if dry_run:
-        return Published(space, f"{constants.ENDPOINT}/spaces/{space}", _sizes(files))
+        return Published(f"{constants.ENDPOINT}/spaces/{space}", _sizes(files))
     with _hub(space) as api:
         try:
             api.model_info(repo, revision=revision, timeout=TIMEOUT)
@@ -144,8 +142,8 @@ def push_space(
             files = _without_edited_card(api, space, "space", files)
         # Before the files: each of the two restarts the Space, which should not start with another checkpoint.
         api.add_space_variable(space, CHECKPOINT_VARIABLE, f"{HUB_PREFIX}{repo}@{revision}")
-        commit = _commit(api, space, "space", files, {"genre", "examples"}, f"The page, on {repo}@{revision}")
-    return Published(space, str(url), _sizes(files), revision=commit.oid)
+        _commit(api, space, "space", files, {"genre", "examples"}, f"The page, on {repo}@{revision}")
+    return Published(str(url), _sizes(files))
 
 
 def _sizes(files: dict[str, Path | bytes]) -> dict[str, int]:

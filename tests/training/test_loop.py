@@ -57,14 +57,6 @@ def test_a_member_learns_to_classify(folder, tmp_path):
     assert after.accuracies["one"] > 0.9
 
 
-def test_without_an_epoch_the_weights_remain(folder, tmp_path):
-    training, validation = windows_of(folder)
-    member, before = new_member(training), new_member(training).state_dict()
-    train_stage(ONE_PROCESS, member, training, validation, TINY, Stage(epochs=0), tmp_path / "state.pt")
-    for name, value in member.state_dict().items():
-        assert torch.equal(value, before[name]), name
-
-
 def test_two_stages_end_between_the_weights_of_both_where_validation_loss_is_lowest(folder, tmp_path):
     data, recipe = read_data({"one": folder}), replace(TINY, pretrained=Stage(1), fine_tuning=Stage(1, runs=2))
     member, _ = train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
@@ -171,33 +163,22 @@ def test_a_file_is_on_the_disk_before_it_replaces_another(tmp_path, monkeypatch)
     assert events == [f"{tmp_path}/one.json.tmp", "rename", f"{tmp_path}/new/two.json", "rename"]
 
 
-def test_a_run_with_other_settings_is_not_resumed(folder, tmp_path):
-    training, validation = windows_of(folder)
-    state, more = tmp_path / "state.pt", Stage(epochs=3)
-    train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, Stage(epochs=1), state)
-    with pytest.raises(GenreError, match="other settings"):
-        train_stage(ONE_PROCESS, new_member(training), training, validation, TINY, more, state, resume=True)
-
-
-def test_a_run_on_other_songs_is_not_resumed_and_says_that_they_changed(folder, tmp_path):
-    data, recipe = read_data({"one": folder}), replace(TINY, pretrained=Stage(1), fine_tuning=Stage(0))
-    train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
-    (source,) = data.sources
-    columns = ("ids", "rows", "labels", "splits", "songs")
-    fewer = replace(source, **{name: getattr(source, name)[1:] for name in columns})
-    with pytest.raises(GenreError, match="The songs have changed since"):
-        train_member(
-            ONE_PROCESS, "sparse", recipe, replace(data, sources=[fewer]), Start(random=True), tmp_path, resume=True
-        )
-
-
-def test_other_shares_of_the_same_songs_are_other_settings(folder, tmp_path):
+def test_a_run_of_another_training_is_not_resumed_with_the_reason(folder, tmp_path):
     data = read_data({"one": folder, "two": folder}, shares=[1, 1])
     recipe = replace(TINY, pretrained=Stage(1), fine_tuning=Stage(0), share_power=None)
-    train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
-    with pytest.raises(GenreError, match="other settings"):
-        other = replace(data, shares=[0.25, 0.75])
-        train_member(ONE_PROCESS, "sparse", recipe, other, Start(random=True), tmp_path, resume=True)
+    start = Start(random=True)
+    train_member(ONE_PROCESS, "sparse", recipe, data, start, tmp_path)
+    torch.save(timm.create_model(recipe.backbone).state_dict(), tmp_path / "w.pth")
+    first, second = data.sources
+    fewer = replace(first, **{name: getattr(first, name)[1:] for name in ("ids", "rows", "labels", "splits", "songs")})
+    for other, message in (
+        ((replace(recipe, pretrained=Stage(2)), data, start), "made with other settings"),
+        ((recipe, data.weighted([0.25, 0.75]), start), "made with other settings"),
+        ((recipe, data, Start(weights=tmp_path / "w.pth")), "made with other settings"),
+        ((recipe, replace(data, sources=[fewer, second]), start), "The songs have changed since"),
+    ):
+        with pytest.raises(GenreError, match=message):
+            train_member(ONE_PROCESS, "sparse", *other, tmp_path, resume=True)
 
 
 def test_the_part_of_the_way_can_be_chosen_and_a_member_left_as_it_is(folder, tmp_path):
@@ -215,15 +196,6 @@ def test_the_part_of_the_way_can_be_chosen_and_a_member_left_as_it_is(folder, tm
         assert torch.equal(kept.state_dict()[name], value), name
         torch.testing.assert_close(ended.state_dict()[name], best[name], msg=name)
     assert data.weighted([3]).shares == [1] and data.weighted(None) is data
-
-
-def test_a_run_from_other_weights_is_not_resumed(folder, tmp_path):
-    data = read_data({"one": folder})
-    recipe = replace(TINY, pretrained=Stage(epochs=1), fine_tuning=Stage(epochs=0))
-    train_member(ONE_PROCESS, "sparse", recipe, data, Start(random=True), tmp_path)
-    torch.save(timm.create_model(recipe.backbone).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(GenreError, match="other settings"):
-        train_member(ONE_PROCESS, "sparse", recipe, data, Start(weights=tmp_path / "w.pth"), tmp_path, resume=True)
 
 
 def test_a_new_training_sets_the_states_of_the_one_before_aside(folder, tmp_path):

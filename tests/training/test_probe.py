@@ -123,11 +123,6 @@ def test_songs_of_a_group_share_a_fold_and_genres_are_spread():
     assert folds == assign_folds(genres, groups)
 
 
-def test_two_groups_a_genre_are_two_folds():
-    folds = assign_folds(["Rock", "Rock", "Folk", "Folk"], list("abcd"))
-    assert folds[0] != folds[1] and folds[2] != folds[3]
-
-
 @pytest.mark.parametrize(
     ("songs", "message"),
     [
