@@ -403,7 +403,7 @@ def probe(options: argparse.Namespace) -> None:
     check_writable(options.out)
     announce_earlier(options.out)
     known = GenreModel.from_pretrained(options.start_from)
-    classifier = Classifier(GenreModel.from_pretrained(options.start_from))
+    classifier = Classifier(GenreModel.from_pretrained(options.start_from, for_inference=True))
     print(f"Linear probe on {options.start_from}; --mode fine-tune trains its networks, too.")
     of_hub = {"label": options.label, "fma_metadata": options.fma_metadata}
     fitted = fit_probe(embed_folder(folder, classifier, dict(options.counts_as), **of_hub), known)

@@ -23,7 +23,7 @@ from distributed import LocalCluster
 
 from benchmarks.material import cut_clips
 from benchmarks.server import ROOT
-from genre.inference.cluster import label
+from genre.inference.cluster import classify_files
 
 WARM_UP = 8  # files a worker, so that each gets one
 FMA_TRACKS, FMA_CLIP_SECONDS, FMA_FULL_HOURS = 106_574, 30, 343 * 24
@@ -67,9 +67,9 @@ def rate(folder: Path, address: str, workers: int) -> Rate:
     """Label a folder's files on warm workers."""
     files = sorted(folder.iterdir())
     with tempfile.TemporaryDirectory() as work:
-        label(files[: WARM_UP * workers], Path(work) / "warm.jsonl", address)
+        classify_files(files[: WARM_UP * workers], Path(work) / "warm.jsonl", address)
         started = time.perf_counter()
-        failed = label(files, Path(work) / "genres.jsonl", address)
+        failed = classify_files(files, Path(work) / "genres.jsonl", address)
         seconds = time.perf_counter() - started
         rows = [json.loads(line) for line in (Path(work) / "genres.jsonl").read_text().splitlines()]
     if failed or len(rows) != len(files):

@@ -273,7 +273,9 @@ def _run_on_cluster(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise GenreError("--cluster needs Dask: install requirements-cluster.txt, or the extra cluster.") from error
     files, failed = _expand(arguments.files)
-    return failed + cluster.label(files, arguments.out, arguments.cluster, arguments.checkpoint, arguments.overlap)
+    return failed + cluster.classify_files(
+        files, arguments.out, arguments.cluster, arguments.checkpoint, arguments.overlap
+    )
 
 
 def _expand(paths: list[Path]) -> tuple[list[Path], int]:

@@ -189,14 +189,6 @@ def test_a_full_disk_is_reported(example):
     assert (done.returncode, done.stderr) == (2, "The output cannot be written: No space left on device.\n")
 
 
-def test_a_song_is_read_from_standard_input(example):
-    with example.open("rb") as song, subprocess.Popen(["cat"], stdin=song, stdout=subprocess.PIPE) as cat:
-        done = shell("-", "/dev/null", stdin=cat.stdout)
-    assert done.returncode == 1
-    assert done.stdout.startswith("-: Electronic ")
-    assert done.stderr == "/dev/null: This is neither a file nor a pipe.\n"
-
-
 def test_a_cluster_without_dask_is_an_error_of_one_line(example, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "genre.inference.cluster", raising=False)

@@ -27,7 +27,7 @@ CONTAINERS = {
 AAC_PROFILES = {"LC", "HE-AAC", "HE-AACv2"}  # that browsers play
 RATES, CHANNELS = range(8_000, 192_001), (1, 2)  # Hz, of a copy of packets
 TOLERANCE = 0.05  # s, between the time stamp of a frame and the end of the frame before it
-STEP_SECONDS = 10.0  # between two signs of progress
+PROGRESS_SECONDS = 10.0  # between two signs of progress
 RATE, BIT_RATE = 44_100, 160_000  # Hz and bit/s of what is encoded anew: 36 MB for half an hour
 
 
@@ -44,7 +44,7 @@ def write(path: str | os.PathLike, target: str | os.PathLike, seconds: float) ->
         seconds: maximum length.
 
     Yields:
-        seconds that have been written, every `STEP_SECONDS` or so, float32, shape (1,); at the end the suffix that
+        seconds that have been written, every `PROGRESS_SECONDS` or so, float32, shape (1,); at the end the suffix that
         belongs to the copy, without a dot.
 
     Raises:
@@ -75,13 +75,13 @@ def _copy(path: str | os.PathLike, target: str | os.PathLike, seconds: float) ->
             if others or other_tracks or suffix is None:
                 raise _InexactError
             with av.open(os.fspath(target), "w", format=suffix) as copy:
-                output, due = copy.add_stream_from_template(track), STEP_SECONDS
+                output, due = copy.add_stream_from_template(track), PROGRESS_SECONDS
                 for packet, end in _sound_packets(source, track):
                     packet.stream = output
                     copy.mux(packet)
                     if end >= due:
                         yield np.array([end], np.float32)
-                        due = end + STEP_SECONDS
+                        due = end + PROGRESS_SECONDS
                     if end >= seconds:
                         break
     return suffix

@@ -58,7 +58,10 @@ class Augmentation:
 
     def __call__(self, windows: Tensor) -> Tensor:
         """All augmentations but mixup: windows in dB, shape (batch, bands, columns), to the same shape."""
-        return self._mask(self._rearrange(self._encode(self._remaster(self._simulate_phone(self._equalise(windows))))))
+        changes = self._equalise, self._simulate_phone, self._remaster, self._encode, self._rearrange, self._mask
+        for change in changes:
+            windows = change(windows)
+        return windows
 
     def _rearrange(self, windows: Tensor) -> Tensor:
         """Roll in time, and repeat excerpts, by an index of source columns."""

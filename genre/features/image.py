@@ -47,10 +47,10 @@ class Spectrogram:
     def image(self) -> Image.Image:
         """An RGB image, time from left to right, frequency from bottom to top."""
         decibels = np.concatenate(self._columns, axis=1).astype(np.float32)
-        step = -(-decibels.shape[1] // MAX_COLUMNS)
-        if step > 1:
-            usable = decibels.shape[1] // step * step
-            decibels = decibels[:, :usable].reshape(BANDS, -1, step).mean(axis=2)
+        averaged = -(-decibels.shape[1] // MAX_COLUMNS)  # columns to one
+        if averaged > 1:
+            usable = decibels.shape[1] // averaged * averaged
+            decibels = decibels[:, :usable].reshape(BANDS, -1, averaged).mean(axis=2)
         shade = np.clip(1 + (decibels - decibels.max()) / RANGE_DB, 0, 1)
         return Image.fromarray(_palette()[(shade[::-1] * 255).astype(np.uint8)])
 

@@ -227,10 +227,10 @@ class LogMel(nn.Module):
         """
         config, last = self.config, spectrum.shape[-1] - 1
         starts = starts.cpu()  # with double precision, which not every device has
-        steps = (torch.arange(config.columns, dtype=torch.float64, device="cpu") + 0.5) * config.frames_per_column
-        frames = (starts.double()[:, None] * config.frames_per_second + steps).floor().long()
+        columns = (torch.arange(config.columns, dtype=torch.float64, device="cpu") + 0.5) * config.frames_per_column
+        frames = (starts.double()[:, None] * config.frames_per_second + columns).floor().long()
         # By rounding, a window that ends with the clip may exceed its last frame.
-        frames = frames.clamp(max=last) if last >= steps[-1] - 1 else frames % (last + 1)
+        frames = frames.clamp(max=last) if last >= columns[-1] - 1 else frames % (last + 1)
         return self.to_bands(self.to_stored(spectrum[:, frames.to(spectrum.device)].movedim(0, 1)))
 
     def clip_features(self, clip: Tensor) -> Tensor:

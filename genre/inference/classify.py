@@ -46,11 +46,11 @@ class Classifier:
     """Classifies recordings by genre.
 
     Args:
-        model: on the device where it is to run; its batch norms are fused in place.
+        model: on the device where it is to run.
     """
 
     def __init__(self, model: GenreModel):
-        self.model = model.eval().fuse_batch_norms()
+        self.model = model.eval()
         self.labels = model.labels
         self.window_seconds = model.window_seconds
         self.sample_rate = model.sample_rate
@@ -114,6 +114,32 @@ class Classifier:
             raise ValueError(f"overlap must be from 0 to {MAX_OVERLAP}, not {overlap}")
         return self.window_seconds * (1 - overlap)
 
+    @torch.inference_mode()
+    def _classify_clip(self, clip: Clip) -> _ClipResult:
+        """Run the members on a clip, unless all of its windows are silent."""
+        spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
+        rms_of_windows = self.window_rms(clip)
+        if rms_of_windows.max() < SILENCE:
+            return _ClipResult(rms_of_windows, [Window(*span, {}) for span in spans], {}, torch.empty(0))
+        log_probabilities, features = self.run(clip)
+        by_window = map(self._by_genre, self.model.window_probabilities(log_probabilities))
+        windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
+        detector = self.model.detector
+        music = detector(features[detector.member]) if detector else torch.empty(0)
+        return _ClipResult(rms_of_windows, windows, log_probabilities, music)
+
+    @torch.inference_mode()
+    def run(self, clip: Clip) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Log-probabilities and features of a clip by member, see `GenreModel.forward`."""
+        starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
+        return self.model(torch.from_numpy(clip.waveform), starts)
+
+    def window_rms(self, clip: Clip) -> np.ndarray:
+        """The RMS of each window of a clip, shape (windows,), see `genre.audio.levels.rms`."""
+        length = round(self.window_seconds * self.sample_rate)
+        firsts = [round((at - clip.start) * self.sample_rate) for at in clip.window_starts]
+        return np.array([rms(clip.waveform[first : first + length]) for first in firsts])
+
     def _predict(self, results: list[_ClipResult], seconds: float, notes: tuple[str, ...]) -> Prediction | None:
         """The prediction for all clips so far; None if all of them are silent."""
         is_silent = silent(np.concatenate([result.rms for result in results]))
@@ -140,32 +166,6 @@ class Classifier:
             prediction_set=(first, *(genre for genre, p in others if p >= thresholds.prediction_set)),
             notes=notes,
         )
-
-    @torch.inference_mode()
-    def _classify_clip(self, clip: Clip) -> _ClipResult:
-        """Run the members on a clip, unless all of its windows are silent."""
-        spans = [(at, min(at + self.window_seconds, clip.end)) for at in clip.window_starts]
-        rms_of_windows = self.window_rms(clip)
-        if rms_of_windows.max() < SILENCE:
-            return _ClipResult(rms_of_windows, [Window(*span, {}) for span in spans], {}, torch.empty(0))
-        log_probabilities, features = self.run(clip)
-        by_window = map(self._by_genre, self.model.window_probabilities(log_probabilities))
-        windows = [Window(*span, probabilities) for span, probabilities in zip(spans, by_window, strict=True)]
-        detector = self.model.detector
-        music = detector(features[detector.member]) if detector else torch.empty(0)
-        return _ClipResult(rms_of_windows, windows, log_probabilities, music)
-
-    @torch.inference_mode()
-    def run(self, clip: Clip) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Log-probabilities and features of a clip by member, see `GenreModel.forward`."""
-        starts = torch.tensor(clip.window_starts, dtype=torch.float64) - clip.start
-        return self.model(torch.from_numpy(clip.waveform), starts)
-
-    def window_rms(self, clip: Clip) -> np.ndarray:
-        """The RMS of each window of a clip, shape (windows,), see `genre.audio.levels.rms`."""
-        length = round(self.window_seconds * self.sample_rate)
-        firsts = [round((at - clip.start) * self.sample_rate) for at in clip.window_starts]
-        return np.array([rms(clip.waveform[first : first + length]) for first in firsts])
 
     def _by_genre(self, probabilities: Tensor) -> dict[str, float]:
         pairs = zip(self.labels, probabilities.tolist(), strict=True)

@@ -43,7 +43,7 @@ class ClusterError(GenreError):
     """The cluster cannot be reached, it lacks the project, a checkpoint or a file, or the output cannot be written."""
 
 
-def label(
+def classify_files(
     paths: Iterable[Path], out: Path, address: str = LOCAL, checkpoint: str | None = None, overlap: float = 0.0
 ) -> int:
     """Classify the files that have no prediction in `out` yet, or were replaced since, and append a row for each.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from genre.errors import CheckpointError
 from genre.files import replaced
 from genre.models.downloads import HUB_ERRORS, OS_ERROR, hub_reason
-from genre.models.member import WEIGHTS_FILE, Backbone, Member
+from genre.models.member import WEIGHTS_FILE, Backbone, Member, MobileNetV2
 
 LFS_POINTER = b"version https://git-lfs"  # first bytes of the file that Git LFS leaves in place of weights
 RANDOM = "random"  # value of `weights` for random initialisation, to measure the effect of pre-training
@@ -166,11 +166,11 @@ def save_member(member: Member, folder: Path, labels: list[str]) -> None:
     """Write a member's folder, with weights as float16, on which all evaluations are made.
 
     Raises:
-        CheckpointError: its batch norms have been fused.
+        CheckpointError: it was read for inference.
         OSError: there is no room or no permission.
     """
-    if member.fused:
-        raise CheckpointError("A model whose batch norms are fused for inference cannot be saved; read it again first.")
+    if isinstance(member.backbone, MobileNetV2):
+        raise CheckpointError("A model that was read for inference cannot be saved; read it again first.")
     try:
         timm.models.save_for_hf(
             copy.deepcopy(member.backbone).half().to(memory_format=torch.contiguous_format),

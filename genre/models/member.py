@@ -8,8 +8,7 @@ the same: importing timm, and through it torchvision, takes 0.3 GB and longer th
 other architectures, use timm (`genre.models.backbones`).
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,8 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import BatchNorm2d
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from genre.errors import CheckpointError
 from genre.features.log_mel import LogMel, LogMelConfig
@@ -28,7 +26,6 @@ from genre.files import read_json
 Backbone: TypeAlias = Any
 WEIGHTS_FILE = "model.safetensors"
 MAX_INPUT_SIZE = 1024  # pixels of height or width
-FUSION_TOLERANCE = 1e-3  # of logits, in the fusion of batch norms
 
 # MobileNetV2
 ARCHITECTURE = "mobilenetv2_100"  # timm's name
@@ -57,7 +54,6 @@ class Member(nn.Module):
         self.backbone = backbone
         self.log_mel = LogMel(front_end)
         self.mean, self.std, self.input_size = mean, std, (height, width)
-        self.fused = False  # whether batch norms have been fused into convolutions
 
     def image(self, windows: Tensor) -> Tensor:
         """Windows in dB (batch, bands, columns) to normalised images (batch, 1, height, width)."""
@@ -79,87 +75,25 @@ class Member(nn.Module):
         """Windows in dB, shape (batch, bands, columns), to logits, shape (batch, labels)."""
         return self.head(self.embed(windows))
 
-    @torch.no_grad()
-    def fuse_batch_norms(self) -> None:
-        """Fuse batch norms into the convolutions before them, in place: equal outputs in a sixth less time.
-
-        For inference: a fused member can neither be trained nor saved. Where fusion would change the outputs, as in a
-        network that uses the output of a convolution also without the batch norm, the member stays as it is.
-        """
-        if self.fused:
-            return
-        device = next(self.backbone.parameters()).device
-        image = torch.randn(1, 1, *self.input_size, generator=torch.Generator().manual_seed(0)).to(device)
-        with full_precision():
-            self._fuse(image)
-
-    def _fuse(self, image: Tensor) -> None:
-        expected, changes = self.backbone(image), []
-        for name, norm, convolution in _norms_behind_convolutions(self.backbone, image):
-            changes.append((name, norm, convolution, convolution.weight, convolution.bias))
-            fused = fuse_conv_bn_eval(convolution, norm)
-            convolution.weight, convolution.bias = fused.weight, fused.bias
-            # timm's norms include dropout and activation.
-            rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
-            self.backbone.set_submodule(name, nn.Sequential(*rest))
-        self.backbone.to(memory_format=torch.channels_last)
-        self.fused = bool(changes)
-        if not torch.allclose(self.backbone(image), expected, atol=FUSION_TOLERANCE):
-            for name, norm, convolution, weight, bias in reversed(changes):
-                self.backbone.set_submodule(name, norm)
-                convolution.weight, convolution.bias = weight, bias
-            self.fused = False
-
-
-def full_precision() -> AbstractContextManager:
-    """A context in which a GPU computes convolutions in float32, as a CPU does, and not with ten bits (TF32)."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-
-
-def _norms_behind_convolutions(network: nn.Module, image: Tensor) -> list[tuple[str, BatchNorm2d, nn.Conv2d]]:
-    """Batch norms by name, with the convolution that each one takes its input from, recorded in one forward pass."""
-    outputs, found, hooks = {}, [], []
-
-    def record_output(module: nn.Conv2d, _: tuple, output: Tensor) -> None:
-        outputs[id(output)] = module, output  # stored, since otherwise the next tensor could reuse its id
-
-    def find_norm(name: str) -> Callable:
-        def hook(module: BatchNorm2d, inputs: tuple, _: Tensor) -> None:
-            if id(inputs[0]) in outputs:
-                found.append((name, module, outputs[id(inputs[0])][0]))
-
-        return hook
-
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(record_output))
-        elif isinstance(module, BatchNorm2d):
-            hooks.append(module.register_forward_hook(find_norm(name)))
-    network(image)
-    for hook in hooks:
-        hook.remove()
-    return found
-
 
 def load_member(folder: Path, for_inference: bool = False) -> Member:
     """Read a member's folder; the network is in evaluation mode.
 
     Args:
-        for_inference: fuse its batch norms, see `Member.fuse_batch_norms`.
+        for_inference: the network is `MobileNetV2` where it can be, which can neither be trained nor saved.
 
     Raises:
         CheckpointError: a file is missing or damaged.
     """
     try:
         config = read_json(folder / "config.json")
-        fused = for_inference and _is_mobilenet(config)
-        if fused:
+        if for_inference and _is_mobilenet(config):
             backbone: Backbone = MobileNetV2(load_file(folder / WEIGHTS_FILE))
         else:
             from genre.models.backbones import read_backbone  # here, since importing timm takes a second and more
 
             backbone = read_backbone(folder)
-        member = Member(
+        return Member(
             backbone.to(memory_format=torch.channels_last),
             LogMelConfig(**config["front_end"]),
             **config["normalisation"],
@@ -167,10 +101,6 @@ def load_member(folder: Path, for_inference: bool = False) -> Member:
         ).eval()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"The model in {folder.name!r} is incomplete or damaged; fetch it again.") from error
-    member.fused = fused
-    if for_inference:
-        member.fuse_batch_norms()
-    return member
 
 
 def _is_mobilenet(config: dict) -> bool:
@@ -235,8 +165,8 @@ class _Block(nn.Module):
             [("conv_pw", 1), ("conv_dw", stride), ("conv_pwl", 1)] if expands else [("conv_dw", stride), ("conv_pw", 1)]
         )
         layers: list[nn.Module] = []
-        for number, (part, step) in enumerate(order, 1):
-            layers += [_convolution(state, f"{name}.{part}", f"{name}.bn{number}", step), nn.ReLU6(inplace=True)]
+        for number, (part, its_stride) in enumerate(order, 1):
+            layers += [_convolution(state, f"{name}.{part}", f"{name}.bn{number}", its_stride), nn.ReLU6(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])  # no activation after the projection
         first, last = layers[0], layers[-2]
         self.has_skip = stride == 1 and first.in_channels == last.out_channels

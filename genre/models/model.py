@@ -41,13 +41,11 @@ from genre.audio.levels import audible_span
 from genre.errors import CheckpointError
 from genre.features.log_mel import raise_level
 from genre.files import read_json, replaced, write_json
-from genre.models.member import WEIGHTS_FILE, Member, full_precision, load_member
+from genre.models.member import WEIGHTS_FILE, Member, load_member
 
 PACKAGE = Path(__file__).resolve().parents[1]
-SHIPPED = next(  # within the package where it is installed, beside it in the repository
-    (folder for folder in (PACKAGE / "checkpoints", PACKAGE.parent / "checkpoints") if folder.is_dir()),
-    PACKAGE.parent / "checkpoints",
-)
+# Within the package where it is installed, beside it in the repository.
+SHIPPED = (PACKAGE if (PACKAGE / "checkpoints").is_dir() else PACKAGE.parent) / "checkpoints"
 DEFAULT = "fma-small"
 HUB_PREFIX = "hf-hub:"
 CARD_FILE, METRICS_FILE, MUSIC_FILE = "README.md", "metrics.json", "music.safetensors"
@@ -259,7 +257,8 @@ class GenreModel(nn.Module):
                 windows = member.log_mel.windows(spectrum[:, first : last + 1], torch.zeros(1))
             else:
                 windows = member.log_mel.windows(spectrum, starts)
-            with full_precision():
+            # A GPU computes convolutions in float32, as a CPU does, and not with ten bits (TF32).
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 features[name] = member.embed(windows)
                 log_probabilities[name] = member.head(features[name]).float().log_softmax(-1)
         return log_probabilities, features
@@ -276,12 +275,6 @@ class GenreModel(nn.Module):
         """
         return self.track(torch.stack([average_windows(log_probabilities[name]) for name in self.members]))
 
-    def fuse_batch_norms(self) -> "GenreModel":
-        """Fuse the batch norms of all members in place, see `Member.fuse_batch_norms`; returns the model."""
-        for member in self.members.values():
-            member.fuse_batch_norms()
-        return self
-
     @classmethod
     def from_pretrained(
         cls, name: str | Path | None = None, *, for_inference: bool = False, visitor_bytes: int | None = None
@@ -291,8 +284,8 @@ class GenreModel(nn.Module):
         Args:
             name: None for the default one, the name of a folder in `checkpoints/`, a path, or
                 "hf-hub:user/repo@revision".
-            for_inference: read members with fused batch norms: the model can neither be trained nor saved, and is there
-                sooner, since timm is not needed for the members that ship.
+            for_inference: read a model that can neither be trained nor saved, and is there sooner, since timm is not
+                needed for the members that ship.
             visitor_bytes: maximum size of a model from the Hub that a visitor names, see `checkpoint_folder`.
 
         Raises:
@@ -310,7 +303,7 @@ class GenreModel(nn.Module):
         """Write the folder of the model, whose name becomes the model's; metrics and card where there are any.
 
         Raises:
-            CheckpointError: the batch norms of the members have been fused.
+            CheckpointError: the model was read for inference.
         """
         from genre.models.backbones import save_member  # here, since classification does without timm
 

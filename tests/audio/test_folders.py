@@ -2,6 +2,7 @@ import os
 import socket
 
 import av
+import pytest
 
 from genre.audio.decode import FORMATS, SUFFIXES
 from genre.audio.folders import FoundFiles, find_audio, left_out
@@ -33,59 +34,44 @@ def test_every_suffix_of_ffmpegs_formats_is_known():
     assert {f".{extension}" for extension in extensions - WITHOUT_SOUND} <= SUFFIXES
 
 
-def test_files_are_sorted_and_others_counted(tmp_path):
-    touch(*(tmp_path / name for name in ("b/2.MP3", "b/1.caf", "a.mp3", "b.mp3", "cover.jpg", "b/list.m3u", "b/song")))
+HIDDEN = ["._song.mp3", ".song.mp3", ".DS_Store", ".git/a.mp3", ".cover.jpg.icloud"]
+CLOUD = [".far away.mp3.icloud", "....and far.FLAC.icloud", "b/near.mp3.nextcloud"]
+SYSTEM = [
+    *("$Recycle.Bin/S-1-5-21-1-2/$R1.mp3", "#recycle/a.mp3", "a/@RECYCLE/b.mp3", "a/@eaDir/c.mp3", "LOST.DIR/a.mp3"),
+    *("RECYCLER/S-1-5-21-1-2/Dc1.mp3", "System Volume Information/a.mp3", "lost+found/a.mp3", "FOUND.000/a.mp3"),
+    *(".Trash-1000/a.mp3", "__MACOSX/a.mp3", "Recycle Bin - Volume_1/a.mp3", "papierkorb/a.mp3", "корзина/a.mp3"),
+]
+
+
+@pytest.mark.parametrize(
+    ("files", "others", "lines"),
+    [
+        (
+            ["a.mp3", "b/1.caf", "b/2.MP3", "b.mp3"],
+            ["cover.jpg", "b/list.m3u", "b/song"],
+            ["3 other files skipped"],
+        ),
+        (["...And an Album/01.mp3", "..Hits/.. and/...and a Song.mp3", "a/b..mp3"], [], []),  # titles, not hidden
+        (["song.mp3"], HIDDEN, ["4 hidden files skipped", "1 hidden or system folder skipped: .git"]),
+        ([], CLOUD, ["2 songs are not downloaded from iCloud", "1 song is not downloaded from Nextcloud"]),
+        (
+            ["#1 Hits/a.mp3", "$uicide/a.mp3", "RECYCLER/a.mp3"],
+            SYSTEM,
+            ["14 hidden or system folders skipped: #recycle, $Recycle.Bin, .Trash-1000 and 11 more"],
+        ),
+    ],
+)
+def test_songs_are_found_sorted_and_others_counted(tmp_path, files, others, lines):
+    touch(*(tmp_path / name for name in [*others, *reversed(files)]))
     found = find_audio(tmp_path)
-    assert names(found, tmp_path) == ["a.mp3", "b/1.caf", "b/2.MP3", "b.mp3"]
-    assert found.others == 3
-    assert found.files == sorted(found.files)
+    assert names(found, tmp_path) == files
+    assert [line.startswith(start) for line, start in zip(left_out([found]), lines, strict=True)] == [True] * len(lines)
 
 
-def test_hidden_files_and_songs_in_a_cloud_are_left_out_and_counted(tmp_path):
-    hidden = ["._song.mp3", ".song.mp3", ".DS_Store", ".git/a.mp3", ".cover.jpg.icloud"]
-    cloud = [".far away.mp3.icloud", "....and far.FLAC.icloud", "b/near.mp3.nextcloud"]
-    touch(*(tmp_path / name for name in [*hidden, *cloud, "song.mp3", "a/b..mp3"]))
-    found = find_audio(tmp_path)
-    assert names(found, tmp_path) == ["a/b..mp3", "song.mp3"]
-    assert left_out([found, FoundFiles(others=1, hidden=1)]) == [
-        "1 other file skipped in folders: not audio or video by name",
-        "5 hidden files skipped",
-        "2 songs are not downloaded from iCloud",
-        "1 song is not downloaded from Nextcloud",
-        "1 hidden or system folder skipped: .git",
-    ]
-
-
-def test_names_that_begin_with_two_dots_or_more_are_titles(tmp_path):
-    titles = ["...And an Album/01.mp3", "..Hits/.. and/...and a Song.mp3"]
-    touch(*(tmp_path / name for name in titles))
-    assert find_audio(tmp_path) == FoundFiles([tmp_path / name for name in titles])
-
-
-def test_deleted_songs_and_folders_of_the_system_are_left_out_in_any_case(tmp_path):
-    system = ["$Recycle.Bin/S-1-5-21-1-2/$R1.mp3", "#recycle/a.mp3", "a/@RECYCLE/b.mp3", "a/@eaDir/c.mp3"]
-    system += ["RECYCLER/S-1-5-21-1-2/Dc1.mp3", "System Volume Information/a.mp3", "lost+found/a.mp3"]
-    system += [
-        ".Trash-1000/a.mp3",
-        "__MACOSX/a.mp3",
-        "Recycle Bin - Volume_1/a.mp3",
-        "papierkorb/a.mp3",
-        "корзина/a.mp3",
-    ]
-    system += ["FOUND.000/a.mp3", "LOST.DIR/a.mp3"]
-    music = ["#1 Hits/a.mp3", "$uicide/a.mp3", "RECYCLER/a.mp3"]
-    touch(*(tmp_path / name for name in [*system, *music]))
-    found = find_audio(tmp_path)
-    assert names(found, tmp_path) == music
-    assert left_out([found])[0].startswith(
-        "14 hidden or system folders skipped: #recycle, $Recycle.Bin, .Trash-1000 and "
-    )
-    assert find_audio(tmp_path / "#recycle").folders == [tmp_path / "#recycle"]
-
-
-def test_a_hidden_folder_is_walked_where_it_is_the_root(tmp_path):
-    touch(tmp_path / ".music" / "a.mp3")
+def test_a_folder_that_is_given_is_walked_where_it_is_hidden_but_not_where_it_is_the_systems(tmp_path):
+    touch(tmp_path / ".music" / "a.mp3", tmp_path / "#recycle" / "a.mp3")
     assert names(find_audio(tmp_path / ".music"), tmp_path) == [".music/a.mp3"]
+    assert find_audio(tmp_path / "#recycle") == FoundFiles(folders=[tmp_path / "#recycle"])
 
 
 def test_links_are_followed(tmp_path):

@@ -69,13 +69,14 @@ def decoded_floats(folder, channels):
 
 
 @pytest.mark.parametrize("silence", [np.zeros, lambda n: np.random.default_rng(0).integers(-1, 2, n)])
-def test_integers_after_silence_are_on_one_scale(tmp_path, silence):
+@pytest.mark.parametrize(("seconds", "bits"), [(0, 24), (0, 32), (3.2, 16), (12, 16)])
+def test_floats_that_hold_integers_are_scaled_also_after_silence(tmp_path, silence, seconds, bits):
     """The first stretch has more silence than music, or nothing but dither, which would be loud in floats."""
-    for seconds in (3.2, 12):
-        whole = np.concatenate([silence(round(seconds * RATE)), np.round(music(20) * 32767)]).astype(np.float32)
-        mono, notes = decoded_floats(tmp_path, [whole, whole])
-        np.testing.assert_allclose(mono, whole / 32768, atol=1e-6)
-        assert notes == ["The samples lie far beyond full scale, so they were divided by 32,768."]
+    scale = 2 ** (bits - 1)
+    whole = np.concatenate([silence(round(seconds * RATE)), np.round(music(20) * scale)]).astype(np.float32)
+    mono, notes = decoded_floats(tmp_path, [whole, whole])
+    np.testing.assert_allclose(mono, whole / scale, atol=1e-6)
+    assert notes == [f"The samples lie far beyond full scale, so they were divided by {scale:,}."]
 
 
 @pytest.mark.parametrize("decibels", [20, 33, 40])
@@ -85,14 +86,6 @@ def test_a_recording_with_gain_is_scaled_by_its_level(tmp_path, decibels):
     assert np.corrcoef(mono, sound)[0, 1] > 0.999
     assert 0.5 < np.abs(mono).max() < 5
     assert len(notes) == 1
-
-
-@pytest.mark.parametrize("bits", [16, 24, 32])
-def test_floats_that_hold_integers_are_scaled(tmp_path, bits):
-    sound = music(12)
-    mono, notes = decoded_floats(tmp_path, [sound * 2.0 ** (bits - 1)])
-    np.testing.assert_allclose(mono, sound, atol=1e-6)
-    assert notes == [f"The samples lie far beyond full scale, so they were divided by {2 ** (bits - 1):,}."]
 
 
 def test_a_few_damaged_samples_are_clipped():

@@ -9,7 +9,6 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from genre.errors import CheckpointError
 from genre.features.log_mel import FRONT_ENDS
@@ -102,8 +101,8 @@ def test_each_kind_of_network_is_saved_and_loaded(tmp_path, name):
         assert back.input_size == (128, 64)
         stored = back(windows)
         torch.testing.assert_close(stored, logits, atol=0.02, rtol=0.02)  # as float16
-        fused = load_member(tmp_path / "one", for_inference=True)
-        torch.testing.assert_close(fused(windows), stored, atol=1e-3, rtol=1e-3)
+        for_inference = load_member(tmp_path / "one", for_inference=True)
+        torch.testing.assert_close(for_inference(windows), stored, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18", "test_efficientnet"])
@@ -159,32 +158,6 @@ def test_timm_alone_loads_a_member(tmp_path, member):
     assert config["front_end"]["sample_rate"] == 44100
 
 
-def norms(module: nn.Module) -> int:
-    return sum(isinstance(layer, nn.BatchNorm2d) for layer in module.modules())
-
-
-def trained_member(name: str) -> Member:
-    """A member whose norms are not the identity, as after training."""
-    torch.manual_seed(0)
-    member = Member(create_backbone(name, 3, RANDOM), FRONT_ENDS["sparse"], -48.0, 18.0, (128, 64)).eval()
-    for layer in member.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_()
-            layer.running_var.uniform_(0.5, 2)
-    return member
-
-
-# In the last one some norms precede their convolutions; these are not fused.
-@pytest.mark.parametrize(("name", "left"), [("test_efficientnet", 0), ("test_resnet", 0), ("densenet121", 62)])
-def test_a_fused_member_has_equal_outputs_without_its_norms(name, left):
-    member, windows = trained_member(name), torch.randn(2, 128, 13) * 20 - 48
-    with torch.inference_mode():
-        expected = member(windows)
-        member.fuse_batch_norms()
-        assert norms(member) == left and member.fused
-        torch.testing.assert_close(member(windows), expected, atol=1e-4, rtol=1e-4)
-
-
 def test_the_network_that_ships_is_timms_without_timm():
     """By its own weights, which are float16 in the file."""
     as_saved, fused = (load_member(SHIPPED / "fma-small" / "whole", for_inference) for for_inference in (False, True))
@@ -195,26 +168,3 @@ def test_the_network_that_ships_is_timms_without_timm():
     for code in ("import genre; genre.load()", "import genre.web.page"):
         code += "; import sys; assert not {'timm', 'torchvision'} & sys.modules.keys()"
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-
-
-class Forked(nn.Module):
-    """A network that uses the output of a convolution twice, once without the norm."""
-
-    def __init__(self, backbone: nn.Module):
-        super().__init__()
-        self.convolution, self.norm, self.backbone = nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1), backbone
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        cells = self.convolution(images)
-        return self.backbone(self.norm(cells) + 5 * cells)
-
-
-def test_a_network_that_fusion_would_change_is_not_fused():
-    member = trained_member("test_efficientnet")
-    member.backbone = Forked(member.backbone).eval()
-    member.backbone.norm.weight.data.fill_(-3.0)
-    before, image = norms(member), torch.randn(1, 1, 128, 64)
-    expected = member.backbone(image)
-    member.fuse_batch_norms()
-    assert norms(member) == before and not member.fused
-    torch.testing.assert_close(member.backbone(image), expected)
