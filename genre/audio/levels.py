@@ -133,16 +133,16 @@ def rms(samples: np.ndarray) -> float:
     return float(np.sqrt(varying @ varying / len(varying)))
 
 
-def silent(levels: np.ndarray, loudest: float | None = None) -> np.ndarray:
+def silent(windows: np.ndarray, loudest: float | None = None) -> np.ndarray:
     """Which windows of a recording are silent, bool of shape (windows,).
 
     Args:
-        levels: of the windows, shape (windows,).
-        loudest: level of the loudest one; by default the maximum of these.
+        windows: their RMS, shape (windows,).
+        loudest: RMS of the loudest one; by default the maximum of these.
     """
     if loudest is None:
-        loudest = levels.max(initial=0.0)
-    return levels < max(SILENCE, loudest * 10 ** (-NOISE_DB / 20))
+        loudest = windows.max(initial=0.0)
+    return windows < max(SILENCE, loudest * 10 ** (-NOISE_DB / 20))
 
 
 def audible_span(samples: np.ndarray, rate: int) -> tuple[float, float]:

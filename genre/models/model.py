@@ -358,9 +358,11 @@ def keep_freed_memory(everything: bool = False) -> None:
         everything: for training, where every step needs as much, in larger blocks; `KEPT_BYTES` otherwise.
     """
     options = {M_TRIM_THRESHOLD: KEPT_BYTES, M_MMAP_THRESHOLD: LARGEST_KEPT_BYTES}
+    if everything:
+        options = {M_TRIM_THRESHOLD: -1, M_MMAP_MAX: 0}  # -1 is never
     with suppress(AttributeError, TypeError):  # macOS has no mallopt, and Windows cannot load a library without a name
         mallopt = ctypes.CDLL(None).mallopt
-        for option, value in ({M_TRIM_THRESHOLD: -1, M_MMAP_MAX: 0} if everything else options).items():
+        for option, value in options.items():
             mallopt(option, value)
 
 

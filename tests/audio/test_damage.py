@@ -16,37 +16,40 @@ HEAD = 2048  # bytes, with most headers
 SENTENCE = re.compile(r"(?!.*cannot cope with)[^/\n]{10,160}\.")  # not the one of a crash or a timeout
 
 
-def cut(dice: random.Random, data: bytearray, other: bytes) -> bytes:
-    return data[: dice.randrange(len(data))]
+def span(dice, data):
+    return sorted(dice.choices(range(len(data)), k=2))
 
 
-def lose(dice: random.Random, data: bytearray, other: bytes) -> bytes:
-    start, end = sorted(dice.choices(range(len(data)), k=2))
+def lose(dice, data, other):
+    start, end = span(dice, data)
     return data[:start] + data[end:]
 
 
-def flip_bits(dice: random.Random, data: bytearray, other: bytes) -> bytes:
+def blank(dice, data, other):
+    start, end = span(dice, data)
+    return data[:start] + bytes(end - start) + data[end:]
+
+
+def flip_bits(dice, data, other):
     reach = dice.choice((HEAD, len(data)))
     for _ in range(dice.choice((1, 10, 100))):
         data[dice.randrange(min(reach, len(data)))] ^= 1 << dice.randrange(8)
     return data
 
 
-def blank(dice: random.Random, data: bytearray, other: bytes) -> bytes:
-    start, end = sorted(dice.choices(range(len(data)), k=2))
-    return data[:start] + bytes(end - start) + data[end:]
-
-
-def insert(dice: random.Random, data: bytearray, other: bytes) -> bytes:
+def insert(dice, data, other):
     at = dice.randrange(len(data))
     return data[:at] + dice.randbytes(dice.choice((1, 100, 10_000))) + data[at:]
 
 
-def splice(dice: random.Random, data: bytearray, other: bytes) -> bytes:
-    return data[: dice.randrange(len(data))] + other[dice.randrange(len(other)) :]
-
-
-DAMAGE = (cut, lose, flip_bits, blank, insert, splice)
+DAMAGE = (
+    lambda dice, data, other: data[: dice.randrange(len(data))],
+    lose,
+    flip_bits,
+    blank,
+    insert,
+    lambda dice, data, other: data[: dice.randrange(len(data))] + other[dice.randrange(len(other)) :],
+)
 
 
 def test_damaged_files_are_decoded_or_refused_with_a_sentence(tmp_path):
@@ -65,5 +68,5 @@ def test_damaged_files_are_decoded_or_refused_with_a_sentence(tmp_path):
                 assert np.abs(piece).max() <= FULL_SCALE_LIMIT, path.name
             decoded += 1
         except AudioError as error:
-            assert SENTENCE.fullmatch(str(error)), f"{path.name}, {damage.__name__}: {error}"
+            assert SENTENCE.fullmatch(str(error)), f"{path.name}: {error}"
     assert COUNT // 2 < decoded < COUNT
