@@ -132,25 +132,18 @@ def is_left_out(name: str) -> bool:
 
 def left_out(found: Iterable[FoundFiles]) -> list[str]:
     """A line for every kind of file that was left out of folders, with their number."""
-    found = list(found)
-    others, hidden = sum(one.others for one in found), sum(one.hidden for one in found)
-    clouds = sum((one.clouds for one in found), Counter[str]())
-    folders = [path for one in found for path in one.folders]
-    names = list(dict.fromkeys(one_line(path.name) for path in folders))
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return [
-        *([f"{_count(others, 'other file')} skipped in folders: not audio or video by name"] if others else []),
-        *([f"{_count(hidden, 'hidden file')} skipped"] if hidden else []),
-        *(
-            f"{_count(number, 'song')} {'are' if number > 1 else 'is'} not downloaded from {cloud}"
-            for cloud, number in clouds.items()
-        ),
-        *(
-            [f"{_count(len(folders), 'hidden or system folder')} skipped: {', '.join(names[:NAMED])}{more}"]
-            if folders
-            else []
-        ),
-    ]
+    found, lines = list(found), []
+    if others := sum(one.others for one in found):
+        lines.append(f"{_count(others, 'other file')} skipped in folders: not audio or video by name")
+    if hidden := sum(one.hidden for one in found):
+        lines.append(f"{_count(hidden, 'hidden file')} skipped")
+    for cloud, number in sum((one.clouds for one in found), Counter[str]()).items():
+        lines.append(f"{_count(number, 'song')} {'are' if number > 1 else 'is'} not downloaded from {cloud}")
+    if folders := [path for one in found for path in one.folders]:
+        names = list(dict.fromkeys(one_line(path.name) for path in folders))
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        lines.append(f"{_count(len(folders), 'hidden or system folder')} skipped: {', '.join(names[:NAMED])}{more}")
+    return lines
 
 
 def _count(number: int, what: str) -> str:
