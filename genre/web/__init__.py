@@ -1,12 +1,14 @@
 """The Gradio page. Only this package depends on Gradio.
 
-Importing it sets GRADIO_TEMP_DIR, which Gradio reads while it is itself imported.
+Importing it sets GRADIO_TEMP_DIR, which Gradio reads while it is itself imported, and imports Gradio.
 """
 
+import inspect
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 STATIC = Path(__file__).parent / "static"  # style sheet and scripts
 # Options of events that are not part of the API.
@@ -32,3 +34,22 @@ def _own_folder() -> Path:
 
 
 UPLOADS = _own_folder()  # which the page uses alone
+
+
+def _import_gradio() -> None:
+    """Import Gradio without the type stubs (.pyi) that it writes for all of its components, every time for a second.
+
+    It writes none for a class whose file is not known.
+    """
+    getfile = inspect.getfile
+
+    def without_components(thing: Any) -> str:
+        if type(thing).__name__ == "ComponentMeta":
+            raise OSError
+        return getfile(thing)
+
+    with mock.patch("inspect.getfile", without_components):
+        import gradio  # noqa: F401
+
+
+_import_gradio()

@@ -4,6 +4,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 import genre
+from genre.audio import worker
 from genre.models.model import keep_freed_memory
 from genre.web import QUIET, STATIC, UNQUEUED, api, gradio_internals, script, texts, uploads, views
 from genre.web.batch import BatchTab
@@ -122,6 +123,7 @@ def serve(checkpoint: str | None) -> None:
     Raises:
         CheckpointError: it cannot be loaded.
     """
+    worker.start()  # which is ready when the first song comes
     models = Models(checkpoint)
     keep_freed_memory()
     gradio_internals.bound_downloads()
