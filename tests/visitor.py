@@ -1,10 +1,14 @@
-"""A visitor without a browser: uploads files and calls the functions of the page."""
+"""A visitor without a browser: uploads files and calls the functions of the page, or its tools by MCP."""
 
 import json
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 
 
 class Visitor:
@@ -54,3 +58,13 @@ def file(path: str) -> dict:
 def dropped(*songs: dict) -> dict:
     """The event by which a tab for multiple songs gets uploads."""
     return {"files": [[song["path"], Path(song["path"]).name] for song in songs]}
+
+
+@asynccontextmanager
+async def mcp_session(server: str) -> AsyncIterator[ClientSession]:
+    async with (
+        streamablehttp_client(f"{server}/gradio_api/mcp/") as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        yield session

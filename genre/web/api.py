@@ -1,20 +1,35 @@
-"""The page's API for programs: named HTTP endpoints, which are MCP tools, too."""
+"""The page's API for programs: named HTTP endpoints, which are MCP tools, too, and the download of songs by address.
+
+Here alone the page uses Gradio beyond its public API, as of Gradio 6.31; look here first when Gradio is updated:
+
+* `processing_utils.async_transport`: Gradio downloads songs that API calls name by URL with it. It reads a whole
+  response into memory and decompresses it, without a limit, and no option sets one; `BoundedTransport` does.
+* `processing_utils.ssrf_protected_download`: Gradio fetches the URL of a file, but not those in a list of files, as MCP
+  clients send them; this is the function by which it does, from public hosts only.
+
+The scripts in `static` know class names and addresses of Gradio's page; each says at its top what it is for.
+"""
 
 import base64
 import binascii
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import gradio as gr
+import httpx
+from gradio import processing_utils
+from safehttpx import AsyncSecureTransport, async_validate_url, matches_domain_whitelist
 
 import genre
-from genre.web import gradio_internals, texts, uploads
+from genre.web import texts, uploads
 from genre.web.limits import MAX_FILE_SIZE, MAX_SONGS
 from genre.web.models import Models
 
 
 def build(models: Models) -> None:
     """Add the endpoints to the page; they use the model that the page starts with."""
+    processing_utils.async_transport = BoundedTransport()  # type: ignore[assignment]  # declared None
     classifier = models.get(models.first)
 
     def classify(song: gr.FileData) -> dict:
@@ -61,7 +76,7 @@ def build(models: Models) -> None:
         if not isinstance(songs, list):
             raise gr.Error(texts.SEND_A_LIST, print_exception=False)
         if len(songs) > MAX_SONGS:
-            raise gr.Error(texts.too_many(MAX_SONGS), print_exception=False)
+            raise gr.Error(texts.TOO_MANY, print_exception=False)
         rows: list[dict] = []
         if not songs:
             yield rows
@@ -92,8 +107,13 @@ def _uploaded(song: Any) -> dict:
     if isinstance(song, str) and song.startswith("data:"):
         return {"path": _saved(song.partition(",")[2])}
     if isinstance(song, str) and song.startswith(("http://", "https://")):
-        path = gradio_internals.download(song)
-        return {"path": str(path), "orig_name": path.name}
+        try:
+            path = processing_utils.ssrf_protected_download(song, str(uploads.FOLDER))
+        except gr.Error as error:
+            raise genre.AudioError(error.message) from error
+        except Exception as error:  # of any kind where the address is malformed
+            raise genre.AudioError(texts.NO_ADDRESS) from error
+        return {"path": path, "orig_name": Path(path).name}
     if isinstance(song, dict) and isinstance(song.get("path"), str):
         return song
     raise genre.AudioError(texts.SEND_A_FILE)
@@ -102,7 +122,7 @@ def _uploaded(song: Any) -> dict:
 def _saved(content: str) -> str:
     """Path of a new upload with this content, which is encoded in base64; raises AudioError as `_uploaded`."""
     if len(content) * 3 // 4 > MAX_FILE_SIZE:
-        raise genre.AudioError(texts.too_large(MAX_FILE_SIZE))
+        raise genre.AudioError(texts.TOO_LARGE)
     try:
         path = uploads.new_folder() / "song"
         path.write_bytes(base64.b64decode(content))
@@ -111,3 +131,39 @@ def _saved(content: str) -> str:
     except OSError as error:
         raise genre.AudioError(texts.NO_ROOM) from error
     return str(path)
+
+
+class BoundedTransport(httpx.AsyncBaseTransport):
+    """Reads responses without decompression, up to `MAX_FILE_SIZE`.
+
+    Raises:
+        gradio.Error: the host has no public address or does not answer, or the response is too large or an error.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._fetch(request)
+        except gr.Error:  # which is a ValueError
+            raise
+        except (ValueError, OSError, httpx.HTTPError) as error:
+            raise gr.Error(texts.NO_ADDRESS, print_exception=False) from error
+
+    async def _fetch(self, request: httpx.Request) -> httpx.Response:
+        request.headers["Accept-Encoding"] = "identity"
+        host, of_the_hub = request.url.host, processing_utils.PUBLIC_HOSTNAME_WHITELIST
+        if matches_domain_whitelist(host, of_the_hub):  # whose address is private on Spaces
+            transport = httpx.AsyncHTTPTransport()
+        else:
+            transport = AsyncSecureTransport(await async_validate_url(host))
+        async with transport:
+            response = await transport.handle_async_request(request)
+            content = bytearray()
+            async for piece in cast(httpx.AsyncByteStream, response.stream):  # of an asynchronous transport
+                content += piece
+                if len(content) > MAX_FILE_SIZE:
+                    raise gr.Error(texts.TOO_LARGE, print_exception=False)
+        if response.status_code >= 400:
+            raise gr.Error(texts.ADDRESS_STATUS.format(status=response.status_code), print_exception=False)
+        makes_httpx_decode = b"content-encoding", b"content-length", b"transfer-encoding"
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in makes_httpx_decode]
+        return httpx.Response(response.status_code, headers=headers, content=bytes(content))

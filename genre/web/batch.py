@@ -20,9 +20,9 @@ from genre.errors import AudioError
 from genre.features.image import Spectrogram
 from genre.inference import export
 from genre.inference.export import LABEL_TRACK, PICTURE, colour, format_sections, label_track, unique_names
-from genre.inference.prediction import Prediction, Section, clock
+from genre.inference.prediction import Prediction, clock
 from genre.web import QUIET, UNQUEUED, script, texts, uploads, views
-from genre.web.limits import MAX_SECONDS, MAX_SONGS
+from genre.web.limits import MAX_SONGS
 from genre.web.models import Models
 from genre.web.song import (
     SPREADSHEET,
@@ -36,8 +36,6 @@ from genre.web.song import (
 )
 
 GROUP = 5  # songs that are added at once, so that the first are classified while the others are sent
-PICK = f'<div class="prediction empty"><p class="genre">{texts.PICK}</p></div>'
-FILES = "genres.csv", "windows.csv", "genres.json", "labels-and-pictures.zip"  # for download
 
 
 @dataclass(eq=False)
@@ -85,10 +83,6 @@ class Batch:
     def done(self) -> list[Song]:
         """Songs with a result, also those that failed."""
         return [song for song in self.songs if song.result is not None]
-
-    @property
-    def failed(self) -> list[Song]:
-        return [song for song in self.songs if isinstance(song.result, AudioError)]
 
     @property
     def working(self) -> bool:
@@ -168,21 +162,18 @@ class BatchTab:
         self.models = models
         self.state, self.path, self.used = gr.State(), gr.State(), gr.State()
         with gr.Column(elem_id="batch"):
-            more = texts.songs_more(MAX_SONGS, MAX_SECONDS)
             self.zone = uploads.zone_for_songs(
-                texts.SONGS, more, MAX_SONGS, zone="batch", field="songs-drop", group=GROUP
+                texts.SONGS, texts.SONGS_MORE, MAX_SONGS, zone="batch", field="songs-drop", group=GROUP
             )
             with gr.Row(elem_classes="working"):
                 self.status = gr.HTML(min_height=0)
-                self.stop = gr.Button(
-                    texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads"
-                )
+                self.stop = uploads.stop_button()
             self.rows = gr.HTML(js_on_load=script("rows.js"), min_height=0)
             with gr.Row(visible=False, elem_classes="downloads") as self.results:
                 self.buttons = download_buttons(texts.BATCH_DOWNLOADS)
                 self.clear = gr.Button(texts.CLEAR, size="sm", elem_classes="ends-uploads")
             with gr.Column(visible=False, elem_id="batch-song") as self.detail:
-                self.prediction = gr.HTML(PICK)
+                self.prediction = gr.HTML(views.PICK)
                 self.timeline, self.why = timeline_and_why(
                     models, self.used, self.path, gr.State(0.0), self.state, _shows
                 )
@@ -190,11 +181,7 @@ class BatchTab:
         shown = [self.status, self.rows, self.stop, self.results, self.detail, *self.buttons, self.clear]
         opened = [self.prediction, self.timeline, self.why]
         added = self.zone.dropped(
-            self.add,
-            [self.state, model],
-            [self.state, *shown],
-            trigger_mode="multiple",
-            **UNQUEUED,
+            self.add, [self.state, model], [self.state, *shown], trigger_mode="multiple", **UNQUEUED
         )
         changed = described.then(self.again, [self.state, model], [self.state, *shown, *opened], **UNQUEUED)
         for event in (added, changed):
@@ -236,7 +223,7 @@ class BatchTab:
 
     def classify_songs(self, batch: Batch | None, request: gr.Request) -> Iterator[dict]:
         if batch is None:
-            yield {self.stop: gr.skip()}  # without any output Gradio would clear all of them
+            yield gr.skip()
             return
         try:
             for song in batch.take():
@@ -269,7 +256,7 @@ class BatchTab:
         yield {
             self.path: song.path,
             self.used: batch.model,
-            self.prediction: _card(song, batch.labels),
+            self.prediction: opened(song, batch.labels),
             self.timeline: "",
             self.why: "",
         }
@@ -291,22 +278,22 @@ class BatchTab:
     def again(self, batch: Batch | None, name: str) -> dict:
         """Classify the songs with another model, if it loads and they are still there."""
         if batch is None or name == batch.model:
-            return {self.stop: gr.skip()}
+            return gr.skip()
         try:
             self.models.get(name)
         except genre.GenreError:  # the page says so below
-            return {self.stop: gr.skip()}
+            return gr.skip()
         if not all(Path(song.path).exists() for song in batch.songs):
             batch.notice = texts.UPLOADS_GONE
             return {self.status: status(batch)}
         batch.start_over(name)
-        closed = {self.prediction: PICK, self.timeline: "", self.why: ""}
+        closed = {self.prediction: views.PICK, self.timeline: "", self.why: ""}
         return {self.status: status(batch), self.stop: gr.Button(visible=batch.working)} | closed
 
     def give_up(self, batch: Batch | None) -> dict:
         """For a full queue: remove the songs that wait, unless another job is classifying them."""
         if batch is None or batch.current:
-            return {self.stop: gr.skip()}
+            return gr.skip()
         batch.stop()
         return self.show(batch) | {self.status: views.alert_box(texts.BUSY)}
 
@@ -320,7 +307,7 @@ class BatchTab:
             batch.clear()
         blank = {component: "" for component in (self.status, self.rows, self.timeline, self.why)}
         hidden = {self.results: gr.Row(visible=False), self.detail: gr.Column(visible=False)}
-        return {self.state: None, self.path: None, self.prediction: PICK} | blank | hidden
+        return {self.state: None, self.path: None, self.prediction: views.PICK} | blank | hidden
 
 
 def _shows(batch: Batch | None, path: str) -> bool:
@@ -353,14 +340,15 @@ def _classify(models: Models, batch: Batch, song: Song, address: str) -> Iterato
         batch.finish(song, name, result, picture)
 
 
-def _card(song: Song, labels: list[str]) -> str:
+def opened(song: Song, labels: list[str]) -> str:
+    """The name of a song above its prediction card."""
     if song.result is None:  # another model has been selected meanwhile
-        return PICK
+        return views.PICK
     if isinstance(song.result, AudioError):
         card = views.error(str(song.result))
     else:
         card = views.prediction_card(song.result, labels, views.coverage(song.result) + texts.COMPLETE)
-    return opened(song.name, card)
+    return f'<h2 class="opened">{escape(song.name)}</h2>{card}'
 
 
 def status(batch: Batch, seconds: float = 0.0) -> str:
@@ -374,13 +362,15 @@ def status(batch: Batch, seconds: float = 0.0) -> str:
         return ""
     if batch.current and batch.working:
         so_far = clock(seconds) if seconds else ""
-        line, more, kind = texts.progress(done, total), texts.classifying(batch.current.name, so_far), "classifying"
+        line = texts.PROGRESS.format(done=done, total=total)
+        more, kind = texts.classifying(batch.current.name, so_far), " class=classifying"
     else:
-        kind = "left-out"
-        line = texts.waiting(total - done) if done < total else texts.finished(done, len(batch.failed))
+        kind = ""
+        failed = sum(isinstance(song.result, AudioError) for song in batch.songs)
+        line = texts.waiting(total - done) if done < total else texts.finished(done, failed)
         more = " ".join([*texts.left_out(batch.unclassified, batch.too_many and len(batch.songs)), batch.notice])
     return (
-        f'<div class="progress"><p><b role="status">{escape(line)}</b> <bdi class="{kind}">{escape(more)}</bdi></p>'
+        f'<div class="progress"><p><b role="status">{escape(line)}</b> <bdi{kind}>{escape(more)}</bdi></p>'
         f'<i aria-hidden="true" style="--fraction:{done / total if total else 0:.3f}"></i></div>'
     )
 
@@ -408,22 +398,16 @@ def _row(number: int, song: Song, current: bool, labels: list[str]) -> str:
 def _prediction(prediction: Prediction, labels: list[str]) -> str:
     found = prediction.sections
     description = format_sections(found) + (f". {' '.join(prediction.notes)}" if prediction.notes else "")
-    strip = "".join(_piece(one, prediction.seconds, labels) for one in found)
+    strip = "".join(
+        f'<i style="--colour:{views.section_colour(one, labels)};'
+        f'flex-grow:{(one.end - one.start) / prediction.seconds:.4f}"></i>'
+        for one in found
+    )
     return (
         f'<td class="genre"><i aria-hidden="true" style="--colour:{colour(prediction.genre, labels)}"></i>'
         f'<span>{escape(prediction.headline.text)}</span></td><td class="confidence">{prediction.confidence:.0%}</td>'
         f'<td class="sections"><div class="strip" aria-hidden="true">{strip}</div>{escape(description)}</td>'
     )
-
-
-def _piece(section: Section, seconds: float, labels: list[str]) -> str:
-    fraction = (section.end - section.start) / seconds
-    return f'<i style="--colour:{views.section_colour(section, labels)};flex-grow:{fraction:.4f}"></i>'
-
-
-def opened(name: str, card: str) -> str:
-    """The prediction card of one song under its name."""
-    return f'<h2 class="opened">{escape(name)}</h2>{card}'
 
 
 def picture_of(name: str, prediction: Prediction, spectrogram: Image.Image, labels: list[str], address: str) -> Path:
@@ -435,24 +419,19 @@ def picture_of(name: str, prediction: Prediction, spectrogram: Image.Image, labe
 
 def batch_files(songs: list[Song], labels: list[str]) -> list[Path | None]:
     """Write the files of a batch: two tables, JSON, and a zip of label tracks and pictures; None for an empty one."""
+    names = "genres.csv", "windows.csv", "genres.json", "labels-and-pictures.zip"
     folder = uploads.new_folder()
-    genres, windows, everything, archive = (folder / name for name in FILES)
+    genres, windows, everything, archive = (folder / name for name in names)
     found = [(song.name, song.result) for song in songs if song.result]
     with genres.open("w", encoding=SPREADSHEET, newline="") as file:
         write = export.csv_writer(file, labels)
         for name, result in found:
             write(name, result)
     write_windows_and_json(found, labels, windows, everything)
-    return [genres, windows, everything, archive if _zip_songs(songs, archive) else None]
-
-
-def _zip_songs(songs: list[Song], archive: Path) -> int:
-    """Write the label track and, unless it has been deleted, the picture of each song; returns the number of files."""
-    names = unique_names([song.name for song in songs])
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
-        for song, name in zip(songs, names, strict=True):
+        for song, name in zip(songs, unique_names([song.name for song in songs]), strict=True):
             if isinstance(song.result, Prediction):
                 out.writestr(name + LABEL_TRACK, label_track(song.result))
-                if song.picture and song.picture.exists():
+                if song.picture and song.picture.exists():  # else it has been deleted
                     out.write(song.picture, name + PICTURE, zipfile.ZIP_STORED)  # PNG is compressed already
-        return len(out.namelist())
+        return [genres, windows, everything, archive if out.namelist() else None]

@@ -10,36 +10,28 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")  # user/repo@revision
 UNITS = {"kb": 2**10, "mb": 2**20, "gb": 2**30}
 
 
-def _number(name: str, default: int) -> int:
-    """A whole number above 0; exits with one line if the variable holds anything else."""
-    text = os.environ.get(f"GENRE_{name}", str(default))
-    if not re.fullmatch("[1-9][0-9]*", text):
-        raise SystemExit(f"GENRE_{name} must be a whole number above 0, such as {default}, not {text!r}.")
-    return int(text)
-
-
-def _switch(name: str, default: str) -> bool:
-    """ "on" or "off"; exits with one line if the variable holds anything else."""
+def _setting(name: str, default: str, pattern: str, meaning: str) -> str:
+    """The variable GENRE_<name>; exits with one line if it does not match the pattern in full."""
     text = os.environ.get(f"GENRE_{name}", default)
-    if text not in ("on", "off"):
-        raise SystemExit(f"GENRE_{name} must be on or off, such as {default}, not {text!r}.")
-    return text == "on"
+    if not re.fullmatch(pattern, text):
+        raise SystemExit(f"GENRE_{name} must be {meaning}, not {text!r}.")
+    return text
+
+
+def _number(name: str, default: int) -> int:
+    return int(_setting(name, str(default), "[1-9][0-9]*", f"a whole number above 0, such as {default}"))
 
 
 def _size(name: str, default: str) -> int:
-    """A size such as "50mb", in bytes; exits with one line if the variable holds anything else."""
-    text = os.environ.get(f"GENRE_{name}", default)
-    size = re.fullmatch("([1-9][0-9]*)(kb|mb|gb)", text.lower())
-    if not size:
-        raise SystemExit(f"GENRE_{name} must be a number of kb, mb or gb, such as {default}, not {text!r}.")
-    return int(size[1]) * UNITS[size[2]]
+    """A size such as "50mb", in bytes."""
+    text = _setting(name, default, "(?i)[1-9][0-9]*(kb|mb|gb)", f"a number of kb, mb or gb, such as {default}").lower()
+    return int(text[:-2]) * UNITS[text[-2:]]
 
 
 def _models(default: str) -> tuple[str, ...] | None:
-    """Names of models on the Hub, None for any; exits with one line if the variable holds anything else."""
-    names = os.environ.get("GENRE_MODELS", default).split()
-    if wrong := next((name for name in names if not HUB_NAME.fullmatch(name) and names != ["any"]), None):
-        raise SystemExit(f"GENRE_MODELS must be any or names of models, such as user/repo other/repo, not {wrong!r}.")
+    """Names of models on the Hub; None for any."""
+    pattern = rf"\s*(any|({HUB_NAME.pattern}(\s+|$))*)\s*"
+    names = _setting("MODELS", default, pattern, "any or names of models, such as user/repo other/repo").split()
     return None if names == ["any"] else tuple(names)
 
 
@@ -54,7 +46,9 @@ JOB_SECONDS = _number("JOB_SECONDS", 120)  # after which decoding stops and the 
 PARALLEL_JOBS = _number("PARALLEL_JOBS", 2)  # of each kind (a song, a batch, live, an explanation ...) at the same time
 MAX_WAITING = _number("MAX_WAITING", 64)  # jobs in the queue; further ones are refused
 MAX_SONGS = _number("MAX_SONGS", 100)  # in a batch
-TEACH = _switch("TEACH", "on")  # whether there is a tab on which visitors teach their own genres
+TEACH = (
+    _setting("TEACH", "on", "on|off", "on or off, such as on") == "on"
+)  # whether there is a tab on which visitors teach their own genres
 MAX_TAUGHT_SONGS = _number("MAX_TAUGHT_SONGS", 100)  # of a visitor; the features of one take 0.2 MB
 MAX_TAUGHT_GENRES = _number("MAX_TAUGHT_GENRES", 8)  # of a visitor; there are as many colours
 MAX_TAUGHT_SECONDS = _number("MAX_TAUGHT_SECONDS", 120)  # of a song that are learned from, as by train.py

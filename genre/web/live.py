@@ -1,8 +1,6 @@
 """Tab for the microphone: a prediction about once a second; the recording then goes to the tab of one song."""
 
 import base64
-import json
-from html import escape
 
 import gradio as gr
 import numpy as np
@@ -32,7 +30,16 @@ class LiveTab:
         state = gr.State(time_to_live=IDLE_SECONDS)
         with gr.Row():
             with gr.Column():
-                recorder = gr.HTML(PANEL, elem_id="live", js_on_load=script("live.js"), padding=False)
+                recorder = gr.HTML(
+                    PANEL,
+                    elem_id="live",
+                    js_on_load=script("live.js"),
+                    padding=False,
+                    texts=texts.LIVE,
+                    quiet=TOO_QUIET,
+                    most=MAX_RECORDING_SECONDS,
+                    buffer=BUFFER_SECONDS,
+                )
             with gr.Column(elem_id="live-prediction"):
                 prediction = gr.HTML(NOTHING_YET)
         classified = recorder.sound(self.classify_live, [state, model], [state, prediction], **QUIET)
@@ -57,7 +64,9 @@ class LiveTab:
 
     def hand_over(self, event: gr.EventData) -> tuple[None, str, str, gr.Tabs]:
         """Delete the audio buffer, clear the card, and open the recording in the tab of one song."""
-        return None, NOTHING_YET, uploaded(event.path), gr.Tabs(selected="song")
+        if not is_upload(event.path):  # a visitor may send any path
+            raise gr.Error(texts.LIVE_NOT_UPLOADED)
+        return None, NOTHING_YET, event.path, gr.Tabs(selected="song")
 
 
 def samples(sound: str) -> np.ndarray:
@@ -75,37 +84,20 @@ def samples(sound: str) -> np.ndarray:
     return decoded.astype(np.float32) / 32768
 
 
-def uploaded(path: str) -> str:
-    """The path, if it is in the folder of uploads; a visitor may send any path.
-
-    Raises:
-        gradio.Error: it is not.
-    """
-    if not is_upload(path):
-        raise gr.Error(texts.LIVE_NOT_UPLOADED)
-    return path
-
-
 def card(prediction: Prediction | None, too_quiet: bool, labels: list[str]) -> str:
     """The prediction card, or a note why there is no prediction yet."""
     if prediction:
-        coverage = texts.live_coverage(clock(prediction.seconds))
+        coverage = texts.LIVE_COVERAGE.format(clock=clock(prediction.seconds))
         # not role "status": screen readers would read it out every second
         return views.prediction_card(prediction, labels, coverage, "group")
     if too_quiet:
-        return note(texts.LIVE_QUIET, texts.LIVE_QUIET_MORE)
-    return note(texts.LIVE_RECORDING, texts.LIVE_SOON)
+        return views.note(texts.LIVE_QUIET, texts.LIVE_QUIET_MORE)
+    return views.note(texts.LIVE_RECORDING, texts.LIVE_SOON)
 
 
-def note(headline: str, more: str) -> str:
-    return f'<div class="prediction empty"><p class="genre">{headline}</p><p>{more}</p></div>'
-
-
-NOTHING_YET = note(texts.LIVE_EMPTY, texts.LIVE_EMPTY_MORE)
+NOTHING_YET = views.note(texts.LIVE_EMPTY, texts.LIVE_EMPTY_MORE)
 PANEL = (
-    f'<div class="live" data-texts="{escape(json.dumps(texts.LIVE))}" data-quiet="{TOO_QUIET:g}" '
-    f'data-most="{MAX_RECORDING_SECONDS}" data-buffer="{BUFFER_SECONDS:g}">'
-    f'<p class="clock" aria-label="{texts.LIVE_CLOCK}">0:00</p>'
+    f'<div class="live"><p class="clock" aria-label="{texts.LIVE_CLOCK}">0:00</p>'
     f'<div role="meter" aria-label="{texts.LIVE_LEVEL}" aria-valuemin="-80" aria-valuemax="0" aria-valuenow="-80">'
     '<i></i></div><p class="level" aria-hidden="true">– dBFS</p><p class="message" role="status"></p>'
     f'<div class="unsent" hidden><button type="button">{texts.LIVE["again"]}</button> '

@@ -6,7 +6,7 @@ from starlette.middleware import Middleware
 import genre
 from genre.audio import worker
 from genre.models.model import keep_freed_memory
-from genre.web import QUIET, STATIC, UNQUEUED, api, gradio_internals, script, texts, uploads, views
+from genre.web import QUIET, STATIC, UNQUEUED, api, script, texts, uploads, views
 from genre.web.batch import BatchTab
 from genre.web.limits import MAX_FILE_SIZE, MAX_WAITING, MODELS, PARALLEL_JOBS, TEACH
 from genre.web.live import LiveTab
@@ -67,7 +67,9 @@ def build_page(models: Models) -> gr.Blocks:
             return name or gr.skip(), gr.skip()
         except genre.GenreError:
             first = models.get(models.first)
-            return gr.skip(), views.intro(first.labels) + views.alert(texts.no_model(name, first.model.name))
+            return gr.skip(), views.intro(first.labels) + views.alert(
+                texts.NO_MODEL.format(name=name, first=first.model.name)
+            )
 
     intro, about, card = describe(models.first)
     with gr.Blocks(title=texts.TITLE, delete_cache=(UPLOAD_CHECK_SECONDS, UPLOAD_TTL_SECONDS)) as page:
@@ -126,7 +128,6 @@ def serve(checkpoint: str | None) -> None:
     worker.start()  # which is ready when the first song comes
     models = Models(checkpoint)
     keep_freed_memory()
-    gradio_internals.bound_downloads()
     page = build_page(models)
     uploads.keep_clean()
     page.launch(

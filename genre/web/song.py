@@ -63,7 +63,7 @@ class SongTab:
                     views.EMPTY,
                     js_on_load=script("any_file.js"),
                     folder=views.error(texts.FOLDER_ON_SONG),
-                    too_large=views.error(texts.too_large(MAX_FILE_SIZE)),
+                    too_large=views.error(texts.TOO_LARGE),
                     refused=views.error(texts.REFUSED),
                     not_sent=views.error(texts.NOT_SENT),
                     largest=MAX_FILE_SIZE,
@@ -85,7 +85,7 @@ class SongTab:
             )
             self.timeline, self.why = timeline_and_why(models, model, self.song, self.overlap, self.latest, _shows)
             self.timeline.value = views.blank_timeline(models.get(models.first).labels)
-            with gr.Row(elem_classes="downloads", elem_id="song-downloads"):
+            with gr.Row(elem_classes="downloads"):
                 self.buttons = download_buttons(texts.SONG_DOWNLOADS)
             self.why.render()
             with gr.Accordion(texts.OVERLAP, open=False, elem_id="overlap"):
@@ -130,7 +130,10 @@ class SongTab:
                 shown = {self.prediction: result.card, self.timeline: result.timeline}
                 yield shown | (files or {})  # all of it: a browser may skip an update
                 if result.complete and files is None:
-                    files = self.written(path, result, labels, page_address(request))
+                    files = {}
+                    with suppress(OSError):  # the disk is full; the result is complete all the same
+                        image, address = result.spectrogram.image(), page_address(request)
+                        files = enabled(self.buttons, song_files(path, result.prediction, image, labels, address))
                     yield shown | files
         except genre.GenreError as error:
             yield {
@@ -138,13 +141,6 @@ class SongTab:
                 self.timeline: views.blank_timeline(labels),
                 self.why: "",
             }
-
-    def written(self, path: str, result: "Result", labels: list[str], address: str) -> dict:
-        """The downloads; none where the disk is full, since the result is complete all the same."""
-        with suppress(OSError):
-            files = song_files(path, result.prediction, result.spectrogram.image(), labels, address)
-            return enabled(self.buttons, files)
-        return {}
 
 
 def _shows(latest: list, path: str) -> bool:
@@ -197,6 +193,9 @@ def timeline_and_why(
             if not path or label not in classifier.labels or not math.isfinite(start):
                 yield ""
                 return
+            if not shows(value, path):  # the click has waited in the queue
+                yield gr.skip()
+                return
             yield views.EXPLAINING
             explanation = explain(classifier, Upload(path), start, label, overlap=overlap)
             # Too late, nothing changes; without any output Gradio would send the one before again.
@@ -225,43 +224,31 @@ def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> I
     Raises:
         AudioError: the file cannot be decoded, or it is silent.
     """
-    spectrogram = Spectrogram(classifier.sample_rate)
-    due, prediction = 0.0, None
+    labels, spectrogram = classifier.labels, Spectrogram(classifier.sample_rate)
+
+    def result(complete: bool = False) -> Result:
+        end, role = (texts.COMPLETE, "status") if complete else (texts.STILL_CLASSIFYING, "group")
+        card = views.prediction_card(prediction, labels, views.coverage(prediction) + end, role)
+        audio = f"gradio_api/file={quote(str(copy.file))}" if copy.file else None if copy.ended.is_set() else ""
+        image = data_uri(spectrogram.image())
+        timeline = views.timeline(prediction, labels, image, spectrogram.highest_hz, audio)
+        return Result(complete, prediction, spectrogram, card, timeline)
+
+    due = 0.0
     with PlaybackCopy(path) as copy:
         for prediction in classifier.stream(Upload(path), overlap=overlap, on_clip=spectrogram.add):
             if time.monotonic() > due:
-                yield _render(classifier, prediction, spectrogram, copy)
+                yield result()
                 rarer = max(1.0, len(prediction.windows) / UPDATE_WINDOWS)
                 due = time.monotonic() + UPDATE_SECONDS * rarer
             copy.begin()  # not before the first result, which it would delay
-        if prediction:  # always, since a silent recording raises
-            playable = copy.has_ended
-            result = _render(classifier, prediction, spectrogram, copy, complete=True)
-            yield result
-            if not playable:
-                while not copy.wait(UPDATE_SECONDS):
-                    yield result  # the caller may leave here
-                yield _render(classifier, prediction, spectrogram, copy, complete=True)
-
-
-def _render(
-    classifier: Classifier,
-    prediction: genre.Prediction,
-    spectrogram: Spectrogram,
-    copy: PlaybackCopy,
-    complete: bool = False,
-) -> Result:
-    labels, image = classifier.labels, data_uri(spectrogram.image())
-    end, role = (texts.COMPLETE, "status") if complete else (texts.STILL_CLASSIFYING, "group")
-    none = None if copy.has_ended else ""
-    address = f"gradio_api/file={quote(str(copy.file))}" if copy.file else none
-    return Result(
-        complete,
-        prediction,
-        spectrogram,
-        views.prediction_card(prediction, labels, views.coverage(prediction) + end, role),
-        views.timeline(prediction, labels, image, spectrogram.highest_hz, address),
-    )
+        playable = copy.ended.is_set()
+        complete = result(complete=True)
+        yield complete
+        if not playable:
+            while not copy.ended.wait(UPDATE_SECONDS):
+                yield complete  # the caller may leave here
+            yield result(complete=True)
 
 
 # Files for download. They are in folders of their own in Gradio's cache, where they are deleted with the uploads.

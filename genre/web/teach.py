@@ -91,7 +91,7 @@ class Lesson:
         self.current: TaughtSong | None = None
         self.probe: Probe | None = None
         self.classifier: Classifier | None = None
-        self.model: str | None = None
+        self.model = ""
         self.message = message
 
     @property
@@ -123,25 +123,23 @@ class Lesson:
             allowed = [song for song in found if song.genre in genres[:MAX_TAUGHT_GENRES]]
             taken = allowed[: MAX_TAUGHT_SONGS - len(self.songs)]
             if len(genres) > MAX_TAUGHT_GENRES:
-                self.message = texts.too_many_genres(MAX_TAUGHT_GENRES)
+                self.message = texts.TOO_MANY_GENRES.format(most=MAX_TAUGHT_GENRES)
             elif len(taken) < len(allowed):
-                self.message = texts.too_many_songs(MAX_TAUGHT_SONGS)
+                self.message = texts.TOO_MANY_TAUGHT.format(most=MAX_TAUGHT_SONGS)
             if taken:
                 self.songs, self.probe = self.songs + taken, None
 
-    def move(self, number: object, genre: object) -> None:
-        """Give a song another genre that there is; anything else that a browser may send changes nothing."""
+    def change(self, number: object, genre: object) -> None:
+        """Give a song another genre that there is, or remove it (None); anything else changes nothing."""
         with self._lock:
-            for song in self.songs:
-                if song.number == number and isinstance(genre, str) and genre in self.genres:
-                    song.genre, self.probe, self.message = genre, None, ""
-
-    def remove(self, number: object) -> None:
-        with self._lock:
-            for song in self.songs:
-                if song.number == number:
-                    self.songs = [one for one in self.songs if one is not song]
-                    self.probe, self.message = None, ""
+            song = next((one for one in self.songs if one.number == number), None)
+            if song and genre is None:
+                self.songs = [one for one in self.songs if one is not song]
+            elif song and isinstance(genre, str) and genre in self.genres:
+                song.genre = genre
+            else:
+                return
+            self.probe, self.message = None, ""
 
     def start(self, base: str, digest: str) -> bool:
         """Whether the caller may learn from the songs now; False while another job does.
@@ -158,7 +156,7 @@ class Lesson:
                 return False
             if self.base is not None and any(song.embedding for song in self.songs):
                 if self.base != base:
-                    raise DataError(texts.other_base(self.base))
+                    raise DataError(texts.OTHER_BASE.format(name=self.base))
                 if self.digest != digest:
                     raise DataError(texts.BASE_CHANGED)
             self.base, self.digest, self.working, self.stopped, self.message = base, digest, True, False, ""
@@ -250,15 +248,12 @@ class TeachTab:
                 max_lines=1,
                 max_length=200,
             )
-            more = texts.teach_more(MAX_TAUGHT_SONGS, MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS)
             self.zone = uploads.zone_for_songs(
-                texts.TEACH_SONGS, more, MAX_TAUGHT_SONGS, zone="teach", field="taught-drop"
+                texts.TEACH_SONGS, texts.TEACH_MORE, MAX_TAUGHT_SONGS, zone="teach", field="taught-drop"
             )
             with gr.Row(elem_classes="working"):
                 self.status = gr.HTML(min_height=0)
-                self.stop = gr.Button(
-                    texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads"
-                )
+                self.stop = uploads.stop_button()
                 self.train = gr.Button(texts.TRAIN, visible=False, variant="primary", scale=0, min_width=96)
             self.result = gr.HTML(min_height=0, visible=False)
             with gr.Row(visible=False, elem_classes="downloads") as self.files:
@@ -268,8 +263,7 @@ class TeachTab:
         many: dict[str, Any] = {"trigger_mode": "multiple", **UNQUEUED}
         shown = [self.status, self.table, self.result, self.train, self.stop, self.files, self.download]
         self.zone.dropped(self.add, [self.genre_name, self.state], [self.state, *shown], **many)
-        self.table.input(self.move, self.state, shown, **many)
-        self.table.click(self.remove, self.state, shown, **many)
+        self.table.input(self.change, self.state, shown, **many)
         learned = self.train.click(
             self.learn_songs,
             [self.state, self.model],
@@ -301,26 +295,19 @@ class TeachTab:
             self.download: gr.DownloadButton(visible=taught_one),
         }
 
-    def move(self, lesson: Lesson | None, event: gr.EventData) -> dict:
+    def change(self, lesson: Lesson | None, event: gr.EventData) -> dict:
+        """Move a song to the genre of the event, or remove it if the event has none."""
         if lesson is None:
             return self.gone()
         if lesson.working:
-            return {self.stop: gr.skip()}
-        lesson.move(event.song, event.genre)
+            return gr.skip()
+        lesson.change(event.song, event.genre)
         return self.show(lesson)
 
     def gone(self) -> dict:
         """For a session that the server no longer has, since it was started again."""
         lesson = Lesson()
         lesson.message = texts.SONGS_GONE
-        return self.show(lesson)
-
-    def remove(self, lesson: Lesson | None, event: gr.EventData) -> dict:
-        if lesson is None:
-            return self.gone()
-        if lesson.working:
-            return {self.stop: gr.skip()}
-        lesson.remove(event.song)
         return self.show(lesson)
 
     def learn_songs(self, lesson: Lesson | None, name: str) -> Iterator[dict]:
@@ -335,7 +322,7 @@ class TeachTab:
             base = (lesson.base if taught_one else name) or self.models.first
             classifier = self.models.get(base)
             if not lesson.start(base, classifier.model.digest):
-                yield {self.stop: gr.skip()}
+                yield gr.skip()
                 return
         except genre.GenreError as error:
             yield {self.status: views.alert_box(str(error))}
@@ -353,7 +340,8 @@ class TeachTab:
                 yield self.show(lesson)
                 archive = None if lesson.stopped else learn(lesson, self.models)
                 if archive and lesson.probe:  # else songs were added meanwhile, or it was stopped
-                    chosen[self.model] = gr.Dropdown(choices=[*self.models.names, *taught(lesson)], value=lesson.model)
+                    own = texts.MY_MODEL.format(genres=", ".join(lesson.probe.genres)), lesson.model
+                    chosen[self.model] = gr.Dropdown(choices=[*self.models.names, own], value=lesson.model)
                     chosen[self.download] = gr.DownloadButton(value=archive, visible=True)
             if not chosen:
                 lesson.message = texts.TEACH_STOPPED
@@ -376,16 +364,11 @@ class TeachTab:
     def empty(self, lesson: Lesson | None, name: str) -> dict:
         lesson = lesson or Lesson()
         if lesson.working:
-            return {self.stop: gr.skip()}
+            return gr.skip()
         lesson.forget()
         taught = (name or "").startswith(TAUGHT_PREFIX)
         fewer = gr.Dropdown(choices=self.models.names, value=self.models.first if taught else name)
         return self.show(lesson) | {self.model: fewer}
-
-
-def taught(lesson: Lesson) -> list[tuple[str, str]]:
-    """The model of a lesson as a choice of a menu: its label and its name; none before there is one."""
-    return [(texts.model_label(lesson.classifier.labels), lesson.model)] if lesson.classifier and lesson.model else []
 
 
 def read_song(classifier: Classifier, song: TaughtSong) -> None:
@@ -431,8 +414,8 @@ def status(lesson: Lesson) -> str:
         line = texts.collected(total, len(lesson.genres))
         message = views.alert_box(lesson.message) if lesson.message else ""
         return f'<div class="progress"><p role="status"><b>{escape(line)}</b></p></div>{message}'
-    line = texts.reading(done, total)
-    more = texts.reading_now(lesson.current.name) if lesson.current else texts.FITTING
+    line = texts.SONGS_READ.format(done=done, total=total)
+    more = texts.READING_NOW.format(name=lesson.current.name) if lesson.current else texts.FITTING
     return (
         f'<div class="progress"><p role="status"><b>{escape(line)}</b> <span class="classifying">{escape(more)}</span>'
         f'</p><i aria-hidden="true" style="--fraction:{done / total:.3f}"></i></div>'
@@ -452,28 +435,23 @@ def table(lesson: Lesson) -> str:
 
 def _row(song: TaughtSong, genres: list[str], lesson: Lesson) -> str:
     name, off = escape(song.name), " disabled" if lesson.working else ""
-    label = escape(texts.genre_of(song.name))
+    label = escape(texts.GENRE_OF.format(name=song.name))
     options = "".join(
         f"<option{' selected' if genre == song.genre else ''}>{escape(genre)}</option>" for genre in genres
     )
-    kind, state = _state(song, lesson)
+    kind, state = ("read", texts.READ) if song.embedding else ("waiting", texts.WAITING)
+    if song is lesson.current:
+        kind, state = "current", texts.READING
+    elif song.error:
+        kind, state = "failed", str(song.error)
     return (
         f'<tr class="{kind}"><th scope="row"><span class="name" title="{name}">{name}</span></th>'
         f'<td class="genre"><i aria-hidden="true" style="--colour:{colour(song.genre, genres)}"></i>'
         f'<select data-song="{song.number}" aria-label="{label}"{off}>{options}</select></td>'
         f'<td class="message">{escape(state)}</td>'
         f'<td class="remove"><button type="button" data-song="{song.number}" '
-        f'aria-label="{escape(texts.remove(song.name))}"{off}>×</button></td></tr>'
+        f'aria-label="{escape(texts.REMOVE.format(name=song.name))}"{off}>×</button></td></tr>'
     )
-
-
-def _state(song: TaughtSong, lesson: Lesson) -> tuple[str, str]:
-    """CSS class of a row and the words in it."""
-    if song is lesson.current:
-        return "current", texts.READING
-    if song.error:
-        return "failed", str(song.error)
-    return ("read", texts.READ) if song.embedding else ("waiting", texts.WAITING)
 
 
 def result(lesson: Lesson) -> str:
@@ -481,13 +459,14 @@ def result(lesson: Lesson) -> str:
     probe = lesson.probe
     if probe is None:
         return ""
-    unread = [texts.unread(song.name, str(song.error)) for song in lesson.songs if song.error]
+    unread = [texts.UNREAD.format(name=song.name, reason=song.error) for song in lesson.songs if song.error]
     track, total = probe.figures["track"], len(probe.songs)
     counts = track["confusion"]["counts"]
     right = sum(counts[i][i] for i in range(len(counts)))
     headline, interval = texts.taught_score(right, total, *track["top1_interval_95"])
     largest = max(probe.genres, key=lambda genre: sum(counts[probe.genres.index(genre)]))
-    method = texts.taught_method(probe.folds, largest, sum(counts[probe.genres.index(largest)]) / total)
+    share = sum(counts[probe.genres.index(largest)]) / total
+    method = texts.TAUGHT_METHOD.format(folds=probe.folds, largest=largest, share=share)
     notes = "".join(f"<p>{escape(sentence)}</p>" for sentence in [*unread, *probe.left_out, *probe.caveats])
     return (
         f'<div class="learned" role="status"><h2>{escape(headline)}</h2><p class="interval">{escape(interval)}</p>'
@@ -518,7 +497,8 @@ def _contradicted(probe: Probe) -> str:
     if not found:
         return f"<p>{texts.NO_CONTRADICTION}</p>"
     items = "".join(
-        f"<li><b>{escape(song.name)}</b>, {escape(song.genre)}: {escape(texts.got(predicted, p))}</li>"
+        f"<li><b>{escape(song.name)}</b>, {escape(song.genre)}: "
+        f"{escape(texts.GOT.format(predicted=predicted, p=p))}</li>"
         for song, predicted, p in found
     )
     return f"<h3>{texts.LISTEN}</h3><p>{texts.LISTEN_MORE}</p><ul>{items}</ul>"

@@ -1,10 +1,36 @@
-"""All texts of the page. Texts with values in them are functions; `genre.web.views` escapes them."""
+"""All texts of the page, by tab. Those with values are templates or functions; whoever shows one escapes it."""
 
+from genre.audio.folders import CLOUDS
 from genre.inference.classify import BUFFER_SECONDS
 from genre.inference.prediction import between
-from genre.web.limits import MAX_RECORDING_SECONDS
+from genre.web.limits import (
+    MAX_FILE_SIZE,
+    MAX_RECORDING_SECONDS,
+    MAX_SECONDS,
+    MAX_SONGS,
+    MAX_TAUGHT_GENRES,
+    MAX_TAUGHT_SECONDS,
+    MAX_TAUGHT_SONGS,
+)
 
 SIZE_UNITS = [("GB", 2**30), ("MB", 2**20), ("kB", 2**10), ("bytes", 1)]
+
+
+def size(of_bytes: int) -> str:
+    """A size in the largest unit of which it has at least one, such as "200 MB"."""
+    name, unit = next((name, unit) for name, unit in SIZE_UNITS if of_bytes >= unit or unit == 1)
+    return f"{of_bytes / unit:.4g} {name}"
+
+
+def duration(seconds: float) -> str:
+    """A duration such as "30 minutes" or "45 seconds"."""
+    number, unit = (seconds / 60, "minute") if seconds >= 60 else (seconds, "second")
+    return f"{number:.4g} {unit}{'' if number == 1 else 's'}"
+
+
+def count_songs(number: int) -> str:
+    return f"{number} song{'' if number == 1 else 's'}"
+
 
 TITLE = "What genre is this?"
 EMPTY = "Drop a song, record a few seconds, or try an example."
@@ -26,10 +52,13 @@ OUT_OF_TIME = "There was no time for the rest of this recording, since the serve
 CONNECTION_LOST = "The connection to the server was lost, so this page was loaded anew. Please drop your songs again."
 FOLDER_ON_SONG = "This is a folder. Drop it on the tab “Several songs”, or one of its files here."
 NOT_SENT = "This file was not sent here."
+TOO_LARGE = f"This file is too large: up to {size(MAX_FILE_SIZE)} are taken."
 REFUSED = "This file is too large for this server."
 SEND_A_FILE = "This is not a file: send handle_file(path or address) with the Python client, or what /upload returned."
 SEND_A_LIST = "These are not songs: send a list of files."
 NO_ADDRESS = "Nothing can be fetched from this address: it must be public, and answer."
+ADDRESS_STATUS = "This address cannot be fetched: its server answers with status {status}."
+TOO_MANY = f"At most {MAX_SONGS} songs are classified at a time; send the others after these."
 NO_ROOM = "The server has no room for this file just now; please try again in a few minutes."
 UNPLAYABLE = "This recording cannot be played here; the result is complete all the same."
 NOT_YET_PLAYABLE = "This recording can be played in a moment."
@@ -46,17 +75,19 @@ MODEL_MORE = "One that is here, or user/repo from the Hugging Face Hub"
 MODEL_LISTED = "One that is here"
 NO_SUCH_MODEL = "There is no model of that name here; a model on the Hugging Face Hub is named user/repo."
 MODEL_NOT_LISTED = "There is no model of that name here; this page offers those in its list."
+NO_MODEL = "This page cannot load the model “{name:.80}” that its address asks for, so it opens with {first}."
 TAUGHT_MODEL_GONE = "The model that was taught is no longer here: train it again on the tab “Teach”."
 POSITION = "Position; arrow keys go from window to window, space plays, enter explains the window"
 EXPLAINING = "Computing which parts raised its score …"
+WHY = "Why {genre}, {start} to {end}"
 WHY_HINT = "Click a window to play it and to see why."
 WHY_ALT = "Spectrogram of the window; the parts that raised the score of the genre are orange"
 WHY_METHOD = "Orange: parts of the spectrogram that raised the score of the genre (integrated gradients)."
+NEAREST = "Nearest of {number} genres."
 PRIVACY = "Recordings are used for your own predictions and models only and deleted within the hour."
 GENRES_OVERLAP = "Genres overlap: more than one may fit a song."
 FMA_GENRES = {"Electronic", "Experimental", "Folk", "Hip-Hop", "Instrumental", "International", "Pop", "Rock"}
 NOT_FMA_GENRES = ["jazz", "reggae", "classical"]  # examples of music that is none of them
-NAME_SHOWN = 80  # characters of a name that a visitor gives
 
 
 def intro(labels: list[str]) -> str:
@@ -105,31 +136,6 @@ def limit_reached(seconds: int) -> str:
     return f"At most {duration(seconds)} of a recording are classified."
 
 
-def no_model(name: str, first: str) -> str:
-    """The name comes from the address and may be of any length."""
-    return f"This page cannot load the model “{name[:NAME_SHOWN]}” that its address asks for, so it opens with {first}."
-
-
-def address_status(status: int) -> str:
-    return f"This address cannot be fetched: its server answers with status {status}."
-
-
-def size(of_bytes: int) -> str:
-    """A size in the largest unit of which it has at least one, such as "200 MB"."""
-    name, unit = next((name, unit) for name, unit in SIZE_UNITS if of_bytes >= unit or unit == 1)
-    return f"{of_bytes / unit:.4g} {name}"
-
-
-def duration(seconds: float) -> str:
-    """A duration such as "30 minutes" or "45 seconds"."""
-    number, unit = (seconds / 60, "minute") if seconds >= 60 else (seconds, "second")
-    return f"{number:.4g} {unit}{'' if number == 1 else 's'}"
-
-
-def too_large(most_bytes: int) -> str:
-    return f"This file is too large: up to {size(most_bytes)} are taken."
-
-
 def sections(spans: list[tuple[str, str, str]]) -> str:
     """0:00 to 0:48 Folk, then Rock.
 
@@ -138,14 +144,6 @@ def sections(spans: list[tuple[str, str, str]]) -> str:
     """
     start, end, name = spans[0]
     return f"{start} to {end} {name}, " + ", ".join(f"then {one}" for _, _, one in spans[1:]) + "."
-
-
-def why(genre: str, span: str) -> str:
-    return f"Why {genre}, {span}"
-
-
-def nearest_of(labels: int) -> str:
-    return f"Nearest of {labels} genres."
 
 
 def coverage(clock: str, windows: int) -> str:
@@ -182,49 +180,37 @@ def cross_validation(figures: dict) -> str:
 SONG_TAB = "A song"
 BATCH_TAB = "Several songs"
 SONGS = "Songs"
+SONGS_MORE = f"or drop one above: up to {MAX_SONGS} songs at a time, {duration(MAX_SECONDS)} of each."
 FOLDER = "Choose a folder"
 STOP = "Stop"
 CLEAR = "Clear the list"
 BATCH_DOWNLOADS = ["CSV, a row a song", "CSV, a row a window", "JSON, everything", "Labels and pictures"]
 COLUMNS = ["Song", "Result", "Confidence", "Sections"]
 WAITING = "Waiting"
+PROGRESS = "{done} of {total}"
 PICK = "Choose a song in the list to see it in full."
 DELETED = "This recording has been deleted from here by now; drop it again."
 SONGS_GONE = "The server no longer has your songs; please drop them again."
 UPLOADS_GONE = "The recordings have been deleted from here by now, so the results are still those of the model before."
-
-
-def left_out_files(most_bytes: int) -> dict[str, str]:
-    """For folder.js."""
-    return {
-        "none": "There is no file in this folder.",
-        "one": "1 other file left out: ",
-        "many": "{n} other files left out: ",
-        "hidden": "1 hidden file left out: ",
-        "hiddens": "{n} hidden files left out: ",
-        "system": "1 file in folders of the system left out: ",
-        "systems": "{n} files in folders of the system left out: ",
-        "cloud": "1 song is not downloaded from {cloud}: ",
-        "clouds": "{n} songs are not downloaded from {cloud}: ",
-        "progress": "Uploading: {n} of {all} songs are there.",
-        "large": f"1 file of more than {size(most_bytes)} left out: ",
-        "larges": f"{{n}} files of more than {size(most_bytes)} left out: ",
-        "refused": "1 file is too large for this server: ",
-        "refuseds": "{n} files are too large for this server: ",
-        "more": "{names} and {n} more",
-    }
-
-
-def songs_more(most: int, seconds: float) -> str:
-    return f"or drop one above: up to {most} songs at a time, {duration(seconds)} of each."
-
-
-def too_many(most: int) -> str:
-    return f"At most {most} songs are classified at a time; send the others after these."
-
-
-def progress(done: int, total: int) -> str:
-    return f"{done} of {total}"
+UPLOADING = {  # for folder.js
+    "none": "There is no file in this folder.",
+    "progress": "Uploading: {n} of {all} songs are there.",
+    "more": "{names} and {n} more",
+}
+LEFT_OUT = {  # words for one file and for many, by the reason; for folder.js
+    "other": ["1 other file left out: ", "{n} other files left out: "],
+    "hidden": ["1 hidden file left out: ", "{n} hidden files left out: "],
+    "system": ["1 file in folders of the system left out: ", "{n} files in folders of the system left out: "],
+    **{
+        suffix: [f"1 song is not downloaded from {cloud}: ", f"{{n}} songs are not downloaded from {cloud}: "]
+        for suffix, cloud in CLOUDS.items()
+    },
+    "large": [
+        f"1 file of more than {size(MAX_FILE_SIZE)} left out: ",
+        f"{{n}} files of more than {size(MAX_FILE_SIZE)} left out: ",
+    ],
+    "refused": ["1 file is too large for this server: ", "{n} files are too large for this server: "],
+}
 
 
 def classifying(name: str, clock: str) -> str:
@@ -252,15 +238,12 @@ def left_out(unclassified: int, limit: int) -> list[str]:
     ]
 
 
-def count_songs(number: int) -> str:
-    return f"{number} song{'' if number == 1 else 's'}"
-
-
 # Live
 
 LIVE_TAB = "Live"
 LIVE_EMPTY = "Play, sing or hum."
 LIVE_EMPTY_MORE = f"The genre of the last {BUFFER_SECONDS:g} seconds appears here and follows what you play."
+LIVE_COVERAGE = "From the last {clock}; all of it is classified when you stop."
 LIVE_RECORDING = "Recording …"
 LIVE_SOON = "The first result comes after some seconds."
 LIVE_QUIET = "Too quiet to tell"
@@ -292,10 +275,6 @@ LIVE = {  # for live.js; errors by their DOMException name
 }
 
 
-def live_coverage(clock: str) -> str:
-    return f"From the last {clock}; all of it is classified when you stop."
-
-
 # Teach
 
 TEACH_TAB = "Teach"
@@ -306,12 +285,20 @@ TEACH_INTRO = (
 TEACH_GENRE = "Genre of the songs that you drop next"
 TEACH_GENRE_MORE = "Leave it empty for a folder with a sub-folder for each genre"
 TEACH_GENRE_EXAMPLE = "for example Jazz"
+TEACH_MORE = (
+    f"or drop songs above: up to {MAX_TAUGHT_SONGS} songs of {MAX_TAUGHT_GENRES} genres, the first "
+    f"{duration(MAX_TAUGHT_SECONDS)} of each. They are deleted within the hour."
+)
 TEACH_SONGS = "Songs to learn from"
 TRAIN = "Train"
 TEACH_CLEAR = "Start over"
 TEACH_DOWNLOAD = "Download the model"
 TEACH_COLUMNS = ["Song", "Genre", "State", "Remove"]
+GENRE_OF = "Genre of {name}"
+REMOVE = "Remove {name}"
+SONGS_READ = "{done} of {total} songs read"
 READING = "Reading …"
+READING_NOW = "Reading {name} …"
 READ = "Ready"
 FITTING = "Learning from the songs …"
 TEACH_STOPPED = "Stopped. What was read is kept; “Train” goes on."
@@ -321,6 +308,11 @@ NO_SUB_FOLDERS = (
     "This folder has no sub-folders with songs, one for each genre. To take it as one genre, type the genre above, "
     "then choose the folder again."
 )
+TOO_MANY_TAUGHT = "At most {most} songs can be taught at a time; those after them were left out."
+TOO_MANY_GENRES = "At most {most} genres can be taught; the songs of the others were left out."
+OTHER_BASE = (
+    "Your songs were read with {name}: choose that model again below, under “Model”, or start over and drop them again."
+)
 FORGOTTEN = "Others have used this page since, and it has room for few; please drop your songs again."
 BASE_CHANGED = "The model was updated since your songs were read; start over and drop them again."
 NO_DISK = "The server has no room for the model just now; press “Train” again in a few minutes."
@@ -328,19 +320,19 @@ TEACH_CHOSEN = (
     "The new model is chosen on all tabs; others are below, under “Model”. It is there until you leave or reload this "
     "page: download it to keep it. Its file is here for an hour."
 )
+TAUGHT_METHOD = (
+    "By cross-validation in {folds} parts: each song was classified by a model that knew neither it nor other songs of "
+    "its artist. Always answering {largest} would be right for {share:.0%}."
+)
+UNREAD = "{name} was left out. {reason}"
+MY_MODEL = "My genres: {genres}"
 LISTEN = "Listen again to these"
 LISTEN_MORE = "The other songs contradict their genres most. Is each where it belongs?"
+GOT = "got {predicted}; {p:.0%} for its own"
 NO_CONTRADICTION = "No song is contradicted by the others."
 CONFUSION = "Songs by their genre, a row each, and by the genre that they got, a column each"
 OWN_GENRE = "Genre"
 RIGHT = "Right"
-
-
-def teach_more(songs: int, genres: int, seconds: int) -> str:
-    return (
-        f"or drop songs above: up to {songs} songs of {genres} genres, the first {duration(seconds)} of each. "
-        "They are deleted within the hour."
-    )
 
 
 def outside_of_folders(files: int) -> str:
@@ -351,39 +343,8 @@ def left_for_test(files: int) -> str:
     return f"{count_songs(files)} in folders for test left out: try the model on these."
 
 
-def too_many_songs(most: int) -> str:
-    return f"At most {most} songs can be taught at a time; those after them were left out."
-
-
-def too_many_genres(most: int) -> str:
-    return f"At most {most} genres can be taught; the songs of the others were left out."
-
-
-def other_base(name: str) -> str:
-    return (
-        f"Your songs were read with {name}: choose that model again below, under “Model”, or start over and drop them "
-        "again."
-    )
-
-
 def collected(songs: int, genres: int) -> str:
     return f"{count_songs(songs)} of {genres} genre{'' if genres == 1 else 's'}"
-
-
-def reading(done: int, total: int) -> str:
-    return f"{done} of {total} songs read"
-
-
-def reading_now(name: str) -> str:
-    return f"Reading {name} …"
-
-
-def genre_of(name: str) -> str:
-    return f"Genre of {name}"
-
-
-def remove(name: str) -> str:
-    return f"Remove {name}"
 
 
 def taught_score(right: int, total: int, low: float, high: float) -> tuple[str, str]:
@@ -392,22 +353,3 @@ def taught_score(right: int, total: int, low: float, high: float) -> tuple[str, 
         f"{right} of {total} songs right",
         f"{right / total:.0%}, with a 95 % interval from {low:.0%} to {high:.0%}.",
     )
-
-
-def taught_method(folds: int, largest: str, share: float) -> str:
-    return (
-        f"By cross-validation in {folds} parts: each song was classified by a model that knew neither it nor other "
-        f"songs of its artist. Always answering {largest} would be right for {share:.0%}."
-    )
-
-
-def unread(name: str, reason: str) -> str:
-    return f"{name} was left out. {reason}"
-
-
-def got(predicted: str, p: float) -> str:
-    return f"got {predicted}; {p:.0%} for its own"
-
-
-def model_label(genres: list[str]) -> str:
-    return f"My genres: {', '.join(genres)}"

@@ -91,13 +91,13 @@ class PlaybackCopy:
 
     Attributes:
         file: None until the copy is complete.
-        has_ended: whether there will be no other one.
+        ended: set once the work has ended, with a copy or without.
     """
 
     def __init__(self, upload: str):
         self.upload = Path(upload)
         self.file: Path | None = None
-        self._wanted, self._done = True, threading.Event()
+        self.ended, self._wanted = threading.Event(), True
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "PlaybackCopy":
@@ -111,14 +111,6 @@ class PlaybackCopy:
         if self._thread is None:
             self._thread = threading.Thread(target=self._write, daemon=True)
             self._thread.start()
-
-    @property
-    def has_ended(self) -> bool:
-        return self._done.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end of the work; returns whether it has ended, with a copy or without."""
-        return self._done.wait(seconds)
 
     def _write(self) -> None:
         folder, deadline = self.upload.parent / PLAYBACK, time.monotonic() + JOB_SECONDS
@@ -138,7 +130,7 @@ class PlaybackCopy:
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-            self._done.set()
+            self.ended.set()
 
 
 def examples() -> list[Path]:
@@ -208,6 +200,11 @@ class DiskSpaceCheck:
             await refusal(scope, receive, send)
 
 
+def stop_button() -> gr.Button:
+    """The button that ends the uploads and the job of a tab with a zone for several songs; it is hidden at first."""
+    return gr.Button(texts.STOP, visible=False, variant="stop", scale=0, min_width=96, elem_classes="ends-uploads")
+
+
 def zone_for_songs(label: str, more: str, most: int, zone: str, field: str, group: int = 0) -> gr.HTML:
     """Lay out a zone for several songs, with a button that chooses a folder; it has an event `dropped`, see `dropped`.
 
@@ -229,11 +226,11 @@ def zone_for_songs(label: str, more: str, most: int, zone: str, field: str, grou
         hidden=folders.HIDDEN,
         system=folders.SYSTEM,
         placeholder=folders.PLACEHOLDER,
-        clouds=folders.CLOUDS,
         most=most,
         largest=MAX_FILE_SIZE,
         group=group,
-        left_out=texts.left_out_files(MAX_FILE_SIZE),
+        words=texts.UPLOADING,
+        left_out=texts.LEFT_OUT,
     )
 
 

@@ -19,12 +19,14 @@ MOST_TICKS = 8
 FAINTEST = 0.02  # probability of a cell that is drawn; fainter ones cannot be seen
 
 
-def _card(headline: str, more: str = "", kind: str = "empty", role: str = "status") -> str:
+def note(headline: str, more: str = "", kind: str = "empty", role: str = "group") -> str:
+    """A card without a prediction; screen readers read a "status" or an "alert" out whenever it changes."""
     return f'<div class="prediction {kind}" role="{role}"><p class="genre">{headline}</p><p>{escape(more)}</p></div>'
 
 
-EMPTY = _card(texts.EMPTY, texts.EMPTY_MORE)
-CLASSIFYING = _card(texts.CLASSIFYING, kind="empty busy")
+EMPTY = note(texts.EMPTY, texts.EMPTY_MORE, role="status")
+CLASSIFYING = note(texts.CLASSIFYING, kind="empty busy", role="status")
+PICK = note(texts.PICK)
 EXPLAINING = f'<div class="why busy" role="status"><p>{texts.EXPLAINING}</p></div>'
 
 
@@ -62,7 +64,7 @@ def alert_box(message: str) -> str:
 
 def error(message: str) -> str:
     """An alert in place of a prediction card."""
-    return _card(texts.NO_RESULT, message, "error", "alert")
+    return note(texts.NO_RESULT, message, "error", "alert")
 
 
 def prediction_card(prediction: Prediction, labels: list[str], coverage: str, role: str = "status") -> str:
@@ -75,13 +77,15 @@ def prediction_card(prediction: Prediction, labels: list[str], coverage: str, ro
     """
     headline = prediction.headline
     certainty = "confident" if headline.kind == "genre" else "uncertain"
+    spans = [(clock(section.start), clock(section.end), section.name) for section in prediction.sections]
+    sections = f'<span class="sections">{escape(texts.sections(spans))}</span> ' if len(spans) > 1 else ""
+    notes = f'<p class="notes">{escape(" ".join(prediction.notes))}</p>' if prediction.notes else ""
     return (
         f'<div class="prediction {certainty}" role="{role}" style="--colour:{colour(prediction.genre, labels)}">'
         f'<p>{texts.LEADS[headline.kind]}</p><h2 class="genre">{escape(headline.text)}</h2>'
         f'<p class="confidence">{escape(headline.detail)}</p>'
         f"{_bars(list(prediction.probabilities.items())[:3], labels)}"
-        f'<p class="coverage">{_sections_line(prediction)}{texts.nearest_of(len(labels))} {escape(coverage)}</p>'
-        f"{_file_notes(prediction)}</div>"
+        f'<p class="coverage">{sections}{texts.NEAREST.format(number=len(labels))} {escape(coverage)}</p>{notes}</div>'
     )
 
 
@@ -94,20 +98,6 @@ def _bars(items: list[tuple[str, float]], labels: list[str]) -> str:
     return f'<ol class="bars">{bars}</ol>'
 
 
-def _file_notes(prediction: Prediction) -> str:
-    """The notes of the prediction; empty without any."""
-    return f'<p class="notes">{escape(" ".join(prediction.notes))}</p>' if prediction.notes else ""
-
-
-def _sections_line(prediction: Prediction) -> str:
-    """The sections in words; empty if there is only one."""
-    found = prediction.sections
-    if len(found) < 2:
-        return ""
-    spans = [(clock(s.start), clock(s.end), s.name) for s in found]
-    return f'<span class="sections">{escape(texts.sections(spans))}</span> '
-
-
 def coverage(prediction: Prediction) -> str:
     """Duration and number of windows that were classified; the caller adds the end of the sentence."""
     return texts.coverage(clock(prediction.seconds), len(prediction.windows))
@@ -115,7 +105,8 @@ def coverage(prediction: Prediction) -> str:
 
 def why(explanation: Explanation, labels: list[str]) -> str:
     """The attribution map of one window, and the probabilities of all genres."""
-    title = texts.why(explanation.genre, f"{clock(explanation.start)} to {clock(explanation.end)}")
+    start, end = clock(explanation.start), clock(explanation.end)
+    title = texts.WHY.format(genre=explanation.genre, start=start, end=end)
     return (
         f'<div class="why" role="status"><figure><img alt="{escape(texts.WHY_ALT)}" '
         f'src="{data_uri(attribution_image(explanation))}"><figcaption>{texts.WHY_METHOD}</figcaption></figure>'

@@ -26,7 +26,7 @@ def severe_findings(page) -> list[str]:
 
 
 @THEMES
-def test_no_state_has_serious_findings(page, example, theme):
+def test_no_state_has_serious_findings(page, example, tmp_path, theme):
     page.emulate_media(color_scheme=theme)
     page.goto(f"{page.url}?__theme={theme}&model=none")
     page.locator("#intro [role=alert]").wait_for()
@@ -49,11 +49,7 @@ def test_no_state_has_serious_findings(page, example, theme):
     page.get_by_role("tab", name=texts.LIVE_TAB).click()
     assert severe_findings(page) == []
 
-
-@THEMES
-def test_a_batch_has_no_serious_findings(page, example, tmp_path, theme):
     (tmp_path / "list.mp3").write_text("milk, bread")
-    page.goto(f"{page.url}?__theme={theme}")
     page.get_by_role("tab", name=texts.BATCH_TAB).click()
     assert severe_findings(page) == []
     page.set_input_files("#songs-drop input[type=file]", [example, tmp_path / "list.mp3"])

@@ -20,9 +20,16 @@ from tests.browser.conftest import ON_DESKTOP, UPLOAD, downloaded, fits, wait_fo
 from tests.conftest import RATE, music, tone, write_audio
 from tests.inference.test_export import of_kind, parsed
 
-CODECS = {".aif": "pcm_s16be", ".m4b": "aac", ".mkv": "libopus", ".mp4": "aac", ".wma": "wmav2"}
-CONTAINERS = {".m4b": "ipod", ".wma": "asf"}
+CODECS = {  # with options of the container
+    ".mp3": ("libmp3lame", {}),
+    ".aif": ("pcm_s16be", {}),
+    ".m4b": ("aac", {"format": "ipod"}),
+    ".mkv": ("libopus", {}),
+    ".mp4": ("aac", {}),
+    ".wma": ("wmav2", {"format": "asf"}),
+}
 FILMS = {".mkv": "mpeg4", ".mp4": "mpeg4"}
+TYPES = {".mp3": "audio/mpeg", ".mp4": "video/mp4", ".zip": "application/zip"}
 HEAR = """async () => {  // what the player of the timeline sounds like goes to window.heard, at 8 kHz
     const context = new AudioContext({ sampleRate: 8000 });
     const tap = `registerProcessor("tap", class extends AudioWorkletProcessor {
@@ -42,7 +49,8 @@ DROP = """(zone, [name, type, content]) => {
     const drop = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
     zone.dispatchEvent(drop);
 }"""
-CSV, JSON, LABELS, PICTURE = texts.SONG_DOWNLOADS
+PLAYABLE = "document.querySelector('#timeline audio').readyState > 0"
+_, _, LABELS, PICTURE = texts.SONG_DOWNLOADS
 NAME = "Jóga (live) 100% #1"  # of which addresses would give "%" and "#" a meaning
 SAFE_NAME = "Jóga (live) 100_ _1"
 
@@ -52,7 +60,7 @@ def song(tmp_path):
     return write_audio(tmp_path / f"{NAME}.wav", [music(40)], "pcm_s16le", rate=RATE)
 
 
-def test_a_song_gets_prediction_spectrogram_and_windows(page, example):
+def test_a_song_is_shown_played_and_explained(page, classifier, example):
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     expect(page.locator("#prediction h2")).to_have_text("Electronic")
@@ -62,16 +70,11 @@ def test_a_song_gets_prediction_spectrogram_and_windows(page, example):
     expect(page.locator("#timeline .scale.genres span")).to_have_count(8)
     spectrogram_image = page.locator("#timeline .spectrogram img")
     assert spectrogram_image.evaluate("image => image.complete && image.naturalWidth > 200")
-
     assert fits(page)
 
-
-def test_a_click_plays_from_there_and_explains_the_window(page, example):
-    page.set_input_files(UPLOAD, example)
-    wait_for_prediction(page)
-    roll = page.locator("#timeline .roll")
+    roll, audio = page.locator("#timeline .roll"), page.locator("#timeline audio")
     width = roll.bounding_box()["width"]
-    page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
+    page.wait_for_function(PLAYABLE)
     roll.click(position={"x": width * 0.5, "y": 30})
     page.wait_for_function("document.querySelector('#timeline audio').currentTime > 7.6")
     expect(page.locator("#timeline .why h3")).to_have_text(re.compile("^Why .+, 0:06 to 0:09$"))
@@ -81,22 +84,16 @@ def test_a_click_plays_from_there_and_explains_the_window(page, example):
     for key, number in (("Home", "0"), ("ArrowUp", "1"), ("End", "4"), ("ArrowLeft", "3"), ("PageUp", "4")):
         roll.press(key)
         assert page.locator(".window.current").get_attribute("data-window") == number, key
-    audio = page.locator("#timeline audio")
     assert audio.evaluate("audio => audio.paused")
     expect(page.locator(".window.current")).to_have_count(1)
     expect(page.locator("#timeline .now")).to_have_text(re.compile(r"^\w+ \d+%, "))
 
-
-@ON_DESKTOP
-def test_overlapping_windows_are_shown_and_explained(page, classifier, example):
-    page.set_input_files(UPLOAD, example)
-    wait_for_prediction(page)
     page.get_by_role("button", name=texts.OVERLAP).click()
     page.get_by_label("A half").check()
     expect(page.locator("#timeline .window")).to_have_count(9)
     wait_for_prediction(page)
-    page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
-    page.locator("#timeline .roll").focus()
+    page.wait_for_function(PLAYABLE)
+    roll.focus()
     for _ in range(5):  # the first one goes to the first window
         page.keyboard.press("ArrowRight")
     expect(page.locator(".window.current")).to_have_attribute("data-window", "4")
@@ -104,11 +101,6 @@ def test_overlapping_windows_are_shown_and_explained(page, classifier, example):
     found = classifier.classify(example, overlap=texts.OVERLAPS["A half"]).windows[4]
     span = f"{clock(found.start)} to {clock(found.end)}"
     expect(page.locator("#timeline .why h3")).to_have_text(f"Why {found.genre}, {span}")
-
-
-def test_no_tab_is_wider_than_the_screen(page, example):
-    page.set_input_files(UPLOAD, example)
-    wait_for_prediction(page)
     for tab in (texts.LIVE_TAB, texts.BATCH_TAB, texts.TEACH_TAB):
         page.get_by_role("tab", name=tab).click()
         assert fits(page)
@@ -136,10 +128,16 @@ def test_the_page_is_declared_to_be_english_in_any_browser(browser, server):
 
 
 @ON_DESKTOP
-def test_an_example_is_classified_after_a_click(page):
+def test_an_example_is_classified_after_a_click_and_downloaded_by_keyboard(page):
     page.get_by_role("button", name="Two radio stations").click()
     wait_for_prediction(page)
     expect(page.locator("#timeline .window")).to_have_count(14)
+    button = page.get_by_role("button", name=LABELS)
+    expect(button).to_be_enabled()
+    button.focus()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "radio.labels.txt"
 
 
 @ON_DESKTOP
@@ -163,21 +161,6 @@ def test_a_recording_is_classified(page, server, classifier, tmp_path):
 
 
 @ON_DESKTOP
-def test_a_bad_file_is_one_sentence_and_the_page_continues_to_work(page, example, tmp_path):
-    (tmp_path / "list.mp3").write_text("milk, bread")
-    page.set_input_files(UPLOAD, tmp_path / "list.mp3")
-    alert = page.locator("#prediction [role=alert]")
-    expect(alert).to_contain_text("This is not an audio file that can be read")
-    expect(page.locator("#timeline .window")).to_have_count(0)
-    assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
-
-    page.get_by_role("button", name="Clear").click()
-    page.get_by_text("Drop a song, record a few seconds").wait_for()
-    page.set_input_files(UPLOAD, example)
-    wait_for_prediction(page)
-
-
-@ON_DESKTOP
 def test_the_recorder_says_why_a_page_by_http_has_no_microphone(page):
     page.add_init_script("Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined })")
     page.reload()
@@ -186,61 +169,57 @@ def test_the_recorder_says_why_a_page_by_http_has_no_microphone(page):
     expect(page.get_by_text("No microphone found")).to_be_hidden()
 
 
-@pytest.fixture
-def zone(page):
-    """Drop zone for files; it appears a moment after the page."""
-    zone = page.locator("#song .upload-container")
-    zone.wait_for()
-    return zone
-
-
 @ON_DESKTOP
-@pytest.mark.parametrize("suffix", CODECS)
-def test_a_song_in_containers_of_all_kinds_is_classified(page, tmp_path, suffix):
-    options = {"format": CONTAINERS[suffix]} if suffix in CONTAINERS else {}
-    path = tmp_path / f"song{suffix}"
-    write_audio(path, [music(7, 48000)] * 2, CODECS[suffix], rate=48000, video=FILMS.get(suffix), **options)
-    page.set_input_files(UPLOAD, path)
+def test_a_song_of_any_kind_is_chosen_or_dropped(page, example, tmp_path):
+    with page.expect_file_chooser() as dialog:
+        page.locator("#song .upload-container").click()
+    assert not dialog.value.element.get_attribute("accept")
+    songs = {}
+    for suffix, (codec, form) in CODECS.items():
+        path = tmp_path / f"song{suffix}"
+        write_audio(path, [music(7, 48000)] * 2, codec, rate=48000, video=FILMS.get(suffix), **form)
+        songs[path] = "Classified 0:07 in 3 windows"
+    for name in ("no suffix", "x.unknown", "sound.caf", "pack.zip", "page.html"):
+        songs[tmp_path / name] = "Classified 0:15 in 5 windows"
+        (tmp_path / name).write_bytes(example.read_bytes())
+    page.set_input_files(UPLOAD, example)  # the others are dropped beside the one that is shown
+    for path, coverage in songs.items():
+        wait_for_prediction(page)
+        content = b64encode(path.read_bytes()).decode()
+        page.locator("#prediction .prediction").evaluate(DROP, [path.name, TYPES.get(path.suffix, ""), content])
+        expect(page.locator("#song > label")).to_have_text(path.name)
+        expect(page.locator("#prediction .coverage")).to_contain_text(coverage)
+    page.get_by_role("button", name="Clear").click()
+    page.set_input_files(UPLOAD, tmp_path / "pack.zip")
     wait_for_prediction(page)
-    expect(page.locator("#prediction .coverage")).to_have_text(
-        re.compile(r"^Nearest of \d+ genres\. Classified 0:07 in 3 windows")
+    expect(page.get_by_text("Invalid file type")).to_have_count(0)
+
+    page.get_by_role("tab", name=texts.LIVE_TAB).click()
+    dropped = page.locator("#live").evaluate(
+        DROP.replace("zone.dispatchEvent", "return !zone.dispatchEvent"), ["x.mp3", "audio/mpeg", ""]
     )
+    assert dropped  # the browser does not open the file in place of the page
 
 
 @ON_DESKTOP
-@pytest.mark.parametrize(("name", "kind"), [("song.mp3", "audio/mpeg"), ("song.mp4", "video/mp4")])
-def test_songs_and_videos_may_be_dropped(page, zone, tmp_path, name, kind):
-    codec, film = ("aac", "mpeg4") if name.endswith("mp4") else ("libmp3lame", None)
-    path = write_audio(tmp_path / name, [music(4, 48000)], codec, rate=48000, video=film)
-    zone.evaluate(DROP, [name, kind, b64encode(path.read_bytes()).decode()])
-    wait_for_prediction(page)
-    expect(page.locator("#timeline .window")).to_have_count(2)
-
-
-@ON_DESKTOP
-@pytest.mark.parametrize("name", ["no suffix", "x.unknown", "sound.caf", "pack.zip", "page.html"])
-def test_files_are_decoded_whatever_their_suffix(page, example, tmp_path, name):
-    (tmp_path / name).write_bytes(example.read_bytes())
-    page.set_input_files(UPLOAD, tmp_path / name)
-    wait_for_prediction(page)
-    expect(page.locator("#prediction h2")).to_have_text("Electronic")
-    expect(page.get_by_text("Invalid file type")).to_have_count(0)
-
-
-@ON_DESKTOP
-@pytest.mark.parametrize(
-    ("name", "kind"), [("pack.zip", "application/zip"), ("no suffix", ""), ("x.txt", "text/plain")]
-)
-def test_a_file_that_cannot_be_decoded_shows_an_alert_on_the_card(page, zone, name, kind):
-    zone.evaluate(DROP, [name, kind, b64encode(b"milk, bread").decode()])
+def test_a_bad_file_is_one_sentence_and_the_page_continues_to_work(page, example, tmp_path):
     alert = page.locator("#prediction [role=alert]")
+    zone = page.locator("#song .upload-container")
+    (tmp_path / "list.mp3").write_text("milk, bread")
+    page.set_input_files(UPLOAD, tmp_path / "list.mp3")
     expect(alert).to_contain_text("This is not an audio file that can be read")
-    expect(page.get_by_text("Invalid file type")).to_have_count(0)
+    expect(page.locator("#timeline .window")).to_have_count(0)
+    assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
+    for name, kind in (("pack.zip", "application/zip"), ("no suffix", ""), ("x.txt", "text/plain")):
+        page.get_by_role("button", name="Clear").click()
+        page.get_by_text(texts.EMPTY).wait_for()
+        zone.evaluate(DROP, [name, kind, b64encode(b"milk, bread").decode()])
+        expect(alert).to_contain_text("This is not an audio file that can be read")
+        expect(page.get_by_text("Invalid file type")).to_have_count(0)
 
-
-@ON_DESKTOP
-def test_a_folder_shows_an_alert_on_the_card(page, zone, example):
-    """Browsers mark folders in the entries of a drop event; those of a scripted event are added here."""
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_text(texts.EMPTY).wait_for()
+    # Browsers mark folders in the entries of a drop event; those of a scripted event are added here.
     zone.evaluate(
         """zone => {
             const drop = new Event("drop", { bubbles: true, cancelable: true });
@@ -249,33 +228,9 @@ def test_a_folder_shows_an_alert_on_the_card(page, zone, example):
             zone.dispatchEvent(drop);
         }"""
     )
-    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.FOLDER_ON_SONG)
+    expect(alert).to_contain_text(texts.FOLDER_ON_SONG)
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
-
-
-@ON_DESKTOP
-def test_the_dialog_offers_every_file(page, zone):
-    with page.expect_file_chooser() as dialog:
-        zone.click()
-    assert not dialog.value.element.get_attribute("accept")
-
-
-@ON_DESKTOP
-def test_another_song_may_be_dropped_beside_the_one_that_is_shown(page, zone, tmp_path):
-    names = "first.mp3", "second.mp3"
-    for seconds, name in zip((4, 7), names, strict=True):
-        write_audio(tmp_path / name, [music(seconds, 48000)], "libmp3lame", rate=48000)
-    page.set_input_files(UPLOAD, tmp_path / "first.mp3")
-    wait_for_prediction(page)
-    content = b64encode((tmp_path / "second.mp3").read_bytes()).decode()
-    page.locator("#prediction .prediction").evaluate(DROP, ["second.mp3", "audio/mpeg", content])
-    expect(page.locator("#prediction .coverage")).to_contain_text("Classified 0:07")
-    page.get_by_role("tab", name="Live").click()
-    dropped = page.locator("#live").evaluate(
-        DROP.replace("zone.dispatchEvent", "return !zone.dispatchEvent"), ["x.mp3", "audio/mpeg", ""]
-    )
-    assert dropped  # the browser does not open the file in place of the page
 
 
 @ON_DESKTOP
@@ -296,7 +251,7 @@ def test_a_click_plays_the_music_of_that_window(page, tmp_path, name, codec, opt
     path.write_bytes(b"".join(write_audio(path, one, codec, rate=rate, **options).read_bytes() for one in files))
     page.set_input_files(UPLOAD, path)
     wait_for_prediction(page)
-    page.wait_for_function("document.querySelector('#timeline audio').readyState > 0")
+    page.wait_for_function(PLAYABLE)
     page.evaluate(HEAR)
     roll = page.locator("#timeline .roll")
     width = roll.bounding_box()["width"]
@@ -337,15 +292,3 @@ def test_a_song_is_downloaded_in_each_format(page, song, tmp_path, capsys):
 
     page.get_by_role("button", name="Clear").click()
     expect(page.get_by_role("button", name=PICTURE)).to_be_disabled()
-
-
-@ON_DESKTOP
-def test_downloads_work_by_keyboard(page, example):
-    page.set_input_files(UPLOAD, example)
-    wait_for_prediction(page)
-    button = page.get_by_role("button", name=LABELS)
-    expect(button).to_be_enabled()
-    button.focus()
-    with page.expect_download() as download:
-        page.keyboard.press("Enter")
-    assert download.value.suggested_filename == "arpeggio.labels.txt"

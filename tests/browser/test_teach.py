@@ -101,14 +101,17 @@ def test_a_folder_becomes_a_model_on_all_tabs_and_in_a_zip(teach_page, collectio
     expect(page.locator("#live-prediction .bars li")).to_have_count(2)
 
 
-@ON_DESKTOP
-def test_songs_are_moved_removed_and_learned_from_again(teach_page, collection):
-    page = teach_page
+@THEMES
+def test_songs_are_moved_removed_and_learned_from_again(page, collection, theme):
+    page.goto(f"{page.url}?__theme={theme}")
+    open_tab(page)
+    assert severe_findings(page) == []
     for name in NAMES:
         drop(page, *sorted((collection / name).glob("*.flac")), genre_name=name)
         expect(page.locator(ROWS).filter(has_text="Waiting")).to_have_count(4 * (NAMES.index(name) + 1))
     page.get_by_label("Genre of 0.flac").first.select_option("Hiss")
     expect(page.locator("#teach .genre select >> nth=3")).to_have_value("Hiss")
+    assert severe_findings(page) == []
     train(page)
     expect(page.locator(".learned h2")).to_have_text(re.compile(r"\d of 8 songs right"))
     expect(page.locator(".learned li").first).to_contain_text("0.flac, Hiss: got Buzz")
@@ -156,15 +159,19 @@ def test_bad_input_is_a_sentence(teach_page, collection, tmp_path):
 
 
 @ON_DESKTOP
-def test_a_stop_keeps_what_was_read(teach_page, tmp_path):
-    page = teach_page
-    page.set_input_files(FOLDER, write_collection(tmp_path / "mine", seconds=60))  # read for several seconds
-    expect(page.locator(ROWS)).to_have_count(8)
+def test_all_songs_of_a_folder_are_sorted_and_a_stop_keeps_what_was_read(teach_page, tmp_path):
+    """Also where they are many, and one lies beside the sub-folders."""
+    page, folder = teach_page, write_collection(tmp_path / "mine", count=7, seconds=30)  # read for several seconds
+    shutil.copy(folder / NAMES[0] / "0.flac", folder / "Intro.flac")
+    page.set_input_files(FOLDER, folder)
+    expect(page.locator(ROWS)).to_have_count(14)
+    expect(page.locator("#teach")).to_contain_text(texts.outside_of_folders(1))
+    expect(page.locator("#teach")).to_contain_text("14 songs of 2 genres")
     train(page)
     page.locator("#teach").get_by_role("button", name=texts.STOP, exact=True).click()
     expect(alert(page)).to_have_text(texts.TEACH_STOPPED)
     train(page)
-    expect(page.locator(".learned h2")).to_have_text("8 of 8 songs right")
+    expect(page.locator(".learned h2")).to_have_text("14 of 14 songs right")
 
 
 def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server, collection):
@@ -188,31 +195,3 @@ def test_two_visitors_teach_at_once_and_see_their_own_model_only(browser, server
         other.locator("#model input").click()
         expect(other.get_by_role("option")).to_have_count(len(genre.available()))
         expect(other.locator("#intro")).to_contain_text("8 genres")
-
-
-@THEMES
-def test_no_state_has_serious_findings(teach_page, collection, theme):
-    page = teach_page
-    page.goto(f"{page.url}?__theme={theme}")
-    open_tab(page)
-    assert severe_findings(page) == []
-    page.set_input_files(FOLDER, collection)
-    expect(page.locator(ROWS)).to_have_count(8)
-    assert severe_findings(page) == []
-    train(page)
-    expect(page.locator(".learned h2")).to_be_visible()
-    assert severe_findings(page) == []
-
-
-@ON_DESKTOP
-def test_all_files_of_a_folder_are_sorted_by_its_sub_folders(teach_page, tmp_path, example):
-    """Also where they are many, and one lies beside the sub-folders."""
-    names = [f"{genre_name}/{number}.mp3" for genre_name in ("Jazz", "Soul") for number in range(7)]
-    for name in ("Intro.mp3", *names):
-        path = tmp_path / "Music" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(example, path)
-    teach_page.set_input_files(FOLDER, tmp_path / "Music")
-    expect(teach_page.locator(ROWS)).to_have_count(14)
-    expect(teach_page.locator("#teach")).to_contain_text(texts.outside_of_folders(1))
-    expect(teach_page.locator("#teach")).to_contain_text("14 songs of 2 genres")

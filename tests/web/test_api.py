@@ -3,12 +3,10 @@ import base64
 
 import pytest
 from gradio_client import Client, handle_file
-from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
 
 from genre.web import texts
 from tests.conftest import run_async
-from tests.visitor import Visitor
+from tests.visitor import Visitor, mcp_session
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +50,7 @@ def test_mcp_lists_two_tools_that_work(server, client, example):
     """The description of a tool is all that an MCP client has."""
 
     async def talk():
-        async with (
-            streamablehttp_client(f"{server}/gradio_api/mcp/") as (read, write, _),
-            ClientSession(read, write) as session,
-        ):
-            await session.initialize()
+        async with mcp_session(server) as session:
             tools = {tool.name: tool for tool in (await session.list_tools()).tools}
             songs = [data_address(song) for song in (example.read_bytes(), b"milk, bread")]
             alone = [await session.call_tool("classify", {"song": song}) for song in songs]

@@ -11,13 +11,11 @@ from urllib.parse import urlsplit
 import gradio as gr
 import pytest
 from gradio import processing_utils
-from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
 
 from genre.models.model import SHIPPED
-from genre.web import gradio_internals, texts
+from genre.web import api, texts
 from tests.conftest import ROOT, run_async
-from tests.visitor import Visitor, dropped, file
+from tests.visitor import Visitor, dropped, file, mcp_session
 
 ROUTES = "/gradio_api/file=", "/file=", "/static/", "/gradio_api/static/", "/assets/", "/custom_component/"
 SECRETS = [
@@ -218,13 +216,8 @@ def test_the_server_sends_no_request_to_private_addresses(server, visitor):
 
 
 async def by_mcp(server, song):
-    async with (
-        streamablehttp_client(f"{server}/gradio_api/mcp/") as (read, write, _),
-        ClientSession(read, write) as session,
-    ):
-        await session.initialize()
-        tools = (await session.list_tools()).tools
-        return await session.call_tool(next(one.name for one in tools if one.name.endswith("classify")), {"song": song})
+    async with mcp_session(server) as session:
+        return await session.call_tool("classify", {"song": song})
 
 
 @pytest.fixture
@@ -234,9 +227,9 @@ def fetch(monkeypatch, tmp_path):
     async def public(host):
         return "127.0.0.1"
 
-    monkeypatch.setattr(gradio_internals, "async_validate_url", public)
-    monkeypatch.setattr(gradio_internals, "MAX_FILE_SIZE", 10_000)
-    monkeypatch.setattr(processing_utils, "async_transport", gradio_internals.BoundedTransport())
+    monkeypatch.setattr(api, "async_validate_url", public)
+    monkeypatch.setattr(api, "MAX_FILE_SIZE", 10_000)
+    monkeypatch.setattr(processing_utils, "async_transport", api.BoundedTransport())
     return lambda neighbour: Path(
         processing_utils.ssrf_protected_download(
             f"http://songs.example:{neighbour.server_port}/song.mp3", str(tmp_path)

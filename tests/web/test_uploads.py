@@ -67,12 +67,12 @@ def test_a_playback_copy_goes_with_its_upload_and_leaves_nothing_of_its_beginnin
     write_audio(upload, [music(60)], "pcm_s16be")
     with PlaybackCopy(str(upload)) as abandoned:
         abandoned.begin()
-    assert abandoned.wait(120) and abandoned.file is None
+    assert abandoned.ended.wait(120) and abandoned.file is None
     assert [path for path in folder.rglob("*") if path.is_file()] == [upload]
 
     with PlaybackCopy(str(upload)) as copy:
         copy.begin()
-        assert copy.wait(120)
+        assert copy.ended.wait(120)
     uploads.sweep()
     assert copy.file.exists()
     upload.unlink()

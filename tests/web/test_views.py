@@ -90,9 +90,12 @@ def test_an_explanation_that_comes_too_late_changes_nothing(monkeypatch):
     monkeypatch.setattr(song, "explain", lambda *_, **__: None)
     page = build_page(models := Models())
     explain = next(one.fn for one in page.fns.values() if one.api_name == "why")
-    click = SimpleNamespace(genre="Rock", start=0.0)
-    first, last = explain("a.mp3", models.first, 0.0, ["b.mp3"], click)
-    assert first == views.EXPLAINING and last == gr.skip()
+    click, latest = SimpleNamespace(genre="Rock", start=0.0), ["a.mp3"]
+    job = explain("a.mp3", models.first, 0.0, latest, click)
+    assert next(job) == views.EXPLAINING
+    latest[0] = "b.mp3"
+    assert list(job) == [gr.skip()]
+    assert list(explain("a.mp3", models.first, 0.0, latest, click)) == [gr.skip()]
 
 
 @pytest.mark.parametrize(

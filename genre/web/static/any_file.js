@@ -14,6 +14,7 @@
 const INPUT = "#song input[type=file]";
 const CLEAR = "#song button[aria-label=Clear]";
 const LOST = "genre-connection-lost"; // in the session's storage
+const LEAVING_MS = 30_000; // after a visitor has begun to leave the page, in which a loss is nothing to tell
 const POLL_MS = 50;
 const POLLS = 100; // for the empty field
 const ANY_AUDIO = "audio/any";
@@ -57,7 +58,10 @@ async function emptyField() {
 
 async function take(file) {
   const input = await emptyField();
-  if (!input) return;
+  if (!input) {
+    props.value = props.not_sent; // another upload goes on
+    return;
+  }
   input.files = asAudio([file]);
   input.dispatchEvent(new Event("change", { bubbles: true }));
 }
@@ -95,9 +99,12 @@ document.addEventListener(
   true,
 );
 
+// When a visitor loads the page anew while it works, Gradio loses the connection, too, and may then load it once more.
+let leaves = 0;
 addEventListener("beforeunload", () => {
   const lost = [...document.querySelectorAll(".toast-body")].some(({ textContent }) => /connection/i.test(textContent));
-  if (lost) sessionStorage.setItem(LOST, "yes");
+  if (!lost) leaves = Date.now();
+  else if (Date.now() - leaves > LEAVING_MS) sessionStorage.setItem(LOST, "yes");
 });
 
 // While Gradio draws the page, it may set the initial value of the card again.

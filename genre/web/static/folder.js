@@ -10,7 +10,7 @@
 // the place of a song (`props.hidden`, `props.system` and `props.placeholder`, as in genre/audio/folders.py) are left out
 // of both. `props.zone` and `props.field` are the ids of the tab and of its upload field, `props.most` is the number of
 // songs that the server accepts at a time, `props.largest` the bytes of one, `props.group` the number that are handed over
-// at once, and `props.left_out` holds sentences.
+// at once, `props.words` holds sentences, and `props.left_out` those on files that are left out, by the reason.
 
 const NAMED = 3; // files that are left out
 const GROUP_BYTES = 2e7; // of a group of more than one file
@@ -38,16 +38,14 @@ const hasSuffix = ({ name }) => props.suffixes.some((suffix) => name.toLowerCase
 const mayBeAudio = (file) => hasSuffix(file) || /^(audio|video|$)/.test(file.type);
 
 // The reason why a file is left out, empty for a song. A folder that was chosen may itself be hidden.
-function reason({ name }, isSong) {
+function reason({ name, size }, isSong) {
   const parts = name.split("/");
   if (parts.some((part) => system.test(part))) return "system";
-  if (placeholder.test(last(name))) return "cloud";
+  const cloud = placeholder.exec(last(name))?.[2];
+  if (cloud) return cloud.toLowerCase();
   if (parts.slice(parts.length > 1 ? 1 : 0).some((part) => hidden.test(part))) return "hidden";
-  return isSong ? "" : "other";
-}
-
-function submitFiles(files) {
-  submit(files, mayBeAudio);
+  if (!isSong) return "other";
+  return size > props.largest ? "large" : "";
 }
 
 function submitFolder(files) {
@@ -57,27 +55,16 @@ function submitFolder(files) {
 
 // Submits songs after those submitted before, and lists the other files.
 function submit(files, isSong) {
-  const words = props.left_out;
-  const [songs, others, hiddenOnes, ofSystem, inCloud] = ["", "other", "hidden", "system", "cloud"].map((name) =>
-    files.filter((file) => reason(file, isSong(file)) === name),
-  );
-  const fitting = songs.filter(({ size }) => size <= props.largest);
-  const tooLarge = songs.filter(({ size }) => size > props.largest);
+  const reasons = new Map(files.map((file) => [file, reason(file, isSong(file))]));
+  const those = (kind) => files.filter((file) => reasons.get(file) === kind);
+  const songs = those("");
   if (!pending) sentences = [];
-  sentences.push(
-    files.length ? listed(others, words.one, words.many) : words.none,
-    listed(hiddenOnes, words.hidden, words.hiddens),
-    listed(ofSystem, words.system, words.systems),
-    ...Object.entries(props.clouds).map(([suffix, name]) => {
-      const missing = inCloud.filter((file) => file.name.toLowerCase().endsWith(`.${suffix}`));
-      return listed(missing, words.cloud.replace("{cloud}", name), words.clouds.replace("{cloud}", name));
-    }),
-    listed(tooLarge, words.large, words.larges),
-  );
+  sentences.push(files.length ? "" : props.words.none);
+  sentences.push(...Object.keys(props.left_out).map((kind) => listed(those(kind), kind)));
   showStatus();
-  if (!fitting.length) return;
+  if (!songs.length) return;
   pending++;
-  submitted = submitted.then(() => send(fitting)).finally(() => pending--);
+  submitted = submitted.then(() => send(songs)).finally(() => pending--);
 }
 
 const showStatus = (progress = "") => (statusLine.textContent = [progress, ...sentences].filter(Boolean).join(" "));
@@ -85,7 +72,6 @@ const showStatus = (progress = "") => (statusLine.textContent = [progress, ...se
 // Uploads songs and hands them over group by group, until the visitor ends it. Those that could not be sent have an empty
 // path. One more than the server accepts tells it that there were too many.
 async function send(songs) {
-  const { progress, refused, refuseds } = props.left_out;
   const taken = songs.slice(0, props.most + 1);
   const allBytes = taken.reduce((sum, { size }) => sum + size, 0) || 1;
   const tooLarge = [];
@@ -93,6 +79,7 @@ async function send(songs) {
   let [done, bytes, patience] = [0, 0, PATIENCE_MS];
 
   async function sent(song) {
+    if (song.unreadable) return { path: "" };
     for (let attempt = 0; ; attempt++) {
       const answer = await upload(song, (loaded) => (bar.value = (bytes + loaded) / allBytes));
       const wait = WAITS_MS[attempt] ?? Infinity;
@@ -107,7 +94,7 @@ async function send(songs) {
   for (const group of grouped(taken)) {
     const files = [];
     for (const song of group) {
-      showStatus(progress.replace("{n}", done).replace("{all}", taken.length));
+      showStatus(props.words.progress.replace("{n}", done).replace("{all}", taken.length));
       const { path, status } = await sent(song);
       if (ends !== before) break;
       if (status === TOO_LARGE) tooLarge.push(song);
@@ -119,7 +106,7 @@ async function send(songs) {
     trigger("dropped", { files });
   }
   bar.hidden = true;
-  sentences.push(listed(tooLarge, refused, refuseds));
+  sentences.push(listed(tooLarge, "refused"));
   showStatus();
 }
 
@@ -165,27 +152,29 @@ zone.addEventListener("click", ({ target }) => {
   request?.abort();
 });
 
-// The names of files that are left out, after the words for one or many; empty for none.
-function listed(files, one, many) {
+// The names of files that are left out, after the words for the reason; empty for none.
+function listed(files, kind) {
+  const [one, many] = props.left_out[kind];
   const names = files.map(({ name }) => last(name));
   const first = names.slice(0, NAMED).join(", ");
-  const more = props.left_out.more.replace("{names}", () => first).replace("{n}", names.length - NAMED);
+  const more = props.words.more.replace("{n}", names.length - NAMED).replace("{names}", () => first);
   const words = names.length > 1 ? many.replace("{n}", names.length) : one;
   return names.length ? `${words}${names.length > NAMED ? more : first}.` : "";
 }
 
 const named = (file, path) => new File([file], path.replace(/^\//, ""), { type: file.type });
 
-// All files of a dropped entry, recursively. A reader returns at most 100 entries at a time.
+// All files of a dropped entry, recursively; one that the browser may not read is sent to the server as a row without a
+// path. A reader returns at most 100 entries at a time.
 async function filesOf(entry) {
   if (entry.isFile) {
-    const file = await new Promise((done, failed) => entry.file(done, failed));
-    return [named(file, entry.fullPath)];
+    const file = await new Promise((done) => entry.file(done, () => done(null)));
+    return [Object.assign(named(file ?? new File([], ""), entry.fullPath), { unreadable: !file })];
   }
   const reader = entry.createReader();
   const inside = [];
   for (;;) {
-    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    const some = await new Promise((done) => reader.readEntries(done, () => done([])));
     if (!some.length) return inside;
     for (const one of some) inside.push(...(await filesOf(one)));
   }
@@ -206,7 +195,7 @@ zone.addEventListener(
     event.stopPropagation();
     const files = [...event.target.files];
     event.target.value = "";
-    submitFiles(files);
+    submit(files, mayBeAudio);
   },
   true,
 );
@@ -219,7 +208,7 @@ zone.addEventListener(
     event.preventDefault();
     event.stopPropagation();
     const files = (await Promise.all(entries.map(filesOf))).flat();
-    if (entries.every(({ isFile }) => isFile)) submitFiles(files);
+    if (entries.every(({ isFile }) => isFile)) submit(files, mayBeAudio);
     else submitFolder(files);
   },
   true,

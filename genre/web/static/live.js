@@ -2,7 +2,8 @@
 // whole recording at the end, and its survival of a busy server, a lost connection and a page that is loaded anew.
 //
 // Records the microphone: shows its level, sends the new samples to the server about once a second, and stores all of them
-// so that the whole recording can be uploaded at the end. `element` is the component's root.
+// so that the whole recording can be uploaded at the end. `props.most` is the length in seconds at which it stops by itself,
+// `props.buffer` the seconds that the server classifies, `props.quiet` the level in dBFS below which it hears nothing.
 //
 // Once Gradio has lost the connection it does nothing more, and loads the page anew when the server answers. So that no
 // recording is lost, its blocks are also put into the browser's storage, until the tab of one song shows its result; a
@@ -22,7 +23,7 @@ const STORED_MS = 3_600_000; // after which a recording that was left there is d
 
 const find = (selector) => element.querySelector(selector);
 const panel = find(".live");
-const texts = JSON.parse(panel.dataset.texts);
+const { texts } = props;
 
 const MICROPHONE = { channelCount: 1 }; // without the browser's processing for calls, see head.js
 
@@ -215,7 +216,7 @@ function setBusy(busy) {
 function send() {
   if (waiting || session.sent === session.blocks.length) return;
   waiting = Date.now();
-  const used = Math.ceil((Number(panel.dataset.buffer) * session.context.sampleRate) / BLOCK);
+  const used = Math.ceil((props.buffer * session.context.sampleRate) / BLOCK);
   const first = Math.max(session.sent, session.blocks.length - used); // a slow connection would fall behind with all
   const sound = base64(session.blocks.slice(first));
   trigger("sound", { sound, rate: session.context.sampleRate, fresh: session.sent === 0 });
@@ -243,15 +244,15 @@ function measure() {
   find(".clock").textContent = `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
   const isSilent = waiting && Date.now() - waiting > SILENT_MS;
   if (isSilent) setMessage(texts.silent, true);
-  else if (seconds > 1) setMessage(session.level < Number(panel.dataset.quiet) ? texts.quiet : texts.loud);
-  if (seconds >= Number(panel.dataset.most)) stop();
+  else if (seconds > 1) setMessage(session.level < props.quiet ? texts.quiet : texts.loud);
+  if (seconds >= props.most) stop();
 }
 
 function meter(level) {
   const bar = find("[role=meter]");
   const fraction = (dbfs) => 1 - dbfs / LOWEST;
   bar.style.setProperty("--fraction", fraction(level));
-  bar.style.setProperty("--quiet", fraction(Number(panel.dataset.quiet)));
+  bar.style.setProperty("--quiet", fraction(props.quiet));
   bar.setAttribute("aria-valuenow", Math.round(level));
   find(".level").textContent = level > LOWEST ? `${Math.round(level)} dBFS` : "– dBFS";
 }

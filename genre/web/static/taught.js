@@ -18,7 +18,7 @@ element.addEventListener("change", ({ target }) => {
 
 element.addEventListener("click", ({ target }) => {
   const button = target.closest("button[data-song]");
-  if (button) trigger("click", { song: Number(button.dataset.song) });
+  if (button) trigger("input", { song: Number(button.dataset.song), genre: null });
 });
 
 watch("value", () => {
