@@ -269,7 +269,8 @@ class BatchTab:
             classifier = self.models.get(batch.model)
             yield {self.timeline: views.blank_timeline(classifier.labels)}
             for result in stream_results(classifier, song.path):
-                if batch.opened is not song:  # another row has been opened meanwhile
+                if batch.opened is not song:  # another row has been opened meanwhile, or none
+                    yield gr.skip()  # as in `SongTab.show`
                     return
                 yield {self.timeline: result.timeline}
         except genre.GenreError as error:

@@ -117,6 +117,14 @@ class SongTab:
     def show(self, path: str | None, name: str, overlap: float, latest: list, request: gr.Request) -> Iterator[dict]:
         """Prediction card, timeline, an empty explanation, and the downloads at the end."""
         labels = []
+
+        def replaced() -> bool:
+            """Whether the visitor has asked for another one, while this one was in the queue or since then."""
+            return bool(latest) and latest != [path, name, overlap]
+
+        if replaced():
+            yield gr.skip()
+            return
         try:
             classifier = self.models.get(name)
             labels = classifier.labels
@@ -125,7 +133,8 @@ class SongTab:
                 return
             files: dict | None = None
             for result in stream_results(classifier, path, overlap):
-                if latest and latest != [path, name, overlap]:  # the visitor has asked for another one meanwhile
+                if replaced():
+                    yield gr.skip()  # else Gradio would send the output before once more, at the end
                     return
                 shown = {self.prediction: result.card, self.timeline: result.timeline}
                 yield shown | (files or {})  # all of it: a browser may skip an update
@@ -136,11 +145,8 @@ class SongTab:
                         files = enabled(self.buttons, song_files(path, result.prediction, image, labels, address))
                     yield shown | files
         except genre.GenreError as error:
-            yield {
-                self.prediction: views.error(str(error)),
-                self.timeline: views.blank_timeline(labels),
-                self.why: "",
-            }
+            blank = {self.timeline: views.blank_timeline(labels), self.why: ""}
+            yield gr.skip() if replaced() else {self.prediction: views.error(str(error))} | blank
 
 
 def _shows(latest: list, path: str) -> bool:
@@ -198,7 +204,7 @@ def timeline_and_why(
                 return
             yield views.EXPLAINING
             explanation = explain(classifier, Upload(path), start, label, overlap=overlap)
-            # Too late, nothing changes; without any output Gradio would send the one before again.
+            # Too late, nothing changes, as in `SongTab.show`.
             yield views.why(explanation, classifier.labels) if shows(value, path) else gr.skip()
         except genre.GenreError as error:
             yield views.error(str(error))

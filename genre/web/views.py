@@ -21,7 +21,8 @@ FAINTEST = 0.02  # probability of a cell that is drawn; fainter ones cannot be s
 
 def note(headline: str, more: str = "", kind: str = "empty", role: str = "group") -> str:
     """A card without a prediction; screen readers read a "status" or an "alert" out whenever it changes."""
-    return f'<div class="prediction {kind}" role="{role}"><p class="genre">{headline}</p><p>{escape(more)}</p></div>'
+    small = f"<p>{escape(more)}</p>" if more else ""
+    return f'<div class="prediction {kind}" role="{role}"><p class="genre">{headline}</p>{small}</div>'
 
 
 EMPTY = note(texts.EMPTY, texts.EMPTY_MORE, role="status")

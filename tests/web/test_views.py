@@ -85,17 +85,21 @@ def test_labels_are_escaped_wherever_they_are_shown():
     assert "<b>bold</b>" not in views.error("<b>bold</b>")
 
 
-def test_an_explanation_that_comes_too_late_changes_nothing(monkeypatch):
-    """Its last output must be no "Explaining …", which Gradio would send again at the end."""
+def test_what_comes_too_late_changes_nothing(monkeypatch):
+    """A last output must be none of the song before, since Gradio sends it again at the end."""
+    result = song.Result(False, SONG, None, "card", "timeline")
     monkeypatch.setattr(song, "explain", lambda *_, **__: None)
+    monkeypatch.setattr(song, "stream_results", lambda *_: iter([result] * 2))
     page = build_page(models := Models())
-    explain = next(one.fn for one in page.fns.values() if one.api_name == "why")
-    click, latest = SimpleNamespace(genre="Rock", start=0.0), ["a.mp3"]
-    job = explain("a.mp3", models.first, 0.0, latest, click)
-    assert next(job) == views.EXPLAINING
+    named = {one.api_name: one.fn for one in page.fns.values()}
+    click, asked = SimpleNamespace(genre="Rock", start=0.0), ["a.mp3", models.first, 0.0]
+    latest = list(asked)
+    shows, explains = named["show"](*asked, latest, None), named["why"](*asked, latest, click)
+    assert views.CLASSIFYING in next(shows).values() and "card" in next(shows).values()
+    assert next(explains) == views.EXPLAINING
     latest[0] = "b.mp3"
-    assert list(job) == [gr.skip()]
-    assert list(explain("a.mp3", models.first, 0.0, latest, click)) == [gr.skip()]
+    assert list(shows) == list(explains) == [gr.skip()]
+    assert list(named["show"](*asked, latest, None)) == list(named["why"](*asked, latest, click)) == [gr.skip()]
 
 
 @pytest.mark.parametrize(
