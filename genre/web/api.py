@@ -1,6 +1,7 @@
 """The page's API for programs: named HTTP endpoints, which are MCP tools, too, and the download of songs by address.
 
-Here alone the page uses Gradio beyond its public API, as of Gradio 6.31; look here first when Gradio is updated:
+Here, and where `genre/web/__init__.py` imports Gradio, the page relies on more than its public API, as of Gradio 6.31:
+look here first when Gradio is updated.
 
 * `processing_utils.async_transport`: Gradio downloads songs that API calls name by URL with it. It reads a whole
   response into memory and decompresses it, without a limit, and no option sets one; `BoundedTransport` does.
