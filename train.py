@@ -78,32 +78,6 @@ MODES = {
     "evaluate": "print the figures of a checkpoint; the default with --evaluate",
     "publish": "upload the checkpoint in --out; the default with --push and no --data",
 }
-OF_START = {"members", "recipe", "backbone", "weights", "from_scratch"}  # which networks are trained, from where
-OF_PUBLISHING = {"out", "push", "tag", "space", "public", "replace_card", "dry_run"}
-OF_DATA = {"data", "counts_as", "label", "fma_metadata", "validation_fraction", "test_fraction", "archive"}
-OF_TRAINING = OF_DATA | OF_PUBLISHING | {
-    *("shares", "validation_shares", "augmented_copies", "unlabelled", "teacher", "not_music"),
-    *("members", "recipe", "epochs", "learning_rate", "runs", "windows_per_track", "batch_size", "seed"),
-    *("precision", "compile", "workers", "tracker", "resume", "test"),
-}  # fmt: skip
-OPTIONS = {
-    "probe": OF_PUBLISHING | {"data", "counts_as", "label", "fma_metadata", "start_from"},
-    "fine-tune": OF_TRAINING | {"start_from", "interpolate"},
-    "train": OF_TRAINING | OF_START,
-    "detector": OF_DATA | OF_PUBLISHING | {"not_music"},
-    "evaluate": OF_DATA | {"evaluate", "test", "predictions"},
-    "publish": OF_PUBLISHING,
-}
-DEFAULTS = {
-    "data": [],
-    "counts_as": [],
-    "out": Path("checkpoints/mine"),
-    "validation_fraction": [0.1],
-    "test_fraction": [0.1],
-    "unlabelled": [],
-    "augmented_copies": 4,
-    "tracker": "tensorboard",
-}
 
 
 def main() -> None:
@@ -288,6 +262,11 @@ def preparation(options: argparse.Namespace, front_ends: list[str]) -> Preparati
     )
 
 
+def front_ends(model: GenreModel) -> list[str]:
+    """The front ends whose log-mels the members of a model read."""
+    return [front_end_name(member.log_mel.config) for member in model.members.values()]
+
+
 def describe_data(data: DataSet) -> str:
     """Lines with the genres, and each source's tracks by split and share."""
     lines = [f"{len(data.genres)} genres: {', '.join(data.genres)}"]
@@ -312,8 +291,8 @@ def only_first_prints(accelerator: Accelerator) -> Iterator[None]:
 
 def train(accelerator: Accelerator, options: argparse.Namespace) -> None:
     runs_folder = RUNS / options.out.name
-    known = GenreModel.from_pretrained(options.start_from) if options.mode == "fine-tune" else None
-    start = Start(known, options.weights, options.from_scratch)
+    checkpoint = GenreModel.from_pretrained(options.start_from) if options.mode == "fine-tune" else None
+    start = Start(checkpoint, options.weights, options.from_scratch)
     recipes = choose_recipes(options, start)
     check_networks(recipes, start)
     if accelerator.is_main_process:
@@ -402,13 +381,13 @@ def probe(options: argparse.Namespace) -> None:
     (folder,) = options.data
     check_writable(options.out)
     announce_earlier(options.out)
-    known = GenreModel.from_pretrained(options.start_from)
+    base = GenreModel.from_pretrained(options.start_from)
     classifier = Classifier(GenreModel.from_pretrained(options.start_from, for_inference=True))
     print(f"Linear probe on {options.start_from}; --mode fine-tune trains its networks, too.")
     of_hub = {"label": options.label, "fma_metadata": options.fma_metadata}
-    fitted = fit_probe(embed_folder(folder, classifier, dict(options.counts_as), **of_hub), known)
+    fitted = fit_probe(embed_folder(folder, classifier, dict(options.counts_as), **of_hub), base)
     with written_at_end(options.out) as new:
-        probe_model(known, fitted, source_name(folder), command_line()).save_pretrained(new)
+        probe_model(base, fitted, source_name(folder), command_line()).save_pretrained(new)
         write_pictures(new)
         write_card(new)
     print(describe_probe(fitted))
@@ -417,7 +396,7 @@ def probe(options: argparse.Namespace) -> None:
 def detect(options: argparse.Namespace) -> None:
     """Fit the music detector of the checkpoint in --out, in place of the one that it has."""
     model = GenreModel.from_pretrained(options.out)
-    data = prepare(preparation(options, [front_end_name(one.log_mel.config) for one in model.members.values()]))
+    data = prepare(preparation(options, front_ends(model)))
     print(describe_data(data))
     fit_detector(model, data, options.not_music)
     model.save_pretrained(options.out)
@@ -436,17 +415,17 @@ def fit_detector(model: GenreModel, data: DataSet, not_music: Path) -> None:
 
 def evaluate_again(options: argparse.Namespace) -> None:
     """Print the figures of a checkpoint."""
-    known = GenreModel.from_pretrained(options.evaluate)
-    training = known.metrics.get("training", {})
+    model = GenreModel.from_pretrained(options.evaluate)
+    training = model.metrics.get("training", {})
     if "probe" in training:
         print(
-            f"{known.name} is a linear probe, fitted to all songs of {', '.join(training['sources'])}: figures on "
+            f"{model.name} is a linear probe, fitted to all songs of {', '.join(training['sources'])}: figures on "
             "these are too high, but for songs in a folder for test. Those by cross-validation are in its card."
         )
-    data = prepare(preparation(options, [front_end_name(one.log_mel.config) for one in known.members.values()]))
+    data = prepare(preparation(options, front_ends(model)))
     print(describe_data(data))
     for split in ("validation", "test") if options.test else ("validation",):
-        evaluate_sources(known, data, split, options.predictions)
+        evaluate_sources(model, data, split, options.predictions)
 
 
 def publish(options: argparse.Namespace) -> None:
@@ -471,7 +450,34 @@ def show_upload(published: Published, visibility: str) -> None:
         print(f"  {CARD} was edited there and stays as it is, whatever model it describes; --replace-card replaces it.")
 
 
-# Options
+# Options: which modes have them, and their defaults
+
+OF_START = {"members", "recipe", "backbone", "weights", "from_scratch"}  # which networks are trained, from where
+OF_PUBLISHING = {"out", "push", "tag", "space", "public", "replace_card", "dry_run"}
+OF_DATA = {"data", "counts_as", "label", "fma_metadata", "validation_fraction", "test_fraction", "archive"}
+OF_TRAINING = OF_DATA | OF_PUBLISHING | {
+    *("shares", "validation_shares", "augmented_copies", "unlabelled", "teacher", "not_music"),
+    *("members", "recipe", "epochs", "learning_rate", "runs", "windows_per_track", "batch_size", "seed"),
+    *("precision", "compile", "workers", "tracker", "resume", "test"),
+}  # fmt: skip
+OPTIONS = {
+    "probe": OF_PUBLISHING | {"data", "counts_as", "label", "fma_metadata", "start_from"},
+    "fine-tune": OF_TRAINING | {"start_from", "interpolate"},
+    "train": OF_TRAINING | OF_START,
+    "detector": OF_DATA | OF_PUBLISHING | {"not_music"},
+    "evaluate": OF_DATA | {"evaluate", "test", "predictions"},
+    "publish": OF_PUBLISHING,
+}
+DEFAULTS = {
+    "data": [],
+    "counts_as": [],
+    "out": Path("checkpoints/mine"),
+    "validation_fraction": [0.1],
+    "test_fraction": [0.1],
+    "unlabelled": [],
+    "augmented_copies": 4,
+    "tracker": "tensorboard",
+}
 
 
 def parse_options() -> argparse.Namespace:

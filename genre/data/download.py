@@ -39,7 +39,7 @@ PARTS = (
 )
 
 
-def fetch_fma_small(folder: Path, base_url: str = FMA_URL) -> None:
+def fetch_fma_small(folder: Path) -> None:
     """Download FMA-small (7.5 GiB) and unpack it, or resume where an earlier call stopped.
 
     `fma_metadata/tracks.csv` and `fma_small/` appear in the folder only when they are complete; existing ones are
@@ -48,7 +48,6 @@ def fetch_fma_small(folder: Path, base_url: str = FMA_URL) -> None:
 
     Args:
         folder: the destination, which is created where it is missing.
-        base_url: of the zips on a server.
 
     Raises:
         DataError: the disk has too little room, the server cannot be reached, or the files are not FMA-small.
@@ -58,7 +57,7 @@ def fetch_fma_small(folder: Path, base_url: str = FMA_URL) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         # Ranges of bytes are requested, which a compressed response would not preserve.
         identity = {"Accept-Encoding": "identity"}
-        with httpx2.Client(base_url=base_url, headers=identity, timeout=TIMEOUT, follow_redirects=True) as client:
+        with httpx2.Client(base_url=FMA_URL, headers=identity, timeout=TIMEOUT, follow_redirects=True) as client:
             _fetch(client, folder, missing)
         for part in missing:
             _unpack(folder, part)

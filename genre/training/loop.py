@@ -494,13 +494,15 @@ class _Run:
     def restore(self, path: Path) -> None:
         """Load a state; raises GenreError if it is damaged, or was written with other settings or for other songs."""
         state = _read_state(path)
-        stored, own = state.get("settings") or {}, self._settings()
-        if _songs(stored) != _songs(own) and _without_songs(stored) == _without_songs(own):
+        both = state.get("settings") or {}, self._settings()
+        stored, own = (one | (one.get("origin") or {}) | {"origin": None} for one in both)
+        changed = {name for name in stored | own if stored.get(name) != own.get(name)}
+        if "data" in changed and changed <= {"data", "training"}:
             raise GenreError(
                 f"The songs have changed since {path} was made; put them back as they were, or start again without "
                 "--resume."
             )
-        if stored != own:
+        if changed:
             raise GenreError(f"{path} was made with other settings; repeat those, or start again without --resume.")
         self.epoch, self.best_loss, self.best = state["epoch"], state["best_loss"], state["best"]
         self.curve = state["curve"]
@@ -547,17 +549,6 @@ def distillation_loss(predicted: Tensor, taught: Tensor) -> Tensor:
     known = taught.isfinite()
     error = torch.where(known, predicted - taught.nan_to_num(), 0.0)
     return error.square().sum() / known.sum().clamp(min=1)
-
-
-def _songs(settings: dict) -> str | None:
-    """The hash of the training songs, where the settings have one."""
-    return (settings.get("origin") or {}).get("data")
-
-
-def _without_songs(settings: dict) -> dict:
-    """Settings without what depends on the training songs."""
-    origin = {name: value for name, value in (settings.get("origin") or {}).items() if name != "data"}
-    return {**settings, "training": None, "origin": origin}
 
 
 def _cpu_state(module: nn.Module) -> dict[str, Tensor]:

@@ -114,6 +114,7 @@ def server(zips, monkeypatch) -> Server:
     publish(monkeypatch, zips)
     monkeypatch.setattr(download, "WAIT_SECONDS", 0)
     server = Server(zips)
+    monkeypatch.setattr(download, "FMA_URL", server.url)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield server
     server.shutdown()
@@ -139,17 +140,17 @@ def check_whole(folder: Path, audio: dict[str, bytes]) -> None:
 
 def test_from_nothing_to_sources(server, zips, audio, tmp_path):
     folder = tmp_path / "data" / "fma"
-    fetch_fma_small(folder, server.url)
+    fetch_fma_small(folder)
     check_whole(folder, audio)
     assert all(Audio(source.path).samples(22050).any() for source in fma_small(folder))
     assert [p.name for p in (folder / "fma_metadata").iterdir()] == ["tracks.csv"]
     assert server.sent == sum(map(len, zips.values()))
 
     server.requests.clear()
-    fetch_fma_small(folder, server.url)
+    fetch_fma_small(folder)
     for name in zips:
         (folder / name).unlink()
-    fetch_fma_small(folder, server.url)
+    fetch_fma_small(folder)
     assert server.requests == []
 
 
@@ -159,7 +160,7 @@ def test_a_dropped_connection_is_resumed_or_without_ranges_the_download_starts_o
 ):
     server.takes_ranges = takes_ranges
     server.breaks = [100_000, 100_000, 200_000][: 3 if takes_ranges else 1]
-    fetch_fma_small(tmp_path, server.url)
+    fetch_fma_small(tmp_path)
     check_whole(tmp_path, audio)
     assert server.sent == sum(map(len, zips.values())) + (0 if takes_ranges else 100_000)
 
@@ -167,11 +168,11 @@ def test_a_dropped_connection_is_resumed_or_without_ranges_the_download_starts_o
 def test_a_later_call_downloads_only_the_rest(server, zips, audio, tmp_path):
     server.breaks = [100_000] * (ATTEMPTS + 1)
     with pytest.raises(DataError, match=f"{AUDIO} cannot be fetched .* goes on where it stopped"):
-        fetch_fma_small(tmp_path, server.url)
+        fetch_fma_small(tmp_path)
     assert (tmp_path / f"{AUDIO}.part").stat().st_size == 100_000
     assert not is_fma_small(tmp_path)
     server.sent = 0
-    fetch_fma_small(tmp_path, server.url)
+    fetch_fma_small(tmp_path)
     check_whole(tmp_path, audio)
     assert server.sent == len(zips[AUDIO]) - 100_000
 
@@ -179,9 +180,9 @@ def test_a_later_call_downloads_only_the_rest(server, zips, audio, tmp_path):
 def test_a_wrong_checksum_raises_and_the_next_call_starts_over(server, audio, tmp_path):
     (tmp_path / f"{AUDIO}.part").write_bytes(b"of something else")
     with pytest.raises(DataError, match=f"{AUDIO} arrived damaged and was removed; try again"):
-        fetch_fma_small(tmp_path, server.url)
+        fetch_fma_small(tmp_path)
     assert not list(tmp_path.glob(f"{AUDIO}*"))
-    fetch_fma_small(tmp_path, server.url)
+    fetch_fma_small(tmp_path)
     check_whole(tmp_path, audio)
 
 
@@ -190,10 +191,10 @@ def test_free_space_is_checked_before_the_download(server, zips, audio, tmp_path
     with monkeypatch.context() as tight:
         tight.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
         with pytest.raises(DataError, match="needs .* GiB more .* are free"):
-            fetch_fma_small(tmp_path, server.url)
+            fetch_fma_small(tmp_path)
         assert server.sent == 0
         tight.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed))
-        fetch_fma_small(tmp_path, server.url)
+        fetch_fma_small(tmp_path)
     check_whole(tmp_path, audio)
 
 
@@ -202,9 +203,9 @@ def test_a_disk_that_fills_up_while_downloading(server, audio, tmp_path):
     full = tmp_path / f"{AUDIO}.part"
     full.symlink_to("/dev/full")
     with pytest.raises(DataError, match="No space left on device.*start again: it goes on"):
-        fetch_fma_small(tmp_path, server.url)
+        fetch_fma_small(tmp_path)
     full.unlink()
-    fetch_fma_small(tmp_path, server.url)
+    fetch_fma_small(tmp_path)
     check_whole(tmp_path, audio)
 
 
@@ -217,7 +218,7 @@ def test_a_killed_unpacking_is_resumed(server, zips, audio, tmp_path):
     there.write_bytes(bytes(CUT))  # zeros of the right length, to detect that it is written again
     cut_off.write_bytes(bytes(CUT // 2))
     cut_off.with_name(cut_off.name + ".tmp").write_bytes(b"stale")
-    fetch_fma_small(tmp_path, server.url)
+    fetch_fma_small(tmp_path)
     check_whole(tmp_path, audio | {there.relative_to(staging).as_posix(): bytes(CUT)})
     assert server.requests == []
 
@@ -227,7 +228,7 @@ def test_a_zip_with_paths_outside_of_the_folder_is_refused(server, audio, tmp_pa
     server.files[AUDIO] = zipped({**audio, name: b"gotcha"})
     publish(monkeypatch, server.files)
     with pytest.raises(DataError, match="a path outside of the folder"):
-        fetch_fma_small(tmp_path / "data", server.url)
+        fetch_fma_small(tmp_path / "data")
     assert not (tmp_path / "data" / "fma_small").exists()
     assert not list(tmp_path.rglob("outside.mp3"))
 
@@ -243,20 +244,20 @@ def test_a_zip_with_paths_outside_of_the_folder_is_refused(server, audio, tmp_pa
 def test_a_damaged_or_another_zip_raises(server, zips, tmp_path, damage, message):
     (tmp_path / AUDIO).write_bytes(damage(zips[AUDIO]))
     with pytest.raises(DataError, match=f"{AUDIO} {message}"):
-        fetch_fma_small(tmp_path, server.url)
+        fetch_fma_small(tmp_path)
     assert not is_fma_small(tmp_path)
 
 
 def test_a_missing_file_on_the_server_raises(server, tmp_path):
     del server.files[AUDIO]
     with pytest.raises(DataError, match=f"/fma/{AUDIO} answers 404 Not Found; try again later, or put the file"):
-        fetch_fma_small(tmp_path, server.url)
+        fetch_fma_small(tmp_path)
     assert server.sent == 0
 
 
-def test_no_network_raises(tmp_path):
+def test_no_network_raises(tmp_path, monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        monkeypatch.setattr(download, "FMA_URL", f"http://127.0.0.1:{closed.getsockname()[1]}/")
         with pytest.raises(DataError, match="cannot be fetched .*refused.*; check the network"):
-            fetch_fma_small(tmp_path, url)
+            fetch_fma_small(tmp_path)

@@ -216,7 +216,6 @@ def test_shards(hub, sounds):
         ({"train.parquet": table({"audio": [None], "genre": ["x"]})}, "holds no audio itself"),
         ({"train.parquet": b"PAR1 no table"}, "train.parquet of .* was damaged and is removed"),
         ({"train.tar": b"no shard"}, "train.tar of .* was damaged and is removed"),
-        ({"metadata.jsonl": b"{", "a.mp3": b""}, "metadata.jsonl of .* was damaged and is removed"),
     ],
 )  # fmt: skip
 def test_data_sets_that_cannot_be_read(hub, files, message):
