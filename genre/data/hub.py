@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ LISTED = 20  # columns and configurations that a message lists
 
 Classes = dict[str, list[str]]  # names of the classes of columns
 Reader = Callable[[Path, Classes], Iterator[tuple[str, bytes, dict]]]  # name of the audio, its bytes, other columns
-Choose = Callable[[list[str], Classes], object]
+Choose = Callable[[list[str], Classes], str]  # of columns that of genres, see `choose_label`
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,7 @@ def hub_songs(
         DataError: the data set cannot be downloaded, holds no audio or no genres, has several columns or configurations
             to choose from, or is damaged.
     """
-
-    def choose(columns: list[str], classes: Classes) -> str:
-        return choose_label(columns, classes, label, dataset) if labelled else ""
-
+    choose = partial(choose_label, dataset=dataset, label=label) if labelled else lambda *_: ""
     index = _index(dataset, choose)
     rows, genre = index["rows"], choose(index["columns"], index["classes"])
     columns = {_key(name): name for name in index["columns"]}
@@ -185,7 +183,7 @@ def hub_songs(
     return songs
 
 
-def choose_label(columns: list[str], classes: Iterable[str], label: str | None, dataset: HubDataset) -> str:
+def choose_label(columns: list[str], classes: Iterable[str], dataset: HubDataset, label: str | None = None) -> str:
     """The column of genres.
 
     Args:

@@ -95,7 +95,7 @@ class FmaTrack:
     split: str
     genre: str
     artist: str
-    title: str = ""
+    title: str
 
 
 def fma_tracks(table: Path) -> list[FmaTrack]:
@@ -105,15 +105,11 @@ def fma_tracks(table: Path) -> list[FmaTrack]:
         try:
             columns = list(zip(next(rows), next(rows), strict=True))
             next(rows)  # the third header row names the index
-            names = (("set", "subset"), ("set", "split"), ("track", "genre_top"), ("artist", "name"))
-            places = [columns.index(name) for name in names]
+            track = (("track", "genre_top"), ("artist", "name"), ("track", "title"))
+            places = [columns.index(name) for name in (("set", "subset"), ("set", "split"), *track)]
         except (ValueError, StopIteration) as error:
             raise DataError(f"{table} is not FMA's table of tracks.") from error
-        title = columns.index(("track", "title")) if ("track", "title") in columns else None
-        return [
-            FmaTrack(int(row[0]), *(row[one] for one in places), *([row[title]] if title is not None else []))
-            for row in rows
-        ]
+        return [FmaTrack(int(row[0]), *(row[place] for place in places)) for row in rows]
 
 
 def fma_small(folder: Path) -> list[AudioClip]:

@@ -115,11 +115,11 @@ def write_fma(folder, tracks):
     (folder / "fma_small").mkdir()
     with (folder / "fma_metadata" / "tracks.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["", "artist", "set", "set", "track"])
-        writer.writerow(["", "name", "split", "subset", "genre_top"])
-        writer.writerow(["track_id", "", "", "", ""])
+        writer.writerow(["", "artist", "set", "set", "track", "track"])
+        writer.writerow(["", "name", "split", "subset", "genre_top", "title"])
+        writer.writerow(["track_id", "", "", "", "", ""])
         writer.writerows(
-            [track, "10,000 Names & Guest", split, subset, genre] for track, genre, split, subset in tracks
+            [track, "10,000 Names & Guest", split, subset, genre, ""] for track, genre, split, subset in tracks
         )
 
 
