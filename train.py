@@ -62,9 +62,9 @@ from genre.models.model import DEFAULT, MEMBER_NAME, METRICS_FILE, MUSIC_FILE, G
 from genre.training.calibrate import calibrate
 from genre.training.detector import fit_examples, gather
 from genre.training.evaluate import evaluate_sources
-from genre.training.loop import Start, change_stage, recipe_from, train_member, with_shares
+from genre.training.loop import Start, train_member, with_shares
 from genre.training.probe import describe_probe, embed_folder, fit_probe, probe_model
-from genre.training.recipe import RECIPES, Recipe, read_recipes, recipes_json
+from genre.training.recipe import RECIPES, Recipe, Stage, read_recipes, recipes_json
 
 RUNS = Path("runs")  # archives, and a folder for each training: recipes, states, TensorBoard's logs, predictions
 
@@ -204,32 +204,50 @@ def only_training(runs_folder: Path) -> Iterator[None]:
 # Recipes
 
 
-def choose_recipes(options: argparse.Namespace, start: Start) -> dict[str, Recipe]:
+def choose_recipes(options: argparse.Namespace, checkpoint: GenreModel | None) -> dict[str, Recipe]:
     """The recipe of each member that is trained: of --recipe or the default, with the options of the command line.
 
+    A member of a checkpoint keeps its network, and is trained by the second stage. With --epochs, training ends after
+    its first stage.
+
     Raises:
-        GenreError: there is no recipe for a member.
+        GenreError: there is no recipe for a member, or the checkpoint has no such member.
     """
     known = RECIPES | (read_recipes(options.recipe) if options.recipe else {})
     if options.members:
         names = options.members
-    elif start.checkpoint:
-        names = list(start.checkpoint.members)
+    elif checkpoint:
+        names = list(checkpoint.members)
     else:
         names = list(read_recipes(options.recipe)) if options.recipe else ["sparse", "smooth", "whole"]
-    if unknown := [name for name in names if name not in known]:
-        raise GenreError(f"There is no recipe for a member {unknown[0]}; there are {', '.join(known)}.")
-    fields = ("backbone", "windows_per_track", "batch_size", "seed")
-    changes = {name: value for name in fields if (value := getattr(options, name)) is not None}
+    for name in names:
+        if name not in known:
+            raise GenreError(f"There is no recipe for a member {name}; there are {', '.join(known)}.")
+        if checkpoint and name not in checkpoint.members:
+            raise GenreError(f"{checkpoint.name} has no {name} member, only {', '.join(checkpoint.members)}.")
+
+    def given(*fields: str) -> dict[str, Any]:
+        return {field: value for field in fields if (value := getattr(options, field)) is not None}
+
+    changes = given("backbone", "windows_per_track", "batch_size", "seed")
     if options.shares:
         changes["share_power"] = None
-    of_stage = {
-        name: value for name in ("epochs", "learning_rate", "runs") if (value := getattr(options, name)) is not None
-    }
+    of_stage = given("epochs", "learning_rate", "runs")
     recipes = {}
     for name, fraction in zip(names, (options.interpolate or [None]) * len(names), strict=False):
-        more = changes if fraction is None else changes | {"interpolation": fraction}
-        recipes[name] = change_stage(recipe_from(replace(known[name], **more), name, start), start, **of_stage)
+        recipe = replace(known[name], **changes)
+        if fraction is not None:
+            recipe = replace(recipe, interpolation=fraction)
+        if checkpoint:
+            member = checkpoint.members[name]
+            network = member.backbone.pretrained_cfg["architecture"]
+            fine_tuning = replace(recipe.fine_tuning, **of_stage)
+            recipe = replace(recipe, backbone=network, input_size=member.input_size, fine_tuning=fine_tuning)
+        else:
+            recipe = replace(recipe, pretrained=replace(recipe.pretrained, **of_stage))
+            if options.epochs:
+                recipe = replace(recipe, fine_tuning=Stage(epochs=0), robust_fine_tuning=Stage(epochs=0))
+        recipes[name] = recipe
     return recipes
 
 
@@ -293,7 +311,7 @@ def train(accelerator: Accelerator, options: argparse.Namespace) -> None:
     runs_folder = RUNS / options.out.name
     checkpoint = GenreModel.from_pretrained(options.start_from) if options.mode == "fine-tune" else None
     start = Start(checkpoint, options.weights, options.from_scratch)
-    recipes = choose_recipes(options, start)
+    recipes = choose_recipes(options, checkpoint)
     check_networks(recipes, start)
     if accelerator.is_main_process:
         announce_earlier(options.out)

@@ -13,7 +13,6 @@ import time
 import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from tqdm import tqdm
 
 from genre.data.dataset import DataSet
 from genre.data.windows import Batch, Draws, Mixture, Windows
-from genre.errors import CheckpointError, GenreError
+from genre.errors import GenreError
 from genre.features.log_mel import FRONT_ENDS
 from genre.files import numbered, replaced
 from genre.models.backbones import RANDOM, average_weights, create_backbone, replace_head
@@ -238,34 +237,6 @@ def _interpolate(
     for fraction, one in figures.items():
         accelerator.print(f"{name}, weights interpolated, {fraction:.0%} fine-tuned: validation {one}")
     return candidates[min(figures, key=lambda fraction: figures[fraction].loss)].cpu()
-
-
-def recipe_from(recipe: Recipe, name: str, start: Start) -> Recipe:
-    """The recipe with the network of the checkpoint's member.
-
-    Raises:
-        CheckpointError: the checkpoint has no such member.
-    """
-    if start.checkpoint is None:
-        return recipe
-    if name not in start.checkpoint.members:
-        raise CheckpointError(
-            f"{start.checkpoint.name} has no {name} member, only {', '.join(start.checkpoint.members)}."
-        )
-    member = start.checkpoint.members[name]
-    return replace(recipe, backbone=member.backbone.pretrained_cfg["architecture"], input_size=member.input_size)
-
-
-def change_stage(recipe: Recipe, start: Start, **changes: Any) -> Recipe:
-    """The recipe with other fields of `Stage` in the stage that training begins with.
-
-    With a number of epochs, training ends after that stage.
-    """
-    if start.checkpoint:
-        return replace(recipe, fine_tuning=replace(recipe.fine_tuning, **changes))
-    recipe = replace(recipe, pretrained=replace(recipe.pretrained, **changes))
-    none = Stage(epochs=0)
-    return replace(recipe, fine_tuning=none, robust_fine_tuning=none) if "epochs" in changes else recipe
 
 
 def start_member(recipe: Recipe, name: str, training: Mixture, genres: list[str], start: Start) -> Member:
