@@ -130,6 +130,10 @@ def hub_songs(
         DataError: the data set cannot be downloaded, holds no audio or no genres, has several columns or configurations
             to choose from, or is damaged.
     """
+    places = (fma, fma / "tracks.csv", fma / "fma_metadata" / "tracks.csv") if fma else ()
+    table = next((place for place in places if place.is_file()), None)
+    if fma and not table:
+        raise DataError(f"There is no tracks.csv of FMA at {fma}.")
     choose = partial(choose_label, dataset=dataset, label=label) if labelled else lambda *_: ""
     index = _index(dataset, choose)
     rows, genre = index["rows"], choose(index["columns"], index["classes"])
@@ -152,9 +156,9 @@ def hub_songs(
                 seconds=0.0,  # below
             )
         )
-    if fma:
+    if table:
         names = [(_first(row["columns"].get(title)), _first(row["columns"].get(artist))) for row in rows]
-        songs = _with_fmas_split(dataset, songs, names, fma)
+        songs = _with_fmas_split(dataset, songs, names, table)
     elif dataset.name.startswith("free-music-archive"):
         print(f"  {dataset.name} has no official split; --fma-metadata TRACKS.CSV restores that of FMA")
     if labelled:
@@ -256,18 +260,14 @@ def _without_copies(songs: list[SongFile]) -> list[SongFile]:
 
 
 def _with_fmas_split(
-    dataset: HubDataset, songs: list[SongFile], names: list[tuple[str, str]], path: Path
+    dataset: HubDataset, songs: list[SongFile], names: list[tuple[str, str]], table: Path
 ) -> list[SongFile]:
     """The songs with the part of FMA's official split that alone has their title and artist.
 
     Args:
         names: title and artist of each song.
-        path: of FMA's tracks.csv, or of the folder with it.
+        table: FMA's tracks.csv.
     """
-    places = (path, path / "tracks.csv", path / "fma_metadata" / "tracks.csv")
-    table = next((place for place in places if place.is_file()), None)
-    if table is None:
-        raise DataError(f"There is no tracks.csv of FMA at {path}.")
 
     def plain(text: str) -> str:  # copies of the table differ in case and punctuation
         return " ".join(re.sub(r"[\W_]+", " ", text.casefold()).split()) or text.strip()

@@ -300,7 +300,7 @@ def test_names_that_are_not_utf_8_are_printed(tmp_path):
     done = run_train("--data", collection, "--out", "out", cwd=tmp_path, env=strict)
     assert done.returncode == 0, done.stderr
     assert "Gr\ufffdl/kap\ufffdtt.mp3: This is not an audio file" in done.stdout
-    assert "caf\ufffd.flac is the same recording as" in done.stdout
+    assert "caf\ufffd.flac is the same file as" in done.stdout
     assert genre.load(tmp_path / "out").labels == ["Buzz", "Gr l"]
     assert "m\ufffdsik" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*.*")]
