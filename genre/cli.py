@@ -232,10 +232,9 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
                 recording.begin(classifier.sample_rate)
             spectrogram = Spectrogram(classifier.sample_rate) if arguments.picture else None
             try:
-                for prediction in classifier.stream(
+                result: Prediction | AudioError = classifier.classify(
                     recordings.popleft(), overlap=arguments.overlap, on_clip=spectrogram.add if spectrogram else None
-                ):
-                    result: Prediction | AudioError = prediction
+                )
             except AudioError as error:
                 result = error
             with stop.held():

@@ -63,6 +63,7 @@ class Classifier:
         start: float = 0.0,
         seconds: float | None = None,
         overlap: float = 0.0,
+        on_clip: Callable[[Clip], None] | None = None,
     ) -> Prediction:
         """Classify a recording.
 
@@ -74,12 +75,13 @@ class Classifier:
             start, seconds: where the excerpt to classify begins and how long it is, in seconds; by default the
                 whole recording. The times of the prediction are those of the recording.
             overlap: fraction of a window that the next window overlaps, from 0 to `MAX_OVERLAP`.
+            on_clip: called with every clip once it is classified.
 
         Raises:
             AudioError: the file cannot be decoded, or it is silent.
             ValueError: `start`, `seconds` or `overlap` is out of range, or samples have no rate or another shape.
         """
-        predictions = self.stream(audio, sample_rate, start=start, seconds=seconds, overlap=overlap)
+        predictions = self.stream(audio, sample_rate, start=start, seconds=seconds, overlap=overlap, on_clip=on_clip)
         return deque(predictions, maxlen=1).pop()
 
     def stream(
@@ -92,10 +94,7 @@ class Classifier:
         overlap: float = 0.0,
         on_clip: Callable[[Clip], None] | None = None,
     ) -> Iterator[Prediction]:
-        """As `classify`, but yields the prediction for the audio so far after every 30 s; the last one is final.
-
-        `on_clip` is called with every clip, before the prediction that includes it.
-        """
+        """As `classify`, but yields the prediction for the audio so far after every 30 s; the last one is final."""
         recording = audio if isinstance(audio, Audio) else Audio(audio, sample_rate)
         results: list[_ClipResult] = []
         hop_seconds = self.hop_seconds(overlap)

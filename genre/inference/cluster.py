@@ -39,10 +39,6 @@ FILES_PER_THREAD = 4  # in flight: one being classified, and some to cover the l
 ROW_START = b'{"file": '  # of every row, complete or cut off: a file with other content is not one of ours
 
 
-class ClusterError(GenreError):
-    """The cluster cannot be reached, it lacks the project, a checkpoint or a file, or the output cannot be written."""
-
-
 def classify_files(
     paths: Iterable[Path], out: Path, address: str = LOCAL, checkpoint: str | None = None, overlap: float = 0.0
 ) -> int:
@@ -86,7 +82,7 @@ def classify_files(
                 for row in classify_all(client, submitted(), checkpoint, used.digest, overlap):
                     name, failed = row["file"], "error" in row
                     if failed and folder and not _is_there(folder):
-                        raise ClusterError(
+                        raise GenreError(
                             f"The folder {one_line(folder)} is no longer there; run the same command again to resume."
                         )
                     if failed:
@@ -130,11 +126,11 @@ def _connected(address: str) -> Iterator[Client]:
         try:
             client = stack.enter_context(Client(address, timeout=TIMEOUT_SECONDS))
         except (OSError, ValueError) as error:
-            raise ClusterError(f"No Dask scheduler answers at {address!r}.") from error
+            raise GenreError(f"No Dask scheduler answers at {address!r}.") from error
         try:
             client.wait_for_workers(1, timeout=TIMEOUT_SECONDS)
         except TimeoutError as error:
-            raise ClusterError(f"The scheduler at {address} has no workers.") from error
+            raise GenreError(f"The scheduler at {address} has no workers.") from error
         yield client
 
 
@@ -158,7 +154,7 @@ def classify_all(
         digest: of the checkpoint; a worker that has another one of this name classifies nothing.
 
     Raises:
-        ClusterError: the connection to the scheduler is lost, or the workers lack the folder or the checkpoint.
+        GenreError: the connection to the scheduler is lost, or the workers lack the folder or the checkpoint.
     """
     task = _task(str(Path.cwd()), _absolute_checkpoint(checkpoint), digest, overlap)
     suspects = []
@@ -173,7 +169,7 @@ def classify_all(
             for _, outcome in _run(client, task, [name]):
                 yield _row(name, outcome)
     except (CancelledError, OSError) as error:
-        raise ClusterError("The connection to the scheduler is lost; run the same command again to resume.") from error
+        raise GenreError("The connection to the scheduler is lost; run the same command again to resume.") from error
 
 
 def _run(client: Client, task: Callable[[str], dict], names: Iterable[str]) -> Iterator[tuple[str, dict | Exception]]:
@@ -200,22 +196,22 @@ def _row(name: str, outcome: dict | Exception) -> dict:
     """The row of a file, from what the task returned or raised.
 
     Raises:
-        ClusterError: the failure has nothing to do with the file and would recur with the next one.
+        GenreError: the failure has nothing to do with the file and would recur with the next one.
     """
     if isinstance(outcome, dict):
         return outcome
     if isinstance(outcome, KilledWorker):
         return _to_row(name, AudioError("This file crashed every worker that classified it."))
     if isinstance(outcome, OSError) and os.access(name, os.R_OK):
-        raise ClusterError(
+        raise GenreError(
             f"A worker cannot read a file that is there; files must have the same path on every machine: {outcome}"
         )
     if isinstance(outcome, OSError):
         return _to_row(name, AudioError(str(outcome)))
     if isinstance(outcome, GenreError):
-        raise ClusterError(str(outcome))
+        raise outcome
     why = " ".join(str(outcome).split())
-    raise ClusterError(f"The cluster cannot classify; is the project installed on every machine? {why}")
+    raise GenreError(f"The cluster cannot classify; is the project installed on every machine? {why}")
 
 
 def _to_row(name: str, result: Prediction | AudioError) -> dict:
@@ -306,7 +302,7 @@ class JsonLines:
         failed: number of rows with an error instead of a prediction.
 
     Raises:
-        ClusterError: the file cannot be written, another process is writing it, or it has other content; also
+        GenreError: the file cannot be written, another process is writing it, or it has other content; also
             raised by `write`.
     """
 
@@ -314,18 +310,18 @@ class JsonLines:
         self.path, self.settings, self.failed = path, settings, 0
         self.files: dict[str, dict[str, int] | None] = {}
         if path.exists() and not (path.is_file() or path.is_dir()):  # what a device holds may have no end
-            raise ClusterError(f"{path} is no file that a run could continue; choose another one.")
+            raise GenreError(f"{path} is no file that a run could continue; choose another one.")
         self._lock = FileLock(f"{path}.lock", timeout=0)  # released by the system, however the process ends
         try:
             self._file = path.open("a+b")
             self._lock.acquire()
             self._read()
         except Timeout as error:
-            raise ClusterError(f"Another process is writing {path}.") from error
+            raise GenreError(f"Another process is writing {path}.") from error
         except OSError as error:
             self._unlock()
             raise self._not_writable(error) from error
-        except ClusterError:
+        except GenreError:
             self._unlock()
             raise
 
@@ -341,11 +337,11 @@ class JsonLines:
                 row = json.loads(line)
                 self._count(row)
             except (ValueError, KeyError, TypeError) as error:
-                raise ClusterError(f"{self.path} has other content in line {number}; choose another file.") from error
+                raise GenreError(f"{self.path} has other content in line {number}; choose another file.") from error
             for name, value in self.settings.items():
                 if row.get(name) != value:
                     theirs = f"with {name} {row[name]}" if name in row else f"without {name}"
-                    raise ClusterError(
+                    raise GenreError(
                         f"{self.path} holds predictions of another run, {theirs} and not with {name} {value}; "
                         "choose another file."
                     )
@@ -388,8 +384,8 @@ class JsonLines:
         self.files[row["file"]] = None if "error" in row else state
         self.failed += "error" in row
 
-    def _not_writable(self, error: OSError) -> ClusterError:
-        return ClusterError(f"{self.path} cannot be written: {error.strerror}.")
+    def _not_writable(self, error: OSError) -> GenreError:
+        return GenreError(f"{self.path} cannot be written: {error.strerror}.")
 
     def _unlock(self) -> None:
         if self._lock.is_locked:

@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from genre.cli import main
-from genre.errors import AudioError
+from genre.errors import AudioError, GenreError
 from genre.inference import cluster
 from genre.inference.cluster import state_of
 from genre.inference.export import to_row
@@ -178,7 +178,7 @@ def test_a_local_cluster_gives_the_same_rows(archive, expected, tmp_path, monkey
     [(OSError("no such file"), "the same path"), (ModuleNotFoundError("No module named 'genre'"), "the project")],
 )
 def test_a_worker_without_the_files_or_the_project_ends_the_run(example, fault, sentence):
-    with pytest.raises(cluster.ClusterError, match=sentence):
+    with pytest.raises(GenreError, match=sentence):
         cluster._row(str(example), fault)
 
 
@@ -193,7 +193,7 @@ def test_workers_never_use_another_checkpoint_of_the_same_name(workers, example,
     assert row["checkpoint"] == "retrained"
     with (
         Client(workers) as client,
-        pytest.raises(cluster.ClusterError, match="^A worker has another checkpoint"),
+        pytest.raises(GenreError, match="^A worker has another checkpoint"),
     ):
         list(cluster.classify_all(client, [str(example)], str(mine), "another", 0.0))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genre.inference.cluster import ClusterError, JsonLines, state_of
+from genre.errors import GenreError
+from genre.inference.cluster import JsonLines, state_of
 from tests.conftest import ROOT
 
 RUN = {"schema": 1, "checkpoint": "fma-small", "overlap": 0.0}
@@ -72,26 +73,26 @@ def test_file_names_that_are_not_utf8_are_distinct(path):
 @pytest.mark.parametrize("content", ["no music", "no music\n", "[1]\n", '{"files": []}\n', "\0\0\0"])
 def test_a_file_with_other_content_is_not_changed(path, content):
     path.write_text(content)
-    with pytest.raises(ClusterError, match="has other content in line"):
+    with pytest.raises(GenreError, match="has other content in line"):
         JsonLines(path, RUN)
     assert path.read_text() == content
 
 
 def test_a_device_is_refused():
     """Reading /dev/zero, or /dev/full, has no end."""
-    with pytest.raises(ClusterError, match="/dev/null is no file that a run could continue"):
+    with pytest.raises(GenreError, match="/dev/null is no file that a run could continue"):
         JsonLines(Path("/dev/null"), RUN)
 
 
 @pytest.mark.parametrize(("name", "value"), [("schema", 2), ("checkpoint", "mine"), ("overlap", 0.5)])
 def test_runs_with_other_settings_are_not_mixed(path, name, value):
     write(path, BROKEN)
-    with pytest.raises(ClusterError, match=f"with {name} {RUN[name]} and not with {name} {value}; choose another file"):
+    with pytest.raises(GenreError, match=f"with {name} {RUN[name]} and not with {name} {value}; choose another file"):
         JsonLines(path, RUN | {name: value})
 
 
 def test_a_second_writer_is_refused(path):
-    with JsonLines(path, RUN), pytest.raises(ClusterError, match="Another process is writing"):
+    with JsonLines(path, RUN), pytest.raises(GenreError, match="Another process is writing"):
         JsonLines(path, RUN)
     write(path, SONG)
 
@@ -106,9 +107,9 @@ def test_a_killed_run_does_not_keep_the_lock(path):
 
 
 def test_a_path_that_cannot_be_written_raises(tmp_path):
-    with pytest.raises(ClusterError, match="cannot be written: No such file or directory"):
+    with pytest.raises(GenreError, match="cannot be written: No such file or directory"):
         JsonLines(tmp_path / "nowhere" / "genres.jsonl", RUN)
-    with pytest.raises(ClusterError, match="cannot be written: Is a directory"):
+    with pytest.raises(GenreError, match="cannot be written: Is a directory"):
         JsonLines(tmp_path, RUN)
 
 
@@ -126,7 +127,7 @@ def small_disk(room):
 def test_a_full_disk_raises_and_complete_rows_remain(path):
     write(path, SONG)
     with (
-        pytest.raises(ClusterError, match="cannot be written: File too large"),
+        pytest.raises(GenreError, match="cannot be written: File too large"),
         small_disk(path.stat().st_size + 10),
     ):
         write(path, BROKEN)
