@@ -46,9 +46,8 @@ class Models:
         self._start = load(self._source)
         public = self._source.startswith(HUB_PREFIX) or self._source in genre.available()
         self.first = self._source if public else self._start.model.name
-        self._lock = threading.Lock()  # of the next two, held for an instant
-        self._cache: OrderedDict[str, Classifier] = OrderedDict()
-        self._running: dict[object, Future] = {}
+        self._lock = threading.Lock()  # of the next one, held for an instant
+        self._cache: OrderedDict[str, Future[Classifier]] = OrderedDict()  # by source, the most recently used last
         self._downloads = threading.Semaphore(DOWNLOADS)
         self._taught: weakref.WeakValueDictionary[str, Classifier] = weakref.WeakValueDictionary()
 
@@ -69,7 +68,20 @@ class Models:
             if taught := self._taught.get(name):
                 return taught
             raise CheckpointError(texts.TAUGHT_MODEL_GONE)
-        return self._loaded(name)
+        if self._is_first(name):
+            return self._start
+        source = _source(name)
+        with self._lock:
+            if source in self._cache:
+                self._cache.move_to_end(source)
+            loaded = [one for one, future in self._cache.items() if future.done()]
+            failed = [one for one in loaded if self._cache[one].exception()]  # they are tried again
+            for one in {*failed, *loaded[: max(0, len(loaded) - CACHED)]}:
+                del self._cache[one]
+            if source not in self._cache:
+                self._cache[source] = self._begin(source, lambda: load(source, MAX_MODEL_SIZE))
+            future = self._cache[source]
+        return _result(future, name, source)
 
     def read(self, name: str) -> GenreModel:
         """Read a model that was not taught once more, with its members as they are stored, for the caller alone.
@@ -79,9 +91,8 @@ class Models:
         """
         is_first = self._is_first(name)
         source, most_bytes = (self._source, None) if is_first else (_source(name), MAX_MODEL_SIZE)
-        return self._in_time(
-            name, source, object(), lambda: GenreModel.from_pretrained(source, visitor_bytes=most_bytes)
-        )
+        future = self._begin(source, lambda: GenreModel.from_pretrained(source, visitor_bytes=most_bytes))
+        return _result(future, name, source)
 
     def origin(self, name: str | None) -> str:
         """A sentence on whose model it is, if it is one of the Hub that a visitor has named; else empty."""
@@ -93,59 +104,37 @@ class Models:
     def _is_first(self, name: str) -> bool:
         return name in (self.first, self.first.removeprefix(HUB_PREFIX))
 
-    def _loaded(self, name: str) -> Classifier:
-        if self._is_first(name):
-            return self._start
-        source = _source(name)
-        return self._cached(source) or self._in_time(name, source, source, lambda: self._load(source))
+    def _begin(self, source: str, work: Callable[[], T]) -> "Future[T]":
+        """Run `work` in a thread of its own, so that nobody has to wait for a download."""
+        future: Future[T] = Future()
 
-    def _cached(self, source: str) -> Classifier | None:
-        with self._lock:
-            if source in self._cache:
-                self._cache.move_to_end(source)
-            return self._cache.get(source)
+        def run() -> None:
+            try:
+                with self._downloads if source.startswith(HUB_PREFIX) else nullcontext():
+                    future.set_result(work())
+            except Exception as error:
+                future.set_exception(error)
 
-    def _load(self, source: str) -> Classifier:
-        if cached := self._cached(source):  # since the caller has looked
-            return cached
-        loaded = load(source, MAX_MODEL_SIZE)
-        with self._lock:
-            self._cache[source] = loaded
-            if len(self._cache) > CACHED:
-                self._cache.popitem(last=False)
-        return loaded
-
-    def _in_time(self, name: str, source: str, key: object, work: Callable[[], T]) -> T:
-        """What `work` returns; it runs in a thread of its own, for which all who come with the same key wait.
-
-        Raises:
-            CheckpointError: by `work`, or a download takes longer than `MODEL_SECONDS`; it goes on meanwhile.
-        """
-        with self._lock:
-            future = self._running.get(key)
-            if future is None:
-                future = self._running[key] = Future()
-                threading.Thread(target=self._run, args=(source, key, work, future), daemon=True).start()
-        try:
-            return future.result(MODEL_SECONDS if source.startswith(HUB_PREFIX) else None)
-        except TimeoutError as error:
-            raise CheckpointError(texts.model_too_slow(name, MODEL_SECONDS)) from error
-
-    def _run(self, source: str, key: object, work: Callable[[], T], future: "Future[T]") -> None:
-        try:
-            with self._downloads if source.startswith(HUB_PREFIX) else nullcontext():
-                future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)
-        finally:
-            with self._lock:
-                del self._running[key]
+        threading.Thread(target=run, daemon=True).start()
+        return future
 
     def add_taught(self, classifier: Classifier) -> str:
         """Add a model under a name that cannot be guessed; it is there for as long as the caller keeps it."""
         name = TAUGHT_PREFIX + secrets.token_hex(16)
         self._taught[name] = classifier
         return name
+
+
+def _result(future: "Future[T]", name: str, source: str) -> T:
+    """What was loaded.
+
+    Raises:
+        CheckpointError: it could not be loaded, or a download takes longer than `MODEL_SECONDS`; it goes on meanwhile.
+    """
+    try:
+        return future.result(MODEL_SECONDS if source.startswith(HUB_PREFIX) else None)
+    except TimeoutError as error:
+        raise CheckpointError(texts.model_too_slow(name, MODEL_SECONDS)) from error
 
 
 def _source(name: str) -> str:

@@ -71,10 +71,10 @@ def test_a_stop_leaves_the_results_in_the_list():
 
 def test_another_model_classifies_all_songs_again():
     batch = batch_of("a.mp3")
-    song = next(batch.take())
+    song = batch.opened = next(batch.take())
     song.result = prediction()
     batch.start_over("other")
-    assert song.result is None and batch.working
+    assert song.result is None and batch.working and batch.opened is None
     assert not batch.wants(song, "model") and batch.wants(song, "other")
     batch.finish(song, "model", prediction(), None)  # of the job that was drawing its picture
     assert song.result is None

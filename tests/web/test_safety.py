@@ -15,7 +15,7 @@ from gradio import processing_utils
 from genre.models.model import SHIPPED
 from genre.web import api, texts
 from tests.conftest import ROOT, run_async
-from tests.visitor import Visitor, dropped, file, mcp_session
+from tests.visitor import Visitor, file, mcp_session
 
 ROUTES = "/gradio_api/file=", "/file=", "/static/", "/gradio_api/static/", "/assets/", "/custom_component/"
 SECRETS = [
@@ -157,16 +157,6 @@ def test_a_song_that_has_been_deleted_is_to_be_dropped_again(server, example, tm
     Path(song["path"]).unlink()
     assert texts.DELETED in visitor.ask("show", song, None, 0, None)
     assert visitor.classify(song) == texts.DELETED
-
-
-def test_after_a_change_of_the_model_no_song_of_a_batch_is_open(server, example):
-    visitor = Visitor(server)
-    visitor.ask("add", None, None, event=dropped(visitor.upload(example)))
-    visitor.ask("classify_songs", None)
-    visitor.ask("choose", None, event={"row": 0})
-    assert "Nearest of 8 genres" in visitor.ask("open_chosen", None)
-    assert texts.PICK in visitor.ask("again", None, "fma-small")
-    assert "Nearest of 8 genres" not in visitor.ask("open_chosen", None)
 
 
 @pytest.mark.parametrize("song", [None, 5, "song.mp3", [], {}, {"path": None}, {"path": 5}, {"path": "a\0b"}])
