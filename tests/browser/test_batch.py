@@ -45,7 +45,7 @@ def album(tmp_path_factory):
 @pytest.fixture
 def batch_page(page):
     page.get_by_role("tab", name="Several songs").click()
-    page.get_by_role("button", name="Choose a folder").wait_for()
+    page.locator("#songs-drop button").first.wait_for()
     return page
 
 
@@ -193,15 +193,17 @@ def test_dropped_folders_are_opened(batch_page):
             });
             const entries = ["/.A/1.mp3", "/.A/cover.jpg", "/.A/.DS_Store", "/.A/.git/2.mp3"].map(leaf);
             const dotted = ["/.A/...3/4.mp3", "/.A/#Recycle/5.mp3", "/.A/.6.mp3.icloud"].map(leaf);
-            const root = folder(...entries, ...dotted, folder(leaf("/.A/CD 2/10.mp3"), leaf("/.A/CD 2/9.mp3")));
+            const locked = { isFile: true, fullPath: "/.A/11.mp3", file: (done, failed) => failed(new DOMException()) };
+            const root = folder(...entries, ...dotted, locked, folder(leaf("/.A/CD 2/10.mp3"), leaf("/.A/CD 2/9.mp3")));
             const drop = new Event("drop", { bubbles: true, cancelable: true });
             drop.dataTransfer = { types: ["Files"], items: [{ webkitGetAsEntry: () => root }], files: [] };
             document.querySelector("#songs-drop button").dispatchEvent(drop);
         }"""
     )
     wait_until_done(page)
-    songs = [".A/...3/4.mp3", ".A/1.mp3", ".A/CD 2/9.mp3", ".A/CD 2/10.mp3"]
+    songs = [".A/...3/4.mp3", ".A/1.mp3", ".A/11.mp3", ".A/CD 2/9.mp3", ".A/CD 2/10.mp3"]
     assert page.locator(".songs .name").all_inner_texts() == songs
+    expect(row(page, ".A/11.mp3")).to_contain_text(texts.NOT_SENT)
     expect(page.locator(".folder [role=status]")).to_have_text(
         "1 other file left out: cover.jpg. 2 hidden files left out: .DS_Store, 2.mp3. "
         "1 file in folders of the system left out: 5.mp3. 1 song is not downloaded from iCloud: .6.mp3.icloud."
