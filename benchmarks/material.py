@@ -30,6 +30,23 @@ def cut_clips(songs: Path, folder: Path, count: int) -> Path:
     return folder
 
 
+def repeat_file(mp3: Path, path: Path, times: int) -> Path:
+    """One mp3 with another one again and again, without another encoding."""
+    with av.open(str(path), "w") as container:
+        track, end = None, 0
+        for _ in range(times):
+            with av.open(str(mp3)) as source:
+                track = track or container.add_stream_from_template(source.streams.audio[0])
+                start = end
+                for packet in source.demux(audio=0):
+                    if packet.pts is not None:
+                        packet.pts = packet.dts = start + packet.pts
+                        end = packet.pts + packet.duration
+                        packet.stream = track
+                        container.mux(packet)
+    return path
+
+
 def _frames(songs: Path) -> Iterator[av.AudioFrame]:
     """The songs as stereo frames at `RATE`, again and again."""
     paths = sorted(songs.rglob("*.mp3"))

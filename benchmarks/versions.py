@@ -1,11 +1,12 @@
 """Compare this checkout with another one, in turn: waiting times, memory, training.
 
-    python -m benchmarks.versions SONGS --against PATH [--pairs 10] [--only command server ...]
+    python -m benchmarks.versions SONGS --against PATH [--pairs 5] [--only command server ...]
 
-SONGS is a folder with mp3 files, from which the material is cut. Every measurement runs once in this checkout and once
-in the one at PATH, and again, as often as `--pairs` says, so that other load on the machine affects both. Both run with
-the Python of this process, by what both offer: the command, the server and its API, `genre.load().classify`, train.py.
-Prints a Markdown table with the medians, their ratio, and the lowest and highest ratio of a pair.
+SONGS is a folder with mp3 files, from which the material is cut; the hour is a song of 4 minutes again and again. Every
+measurement runs once in this checkout and once in the one at PATH, and again, as often as `--pairs` says, so that other
+load on the machine affects both; those that take minutes run half as often. Both run with the Python of this process,
+by what both offer: the command, the server and its API, `genre.load().classify`, train.py. Prints a Markdown table with
+the medians, their ratio, and the lowest and highest ratio of a pair. Five pairs take about 20 minutes.
 """
 
 import argparse
@@ -22,10 +23,10 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.material import cut_clips, cut_file
+from benchmarks.material import cut_clips, cut_file, repeat_file
 from benchmarks.server import ROOT, running_app
 
-# Seconds of the calls after the first one, and of decoding by one thread of PyAV, for each file.
+# Seconds of a call once the first file has been classified, and of decoding by one thread of PyAV, for each file.
 WARM = """
 import json, sys, time
 import av, genre
@@ -38,9 +39,9 @@ def decode(path):
         for frame in container.decode(track):
             resampler.resample(frame)
         resampler.resample(None)
-for path in sys.argv[2:]:
+classifier.classify(sys.argv[2])
+for path in sys.argv[3:]:
     for name, call in (("classify", classifier.classify), ("decode", decode)):
-        call(path)
         seconds = []
         for _ in range(int(sys.argv[1])):
             started = time.perf_counter()
@@ -49,8 +50,9 @@ for path in sys.argv[2:]:
         results[f"{name} {path}"] = sorted(seconds)[len(seconds) // 2]
 print(json.dumps(results))
 """
-TRAINING_TRACKS = 40 * 64  # 40 steps of an epoch
+STEPS, BATCH = 30, 64  # of an epoch, in all checkouts the fewest there are; and windows of a step
 MEMBERS = ("sparse", "smooth", "whole")
+LONG = ("hour", "folder", "training")  # measurements that run half as often
 Figures = dict[str, float]  # by the name of a row
 
 
@@ -94,10 +96,10 @@ class Bench:
         }
 
     def hour(self, checkout: Path) -> Figures:
-        """An hour of music, after a first time that is not counted."""
+        """An hour of music with a loaded model."""
         path = self.work / "hour.mp3"
         if not path.exists():
-            cut_file(self.songs, path, 3600)
+            repeat_file(self.song, path, 15)
         return {"hour, warm, s": self._warm(checkout, 1, path)[f"classify {path}"]}
 
     def folder(self, checkout: Path) -> Figures:
@@ -114,38 +116,45 @@ class Bench:
         return {"clip beside a busy process, s": clip, "command beside a busy process, s": command}
 
     def training(self, checkout: Path) -> Figures:
-        """A second epoch of each member on random arrays, with its validation: two epochs less one."""
+        """The second epoch of each member on random arrays, with its validation."""
         arrays = self.work / "arrays"
         if not arrays.exists():
             _write_arrays(arrays)
+        options = [checkout / "train.py", "--data", arrays, "--from-scratch", "--epochs", 2, "--members"]
         figures = {}
         for member in MEMBERS:
-            seconds = [self._train(checkout, arrays, member, epochs) for epochs in (1, 2)]
-            figures[f"epoch of {TRAINING_TRACKS} tracks, {member}, s"] = seconds[1] - seconds[0]
+            with tempfile.TemporaryDirectory(dir=self.work) as out:
+                process = _start(checkout, *options, member, "--out", f"{out}/x", cwd=Path(out), stdout=subprocess.PIPE)
+                ends = [time.perf_counter() for line in process.stdout or () if line.startswith("epoch ")]
+                if process.wait() or len(ends) != 2:
+                    raise SystemExit(f"{checkout}: the training of {member} ended with status {process.returncode}")
+            figures[f"training of *{member}*, windows a second"] = STEPS * BATCH / (ends[1] - ends[0])
         return figures
 
-    def _train(self, checkout: Path, arrays: Path, member: str, epochs: int) -> float:
-        with tempfile.TemporaryDirectory(dir=self.work) as out:
-            options = ["--data", arrays, "--members", member, "--from-scratch", "--epochs", epochs, "--out", f"{out}/x"]
-            return _run(checkout, checkout / "train.py", *options, cwd=Path(out))[0]
-
     def _warm(self, checkout: Path, repeat: int, *paths: Path) -> Figures:
-        command = [sys.executable, "-c", WARM, str(repeat), *map(str, paths)]
+        command = [sys.executable, "-c", WARM, str(repeat), str(self.clip), *map(str, paths)]
         environment = os.environ | {"GOMP_SPINCOUNT": "600"}  # as the command and the page set it
         done = subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1])
 
 
-def _run(checkout: Path, *arguments: object, cwd: Path | None = None) -> tuple[float, float]:
-    """Run Python with these arguments: its seconds, and the peak of its resident memory in MB (of 1,000 KiB)."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
+def _start(
+    checkout: Path, *arguments: object, cwd: Path | None = None, stdout: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         cwd=cwd or checkout,
         env=os.environ | {"PYTHONPATH": str(checkout)},
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
+
+
+def _run(checkout: Path, *arguments: object) -> tuple[float, float]:
+    """Run Python with these arguments: its seconds, and the peak of its resident memory in MB (of 1,000 KiB)."""
+    started = time.perf_counter()
+    process = _start(checkout, *arguments)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait for it again
     if process.returncode:
@@ -156,7 +165,7 @@ def _run(checkout: Path, *arguments: object, cwd: Path | None = None) -> tuple[f
 def _write_arrays(folder: Path) -> None:
     """Prepared arrays of random numbers in eight genres, see genre/data/dataset.py."""
     folder.mkdir()
-    random, splits = np.random.default_rng(0), ["training"] * TRAINING_TRACKS + ["validation"] * 64
+    random, splits = np.random.default_rng(0), ["training"] * STEPS * BATCH + ["validation"] * BATCH
     rows = [f"{i},genre {i % 8},{split}" for i, split in enumerate(splits)]
     (folder / "index.csv").write_text("\n".join(["track_id,genre,split", *rows]) + "\n")
     np.save(folder / "logmel_30s.npy", random.integers(0, 128, (len(rows), 128, 128), np.uint8))
@@ -193,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, help="a folder with mp3s anywhere in it")
     parser.add_argument("--against", type=Path, required=True, metavar="PATH", help="the other checkout")
-    parser.add_argument("--pairs", type=int, default=10, help="measurements in each checkout (10)")
+    parser.add_argument("--pairs", type=int, default=5, help="measurements in each checkout (5)")
     names = ["command", "server", "warm", "hour", "folder", "busy", "training"]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="some of the measurements (all)")
     arguments = parser.parse_args()
@@ -201,7 +210,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         bench = Bench(arguments.songs, Path(work))
         for name in arguments.only:
-            compare(getattr(bench, name), arguments.against.resolve(), arguments.pairs)
+            pairs = -(-arguments.pairs // 2) if name in LONG else arguments.pairs
+            compare(getattr(bench, name), arguments.against.resolve(), pairs)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ What takes long to import is imported where it is used, so that `--help` is quic
 """
 
 import argparse
+import atexit
 import errno
 import io
 import itertools
@@ -58,6 +59,12 @@ def command() -> None:
     status = main()
     for each in SIGNALS:  # `timeout` sends its signal twice, and the second one may come while Python exits
         signal.signal(each, signal.SIG_IGN)
+    if "distributed" not in sys.modules:  # Dask's threads end with Python
+        with suppress(OSError):  # as of a full disk, which Python reports below
+            sys.stdout.flush()
+            sys.stderr.flush()
+            atexit._run_exitfuncs()  # deletes copies of pipes
+            os._exit(status)  # Python would free all of PyTorch piece by piece, for as long as a song takes
     sys.exit(status)
 
 
