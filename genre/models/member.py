@@ -8,7 +8,7 @@ the same: importing timm, and through it torchvision, takes 0.3 GB and longer th
 other architectures, use timm (`genre.models.backbones`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -123,13 +123,13 @@ class MobileNetV2(nn.Module):
     def __init__(self, state: Mapping[str, Tensor]):
         super().__init__()
         state = dict(state)  # from which every tensor is taken once
-        layers: list[nn.Module] = [_convolution(state, "conv_stem", "bn1", stride=2), nn.ReLU6(inplace=True)]
+        layers: list[nn.Module] = [_Convolution(state, "conv_stem", "bn1", stride=2)]
         for stage, stride in enumerate(STRIDES):
             number = 0
             while f"blocks.{stage}.{number}.conv_dw.weight" in state:
                 layers.append(_Block(state, f"blocks.{stage}.{number}", stride if number == 0 else 1))
                 number += 1
-        layers += [_convolution(state, "conv_head", "bn2"), nn.ReLU6(inplace=True)]
+        layers.append(_Convolution(state, "conv_head", "bn2"))
         self.features = nn.Sequential(*layers)
         weight, bias = state.pop("classifier.weight"), state.pop("classifier.bias")
         self.num_classes = len(weight)
@@ -164,28 +164,48 @@ class _Block(nn.Module):
         order = (
             [("conv_pw", 1), ("conv_dw", stride), ("conv_pwl", 1)] if expands else [("conv_dw", stride), ("conv_pw", 1)]
         )
-        layers: list[nn.Module] = []
-        for number, (part, its_stride) in enumerate(order, 1):
-            layers += [_convolution(state, f"{name}.{part}", f"{name}.bn{number}", its_stride), nn.ReLU6(inplace=True)]
-        self.layers = nn.Sequential(*layers[:-1])  # no activation after the projection
-        first, last = layers[0], layers[-2]
-        self.has_skip = stride == 1 and first.in_channels == last.out_channels
+        layers = [
+            _Convolution(state, f"{name}.{part}", f"{name}.bn{number}", its_stride, clips=number < len(order))
+            for number, (part, its_stride) in enumerate(order, 1)
+        ]
+        self.layers = nn.Sequential(*layers)
+        self.has_skip = stride == 1 and layers[0].in_channels == layers[-1].out_channels
 
     def forward(self, images: Tensor) -> Tensor:
         return images + self.layers(images) if self.has_skip else self.layers(images)
 
 
-def _convolution(state: dict[str, Tensor], name: str, norm: str, stride: int = 1) -> nn.Conv2d:
-    """A convolution with the batch norm after it fused into it."""
-    weight = state.pop(f"{name}.weight").float()
-    mean, variance, scale, shift = (
-        state.pop(f"{norm}.{part}").float() for part in ("running_mean", "running_var", "weight", "bias")
-    )
-    state.pop(f"{norm}.num_batches_tracked", None)
-    fused = fuse_conv_bn_weights(weight, None, mean, variance, EPS, scale, shift)
-    outputs, inputs, size, _ = weight.shape
-    groups = outputs if name.endswith("conv_dw") else 1
-    with torch.device("meta"):  # no random numbers, which would take longer than all else here
-        convolution = nn.Conv2d(inputs * groups, outputs, size, stride, size // 2, groups=groups)
-    convolution.weight, convolution.bias = fused
-    return convolution
+class _Convolution(nn.Conv2d):
+    """A convolution with the batch norm after it fused into it; with ReLU6 unless `clips` is False.
+
+    On a CPU, where no gradients are wanted, oneDNN computes both at once, from weights in its own layout, in three
+    quarters of the time. PyTorch itself calls it in this way for networks that it compiles.
+    """
+
+    packed: Tensor | None = None  # the weights in that layout
+
+    def __init__(self, state: dict[str, Tensor], name: str, norm: str, stride: int = 1, clips: bool = True):
+        weight = state.pop(f"{name}.weight").float()
+        mean, variance, scale, shift = (
+            state.pop(f"{norm}.{part}").float() for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        state.pop(f"{norm}.num_batches_tracked", None)
+        outputs, inputs, size, _ = weight.shape
+        groups = outputs if name.endswith("conv_dw") else 1
+        with torch.device("meta"):  # no random numbers, which would take longer than all else here
+            super().__init__(inputs * groups, outputs, size, stride, size // 2, groups=groups)
+        self.weight, self.bias = fuse_conv_bn_weights(weight, None, mean, variance, EPS, scale, shift)
+        self.clips = clips
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
+            outputs = super().forward(images)
+            return nn.functional.relu6(outputs, inplace=True) if self.clips else outputs
+        shape = self.padding, self.stride, self.dilation, self.groups
+        if self.packed is None:
+            reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
+            self.packed = reorder(self.weight.to_mkldnn(), *shape, images.shape)
+        activation, limits = ("hardtanh", [0.0, 6.0]) if self.clips else ("none", [])
+        return torch.ops.mkldnn._convolution_pointwise(
+            images, self.packed, self.bias, *shape, activation, limits, algorithm=""
+        )
