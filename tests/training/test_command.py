@@ -90,16 +90,6 @@ def test_the_largest_source_need_not_have_all_splits(folder, tmp_path):
     assert (done.returncode, done.stderr) == (1, "train.py: --test: the data has no test tracks.\n")
 
 
-def test_a_checkpoint_with_members_of_other_names_is_evaluated(folder, tmp_path):
-    assert run_train(folder, "mine", *SMALL, "--members", "sparse", "--epochs", "1", cwd=tmp_path).returncode == 0
-    config = tmp_path / "mine" / "config.json"
-    config.write_text(config.read_text().replace('"sparse"', '"renamed"'))
-    (tmp_path / "mine" / "sparse").rename(tmp_path / "mine" / "renamed")
-    done = run_train(folder, None, "--evaluate", "mine", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "renamed" in done.stdout
-
-
 def test_other_genres_and_a_folder_that_cannot_be_written_are_one_line(folder, tmp_path):
     (tmp_path / "file").write_text("")
     for options, message in (
