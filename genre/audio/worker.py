@@ -145,7 +145,7 @@ class _Worker:
             try:
                 kind, size = HEADER.unpack(self._read(HEADER.size).data)
                 content = self._read(size)
-            except (EOFError, OSError):
+            except (EOFError, OSError, MemoryError):
                 kind, content = BROKEN, np.empty(0, np.uint8)
             self._messages.put((kind, content))
 
