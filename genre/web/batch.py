@@ -364,14 +364,14 @@ def status(batch: Batch, seconds: float = 0.0) -> str:
     if batch.current and batch.working:
         so_far = clock(seconds) if seconds else ""
         line = texts.PROGRESS.format(done=done, total=total)
-        more, kind = texts.classifying(batch.current.name, so_far), " class=classifying"
+        more, attribute = texts.classifying(batch.current.name, so_far), " class=classifying"
     else:
-        kind = ""
+        attribute = ""
         failed = sum(isinstance(song.result, AudioError) for song in batch.songs)
         line = texts.waiting(total - done) if done < total else texts.finished(done, failed)
         more = " ".join([*texts.left_out(batch.unclassified, batch.too_many and len(batch.songs)), batch.notice])
     return (
-        f'<div class="progress"><p><b role="status">{escape(line)}</b> <bdi{kind}>{escape(more)}</bdi></p>'
+        f'<div class="progress"><p><b role="status">{escape(line)}</b> <bdi{attribute}>{escape(more)}</bdi></p>'
         f'<i aria-hidden="true" style="--fraction:{done / total if total else 0:.3f}"></i></div>'
     )
 

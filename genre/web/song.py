@@ -235,7 +235,8 @@ def stream_results(classifier: Classifier, path: str, overlap: float = 0.0) -> I
     def result(complete: bool = False) -> Result:
         end, role = (texts.COMPLETE, "status") if complete else (texts.STILL_CLASSIFYING, "group")
         card = views.prediction_card(prediction, labels, views.coverage(prediction) + end, role)
-        audio = f"gradio_api/file={quote(str(copy.file))}" if copy.file else None if copy.ended.is_set() else ""
+        none = None if copy.ended.is_set() else ""
+        audio = f"gradio_api/file={quote(str(copy.file))}" if copy.file else none
         image = data_uri(spectrogram.image())
         timeline = views.timeline(prediction, labels, image, spectrogram.highest_hz, audio)
         return Result(complete, prediction, spectrogram, card, timeline)
