@@ -205,6 +205,16 @@ def test_a_song_of_any_kind_is_chosen_or_dropped(page, example, tmp_path):
 def test_a_bad_file_is_one_sentence_and_the_page_continues_to_work(page, example, tmp_path):
     alert = page.locator("#prediction [role=alert]")
     zone = page.locator("#song .upload-container")
+    # Browsers mark folders in the entries of a drop event; those of a scripted event are added here.
+    zone.evaluate(
+        """zone => {
+            const drop = new Event("drop", { bubbles: true, cancelable: true });
+            const items = [{ webkitGetAsEntry: () => ({ isDirectory: true }) }];
+            drop.dataTransfer = { types: ["Files"], items, files: [new File([], "Album")] };
+            zone.dispatchEvent(drop);
+        }"""
+    )
+    expect(alert).to_contain_text(texts.FOLDER_ON_SONG)
     (tmp_path / "list.mp3").write_text("milk, bread")
     page.set_input_files(UPLOAD, tmp_path / "list.mp3")
     expect(alert).to_contain_text("This is not an audio file that can be read")
@@ -219,16 +229,6 @@ def test_a_bad_file_is_one_sentence_and_the_page_continues_to_work(page, example
 
     page.get_by_role("button", name="Clear").click()
     page.get_by_text(texts.EMPTY).wait_for()
-    # Browsers mark folders in the entries of a drop event; those of a scripted event are added here.
-    zone.evaluate(
-        """zone => {
-            const drop = new Event("drop", { bubbles: true, cancelable: true });
-            const items = [{ webkitGetAsEntry: () => ({ isDirectory: true }) }];
-            drop.dataTransfer = { types: ["Files"], items, files: [new File([], "Album")] };
-            zone.dispatchEvent(drop);
-        }"""
-    )
-    expect(alert).to_contain_text(texts.FOLDER_ON_SONG)
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
 
