@@ -101,11 +101,12 @@ document.addEventListener(
 
 // When a visitor loads the page anew while it works, Gradio loses the connection, too, and may then load it once more.
 let leaves = 0;
-addEventListener("beforeunload", () => {
+function leave() {
   const lost = [...document.querySelectorAll(".toast-body")].some(({ textContent }) => /connection/i.test(textContent));
   if (!lost) leaves = Date.now();
   else if (Date.now() - leaves > LEAVING_MS) sessionStorage.setItem(LOST, "yes");
-});
+}
+addEventListener("beforeunload", leave, true); // before Gradio closes the connection
 
 // While Gradio draws the page, it may set the initial value of the card again.
 async function tellOfLoss() {
