@@ -110,7 +110,7 @@ PEERS = [
     Peer("musicnn", ["musicnn==0.1.0"], MUSICNN.replace("PACKAGE", "musicnn"), OLD_NUMPY),
     Peer("musicnn-keras", ["musicnn-keras==0.1.0"], MUSICNN.replace("PACKAGE", "musicnn_keras"), OLD_NUMPY),
     Peer("genreml", ["genreml==0.3.7"], "", "while scikit-learn 0.22 is built from source"),
-    Peer("essentia-tensorflow", ["essentia-tensorflow==2.1b6.dev1438"], ESSENTIA),
+    Peer("essentia-tensorflow", ["essentia-tensorflow==2.1b6.dev1389"], ESSENTIA),
     Peer("openl3", ["openl3==0.4.2"], OPENL3, "embeddings, no genres"),
     Peer("maest-infer", ["maest-infer==0.2.0"], MAEST),
     Peer("laion-clap", ["laion-clap==1.1.7"], CLAP),
@@ -129,7 +129,7 @@ into an empty environment of Python {python} did with {songs} songs of {genres} 
 Right counts the songs whose first label is the genre of their folder.
 Seconds are of CPU, with one thread, for all songs, with the start; megabytes are the environment's.
 Only the package index could be reached, so what fetches its weights elsewhere could not be tried.
-None of the other packages was made for these genres, and {songs} songs do not say which package is better. {untried}
+None of the other packages was made for these genres, and {songs} songs do not say which package is better.{untried}
 
 | package | works | names a genre | right | CPU seconds | MB | what was seen |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -210,7 +210,7 @@ def write(table: Path, songs: list[Path], results: dict[str, dict]) -> None:
         songs=len(songs),
         genres=len({song.parent for song in songs}),
         processor=processor[1] if processor else "this processor",
-        untried=f"Not tried: {', '.join(untried)}." if untried else "",
+        untried=f" Not tried: {', '.join(untried)}." if untried else "",
     )
     rows = [row(peer, results[peer.name], songs) for peer in PEERS if peer.name in results]
     table.write_text(text + "".join(rows), encoding="utf-8")
