@@ -16,9 +16,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from genre import __version__
 from genre.errors import AudioError, GenreError
@@ -26,7 +27,11 @@ from genre.files import json_list, one_line
 from genre.inference import MAX_OVERLAP
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from genre.inference.prediction import Prediction
+
+Result = TypeVar("Result")
 
 DESCRIPTION = """\
 Predict the music genre of audio files, and print a line per file.
@@ -222,7 +227,8 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
 
         worker.start()
 
-        from genre.audio.audio import Audio
+        import torch
+
         from genre.features.image import Spectrogram
         from genre.inference import export
         from genre.inference.classify import load
@@ -233,22 +239,27 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         files, failed = _expand(arguments.files)
         song_files = export.SongFiles(files, classifier.labels, arguments.labels, arguments.picture)
         append_csv = export.csv_writer(sys.stdout, classifier.labels) if arguments.csv else None
-        recordings = deque(map(Audio, files))
-        for song in files:
-            for recording in itertools.islice(recordings, 2):  # the next one, too, while this one is classified
-                recording.begin(classifier.sample_rate)
+
+        def classify(song: Path) -> "tuple[Prediction | AudioError, Image | None]":
             spectrogram = Spectrogram(classifier.sample_rate) if arguments.picture else None
+            on_clip = spectrogram.add if spectrogram else None
             try:
-                result: Prediction | AudioError = classifier.classify(
-                    recordings.popleft(), overlap=arguments.overlap, on_clip=spectrogram.add if spectrogram else None
-                )
+                prediction = classifier.classify(song, overlap=arguments.overlap, on_clip=on_clip)
+                return prediction, spectrogram.image() if spectrogram else None
             except AudioError as error:
-                result = error
+                return error, None
+
+        # As many files at once as there are cores, each on one, since cores that share a file wait for each other; but
+        # pipes one by one, since who writes them may do so in turn.
+        cores = torch.get_num_threads()
+        at_once = 1 if any(map(_is_pipe, files)) else max(1, min(cores, len(files)))
+        torch.set_num_threads(cores // at_once)
+        for song, (result, image) in zip(files, _in_order(classify, files, at_once), strict=True):
             with stop.held():
                 if isinstance(result, AudioError):
                     failed += 1
                 else:
-                    song_files.write(song, result, spectrogram.image() if spectrogram else None)
+                    song_files.write(song, result, image)
                 if append:
                     append(export.to_row(song, result))
                 elif append_csv:
@@ -256,6 +267,19 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
                 else:
                     _print_line(song, result)
         return failed
+
+
+def _in_order(function: Callable[[Path], Result], files: list[Path], at_once: int) -> Iterator[Result]:
+    """Results of a function for files, in their order, from as many threads; a few are ahead of what is asked for."""
+    pool = ThreadPoolExecutor(at_once)
+    left = iter(files)
+    try:
+        begun = deque(pool.submit(function, file) for file in itertools.islice(left, 2 * at_once))
+        while begun:
+            yield begun.popleft().result()
+            begun.extend(pool.submit(function, file) for file in itertools.islice(left, 1))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _print_line(song: Path, result: "Prediction | AudioError") -> None:
@@ -316,6 +340,15 @@ def _is_folder(place: Path) -> bool:
     try:
         return place.is_dir()
     except OSError:  # its parent may not be read; decoding it reports that
+        return False
+
+
+def _is_pipe(place: Path) -> bool:
+    from genre.audio.audio import STDIN
+
+    try:
+        return str(place) in STDIN or place.is_fifo()
+    except OSError:  # as above
         return False
 
 

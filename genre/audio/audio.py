@@ -71,7 +71,6 @@ class Audio:
         self._sample_rate = sample_rate
         self._source: Path | bytes | BinaryIO
         self._copy: Path | None = None
-        self._begun: tuple[dict, Iterator[np.ndarray | str]] | None = None
         if hasattr(source, "cpu"):
             source = cast("Tensor", source).detach().cpu().numpy()
         if isinstance(source, np.ndarray):
@@ -102,16 +101,6 @@ class Audio:
                 return Tags(**json.loads(cast(str, tags)))
         return Tags()
 
-    def begin(self, rate: int) -> None:
-        """Begin to decode a file from its start to its end, as the next call of `pieces` will; a pipe is not opened."""
-        source = None if self._samples is not None else self._source
-        if self._begun or not isinstance(source, Path) or str(source) in STDIN:
-            return
-        with suppress(OSError, ValueError):  # which `pieces` reports
-            if source.is_file():
-                task = {"rate": rate, "start": 0.0, "seconds": None}
-                self._begun = task, worker.run("stream", source, **task)
-
     def pieces(self, rate: int, *, start: float = 0.0, seconds: float | None = None) -> Iterator[np.ndarray]:
         """Decode the recording piece by piece, so that one of any length fits in memory.
 
@@ -129,12 +118,8 @@ class Audio:
         """
         if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
             raise ValueError(f"start must be at least 0 and seconds above 0, not {start} and {seconds}")
-        task = {"rate": rate, "start": start, "seconds": seconds}
-        begun, self._begun = self._begun, None
-        if begun and begun[0] == task:
-            decoded = begun[1]
-        elif self._samples is None:
-            decoded = worker.run("stream", self._file(), **task)
+        if self._samples is None:
+            decoded = worker.run("stream", self._file(), rate=rate, start=start, seconds=seconds)
         else:
             decoded = stream_array(self._samples, self._sample_rate or 0, rate, start, seconds)
         return self._without_notes(decoded)

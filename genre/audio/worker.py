@@ -44,28 +44,21 @@ if hasattr(os, "register_at_fork"):
 
 
 def run(work: str, path: str | os.PathLike, **options: Any) -> Iterator[np.ndarray | str]:
-    """Run one of the functions in `WORK` on a file, in another process, which begins at once.
+    """Run one of the functions in `WORK` on a file, in another process.
 
     Args:
         work: name of the function.
         options: its other arguments, as JSON has them.
 
-    Returns:
-        an iterator of what the function yields: arrays of float32, shape (samples,), and text.
+    Yields:
+        what the function yields: arrays of float32, shape (samples,), and text.
 
     Raises:
         AudioError: as the function; also where the file crashes or hangs the worker, which is then replaced for the
             next file.
     """
-    results = _run({"work": work, "path": str(Path(path).absolute())} | options)
-    next(results)
-    return results
-
-
-def _run(task: dict) -> Iterator[np.ndarray | str]:
-    """As `run`, with an empty first result once the worker has begun."""
     with _worker() as worker:
-        yield from worker.run(task)
+        yield from worker.run({"work": work, "path": str(Path(path).absolute())} | options)
 
 
 def start() -> None:
@@ -120,14 +113,13 @@ class _Worker:
         self.ready = True
 
     def run(self, task: dict) -> Iterator[np.ndarray | str]:
-        """Run a task; see the function `_run`."""
+        """Run a task; see the function `run`."""
         self.ready = False
         with suppress(OSError):  # it has died, so that no message comes
             self._input.write(json.dumps(task).encode() + b"\n")
             self._input.flush()
         self._receiver = threading.Thread(target=self._receive, daemon=True)
         self._receiver.start()
-        yield ""
         kind, content = self._next()
         while kind in (SAMPLES, TEXT):
             yield content.view(np.float32) if kind == SAMPLES else content.tobytes().decode()

@@ -103,17 +103,6 @@ def test_a_worker_is_stopped_when_its_stream_is_closed(long_file, short_file):
     assert process.returncode is not None
 
 
-def test_decoding_that_has_begun_gives_the_same_and_ends_with_its_recording(long_file, short_file):
-    process = _decode(short_file)
-    recording = Audio(long_file)
-    recording.begin(RATE)
-    np.testing.assert_array_equal(recording.samples(RATE), Audio(long_file).samples(RATE))
-    assert worker._idle[-1].process is process
-    recording.begin(RATE)
-    del recording
-    assert process.returncode is not None
-
-
 @pytest.mark.skipif(not hasattr(os, "getpgid"), reason="this system has no groups of processes")
 def test_ctrl_c_does_not_reach_a_worker(short_file):
     """A terminal sends it to the group of the program; a file that is being decoded would count as damaged."""
