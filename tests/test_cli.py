@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 import genre.inference
 from genre import cli
+from genre.audio import audio
 from genre.cli import Stop, main
 from genre.inference import cluster
 from tests.conftest import ROOT
@@ -174,6 +176,25 @@ def test_a_stopped_run_leaves_complete_output_and_no_temporary_files(tmp_path, e
     rows = json.loads(out) if form == "--json" else list(csv.DictReader(io.StringIO(out)))
     assert [(row["file"], row["genre"]) for row in rows] == [(str(example), "Electronic")]
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_are_read_in_turn(tmp_path, example, monkeypatch, capsys):
+    """Whoever writes them may open the second one long after the first."""
+    monkeypatch.setattr(audio, "NO_WRITER_SECONDS", 0.2)
+    pipes = [tmp_path / name for name in ("first", "second")]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+
+    def write():
+        for pipe in pipes:
+            with pipe.open("wb") as end:
+                time.sleep(1)
+                end.write(example.read_bytes())
+
+    threading.Thread(target=write, daemon=True).start()
+    assert main([*map(str, pipes), "--csv"]) == 0
+    assert [row["file"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == [*map(str, pipes)]
 
 
 def test_a_closed_pipe_ends_the_run_without_an_error_message(example):
