@@ -37,7 +37,7 @@ UPLOADS = _own_folder()  # which the page uses alone
 
 
 def _import_gradio() -> None:
-    """Import Gradio without the type stubs (.pyi) that it writes for all of its components, every time for a second.
+    """Import Gradio without the type stubs (.pyi) that 6.31 writes for all of its components, every time for a second.
 
     It writes none for a class whose file is not known.
     """

@@ -77,7 +77,7 @@ def test_a_song_is_shown_played_and_explained(page, classifier, example):
     page.wait_for_function(PLAYABLE)
     roll.click(position={"x": width * 0.5, "y": 30})
     page.wait_for_function("document.querySelector('#timeline audio').currentTime > 7.6")
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause").dispatch_event("click")  # `click` would scroll away from the explanation
     page.get_by_role("button", name="Play", exact=True).wait_for()
     expect(page.locator("#timeline .why h3")).to_have_text(re.compile("^Why .+, 0:06 to 0:09$"))
     expect(page.locator("#timeline .why h3")).to_be_in_viewport()
