@@ -283,12 +283,14 @@ class Clip:
         start: of the waveform in the recording, in seconds.
         window_starts: in the recording, in seconds.
         end: where in the recording the audio ends that was read when this clip was cut, in seconds.
+        goes_on: whether another clip is certain to follow.
     """
 
     waveform: np.ndarray
     start: float
     window_starts: list[float]
     end: float
+    goes_on: bool = False
 
 
 def windows_per_clip(window_seconds: float, hop_seconds: float) -> int:
@@ -338,7 +340,7 @@ def cut_clips(
         while origin + len(buffer) >= (first := round(next_start * rate)) + clip_samples + ahead:
             starts = [start + next_start + i * hop_seconds for i in range(per_clip)]
             waveform = buffer[first - origin : first - origin + clip_samples]
-            yield Clip(waveform, start + next_start, starts, start + next_start + CLIP_SECONDS)
+            yield Clip(waveform, start + next_start, starts, start + next_start + CLIP_SECONDS, goes_on=ahead > 0)
             next_start += per_clip * hop_seconds
             spent = max(0, round(next_start * rate) - clip_samples - origin)
             buffer, origin = buffer[spent:], origin + spent

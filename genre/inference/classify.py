@@ -2,9 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from threading import Barrier
 
 import av
 import numpy as np
@@ -17,7 +20,7 @@ from genre.audio.levels import SILENCE, rms, silent
 from genre.errors import AudioError
 from genre.inference import MAX_OVERLAP
 from genre.inference.prediction import Prediction, Window
-from genre.models.model import GenreModel
+from genre.models.model import GenreModel, adapt_to_fork
 
 # Live
 BUFFER_SECONDS = 12.0  # classified at once: four windows, long enough to be stable, short enough to follow a change
@@ -98,8 +101,9 @@ class Classifier:
         recording = audio if isinstance(audio, Audio) else Audio(audio, sample_rate)
         results: list[_ClipResult] = []
         hop_seconds = self.hop_seconds(overlap)
-        for clip in recording.clips(self.sample_rate, self.window_seconds, hop_seconds, start=start, seconds=seconds):
-            results.append(self._classify_clip(clip))
+        clips = recording.clips(self.sample_rate, self.window_seconds, hop_seconds, start=start, seconds=seconds)
+        for clip, result in self._classify_clips(clips):
+            results.append(result)
             if on_clip:
                 on_clip(clip)
             if prediction := self._predict(results, clip.end - start, tuple(recording.notes)):
@@ -112,6 +116,31 @@ class Classifier:
         if not 0 <= overlap <= MAX_OVERLAP:
             raise ValueError(f"overlap must be from 0 to {MAX_OVERLAP}, not {overlap}")
         return self.window_seconds * (1 - overlap)
+
+    def _classify_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, _ClipResult]]:
+        """Clips in order, each with its result.
+
+        On a CPU, as many clips are classified at once as PyTorch has threads, each by one, since threads that share a
+        clip wait for each other; but a recording of one clip by all of them.
+        """
+        adapt_to_fork()
+        threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
+        begun: deque[tuple[Clip, Future[_ClipResult]]] = deque()
+        try:
+            for clip in clips:
+                if threads == 1 or not (begun or clip.goes_on):
+                    yield clip, self._classify_clip(clip)
+                    continue
+                begun.append((clip, _single_threads(threads).submit(self._classify_clip, clip)))
+                while begun and (len(begun) == threads or begun[0][1].done()):
+                    first, result = begun.popleft()
+                    yield first, result.result()
+            while begun:
+                first, result = begun.popleft()
+                yield first, result.result()
+        finally:
+            for _, result in begun:
+                result.cancel()
 
     @torch.inference_mode()
     def _classify_clip(self, clip: Clip) -> _ClipResult:
@@ -182,6 +211,24 @@ def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> 
         CheckpointError: there is no such checkpoint, or it is incomplete or damaged.
     """
     return Classifier(GenreModel.from_pretrained(name, for_inference=True).to(device))
+
+
+@cache
+def _single_threads(threads: int) -> ThreadPoolExecutor:
+    """A pool of as many threads as PyTorch uses by default, in each of which it uses no other."""
+    started = Barrier(threads + 1)
+
+    def start() -> None:
+        torch.get_num_threads()  # sets this thread's number to the default; later it would undo the next line
+        torch.set_num_threads(1)  # of this thread, and the default of those that ask for theirs from now on
+        started.wait()
+
+    pool = ThreadPoolExecutor(threads, "classify", initializer=start)
+    for _ in range(threads):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(threads)
+    return pool
 
 
 def select_windows(outputs: Tensor, mask: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -89,6 +90,22 @@ def test_stream_yields_a_prediction_every_30_seconds(classifier, tmp_path):
     path = write_audio(tmp_path / "music.flac", [music(95)], "flac")
     progress = [(prediction.seconds, len(prediction.windows)) for prediction in classifier.stream(path)]
     assert progress == [(30, 10), (60, 20), (90, 30), (95, 32)]
+
+
+def test_clips_that_are_classified_at_once_give_what_they_give_in_turn(classifier, tmp_path):
+    path = write_audio(tmp_path / "music.flac", [music(125)], "flac")
+    threads, results, ends = torch.get_num_threads(), [], []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            results.append(classifier.classify(path, on_clip=lambda clip: ends.append(clip.end)))
+            with ThreadPoolExecutor(1) as new:
+                assert new.submit(torch.get_num_threads).result() == torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert ends == pytest.approx([30, 60, 90, 120, 125] * 2)
+    one, many = ([result.probabilities, *(window.probabilities for window in result.windows)] for result in results)
+    assert many == [pytest.approx(same, abs=1e-5) for same in one]
 
 
 def concatenated(folder, *waveforms):
@@ -197,12 +214,15 @@ def test_samples_in_memory_get_the_prediction_of_the_file_that_holds_them(classi
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # on forks of processes with threads
-def test_a_process_that_is_forked_after_a_classification_classifies(classifier, example):
-    expected = classifier.classify(example).probabilities
+def test_a_process_that_is_forked_after_a_classification_classifies(classifier, example, tmp_path):
+    paths = example, write_audio(tmp_path / "of_two_clips.flac", [music(40)], "flac")
+    expected = [classifier.classify(path).probabilities for path in paths]
     child = os.fork()
     if not child:
         same = [
-            one.classify(example).probabilities == pytest.approx(expected, abs=1e-5) for one in (classifier, load())
+            one.classify(path).probabilities == pytest.approx(probabilities, abs=1e-5)
+            for one in (classifier, load())
+            for path, probabilities in zip(paths, expected, strict=True)
         ]
         os._exit(not all(same))
     deadline = time.monotonic() + 60
