@@ -18,6 +18,7 @@ features equal those computed by librosa.
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import torch
 import torchaudio
@@ -27,6 +28,8 @@ from torchaudio.functional import melscale_fbanks
 from genre.audio.audio import CLIP_SECONDS
 
 FRAMES_AT_ONCE = 256  # of the STFT: with their spectra 2 to 4 MB
+LOUD_FRAMES = 32  # whose loudest cell is a first guess of the loudest one of the clip
+ROUNDING = 1.001  # more than float32 loses in the energy of a frame
 BANDS_AT_ONCE = 16  # whose filters are multiplied together: most of each filter is zero
 MIN_RMS = 0.1  # -20 dB of full scale: clips below are amplified to it; most masters are above
 MIN_POWER = 1e-10  # lower limit of mel power, librosa's `amin`
@@ -162,10 +165,33 @@ class MelPower(nn.Module):
             self.blocks.append((slice(int(bins.min()), int(bins.max()) + 1) if len(bins) else slice(0), bands))
 
     def forward(self, waveform: Tensor) -> Tensor:
+        return self.power(self.frames(waveform))
+
+    def frames(self, waveform: Tensor) -> Tensor:
+        """A waveform, shape (samples,), to a view of its frames, shape (frames, n_fft)."""
         # Zero-padded ends: reflected ones would need more samples than a very short recording has.
         padded = nn.functional.pad(waveform, (self.n_fft // 2, self.n_fft // 2))
-        frames = padded.unfold(0, self.n_fft, self.hop_length)
+        return padded.unfold(0, self.n_fft, self.hop_length)
+
+    def power(self, frames: Tensor) -> Tensor:
+        """Frames, shape (frames, n_fft), to their power in mel bands, shape (n_mels, frames)."""
         return torch.cat([self._power(some) for some in frames.split(FRAMES_AT_ONCE)]).T
+
+    def loudest(self, frames: Tensor) -> Tensor:
+        """The highest power of all cells of these frames, from the spectra of those that may have it.
+
+        By Parseval's theorem, the power of all bins but the first and the last, which no filter passes, is at most
+        `n_fft` / 2 times the energy of the frame. So most frames have no energy for a cell as loud as the loudest one
+        of the few frames with the most energy.
+        """
+        envelope = self.window.square()
+        energy = torch.cat([some.square() @ envelope for some in frames.split(FRAMES_AT_ONCE)])
+        limit = energy * (self.filters.max() * (self.n_fft / 2 * ROUNDING))
+        most = limit.topk(min(LOUD_FRAMES, len(frames))).indices
+        loudest = self.power(frames[most]).max()
+        limit[most] = 0
+        others = (limit > loudest).nonzero()[:, 0]
+        return torch.maximum(loudest, self.power(frames[others]).max()) if len(others) else loudest
 
     def _power(self, frames: Tensor) -> Tensor:
         """Frames, shape (frames, n_fft), to shape (frames, n_mels)."""
@@ -214,24 +240,26 @@ class LogMel(nn.Module):
         """
         return self.windows(self.spectrum(clip), starts)
 
-    def spectrum(self, clip: Tensor) -> Tensor:
-        """Every frame of a clip, shape (samples,), in dB, shape (n_mels, frames)."""
-        return self.decibels(self.mel(clip))
+    def spectrum(self, clip: Tensor) -> "Spectrum":
+        """The spectrum of a clip, shape (samples,)."""
+        return Spectrum(self.config, self.mel, clip)
 
-    def windows(self, spectrum: Tensor, starts: Tensor) -> Tensor:
+    def windows(self, spectrum: "Spectrum", starts: Tensor, part: range | None = None) -> Tensor:
         """As `forward`, from the spectrum of a clip. A clip shorter than a window is repeated to fill it.
 
         Args:
-            spectrum: in dB, shape (n_mels, frames).
-            starts: of the windows, in seconds from its first frame, shape (windows,).
+            spectrum: of the clip, by these settings.
+            starts: of the windows, in seconds from the first of those frames, shape (windows,).
+            part: numbers of the frames that count as the clip, in a row; None for all.
         """
-        config, last = self.config, spectrum.shape[-1] - 1
+        part = part or range(len(spectrum))
+        config, last = self.config, len(part) - 1
         starts = starts.cpu()  # with double precision, which not every device has
         columns = (torch.arange(config.columns, dtype=torch.float64, device="cpu") + 0.5) * config.frames_per_column
         frames = (starts.double()[:, None] * config.frames_per_second + columns).floor().long()
         # By rounding, a window that ends with the clip may exceed its last frame.
         frames = frames.clamp(max=last) if last >= columns[-1] - 1 else frames % (last + 1)
-        return self.to_bands(self.to_stored(spectrum[:, frames.to(spectrum.device)].movedim(0, 1)))
+        return self.to_bands(self.to_stored(spectrum[part.start + frames].movedim(0, 1)))
 
     def clip_features(self, clip: Tensor) -> Tensor:
         """The features of a whole clip that archives store: evenly spaced columns in dB, or of cepstral coefficients.
@@ -242,19 +270,10 @@ class LogMel(nn.Module):
         Returns:
             shape (n_mels or n_mfcc, columns of the clip): 128 columns for 30 s of *sparse*, all frames otherwise.
         """
-        decibels = self.spectrum(clip)
-        frames = decibels.shape[-1]
-        columns = max(1, round(frames / self.config.frames_per_column))
-        chosen = ((torch.arange(columns, dtype=torch.float64, device="cpu") + 0.5) * frames / columns).floor().long()
-        return self.to_stored(decibels[:, chosen.to(decibels.device)])
-
-    def decibels(self, power: Tensor) -> Tensor:
-        """Mel power of a clip (n_mels, frames) to dB, floored `top_db` below its loudest cell."""
-        loudest = power.max().clamp(min=MIN_POWER)
-        floor = 10 * loudest.log10() - self.config.top_db
-        decibels = 10 * power.clamp(min=MIN_POWER).log10()
-        decibels = torch.maximum(decibels, floor)
-        return decibels - 10 * loudest.log10() if self.config.reference == "max" else decibels
+        spectrum = self.spectrum(clip)
+        columns = max(1, round(len(spectrum) / self.config.frames_per_column))
+        chosen = (torch.arange(columns, dtype=torch.float64, device="cpu") + 0.5) * len(spectrum) / columns
+        return self.to_stored(spectrum[chosen.floor().long()])
 
     def to_stored(self, decibels: Tensor) -> Tensor:
         """dB (..., n_mels, columns) to what archives store: the same, or coefficients (..., n_mfcc, columns)."""
@@ -263,3 +282,47 @@ class LogMel(nn.Module):
     def to_bands(self, stored: Tensor) -> Tensor:
         """The inverse of `to_stored`: the input of the network in dB, shape (..., bands, columns)."""
         return self.from_cepstrum @ stored if self.config.n_mfcc else stored
+
+
+class Spectrum:
+    """The spectrum of a clip in dB, of which only those frames are computed that are asked for.
+
+    Args:
+        config: with the settings in `LogMelConfig.spectrum_settings`.
+        mel: for these settings.
+        clip: mono waveform at their sample rate, shape (samples,).
+    """
+
+    def __init__(self, config: LogMelConfig, mel: MelPower, clip: Tensor):
+        self.config, self.mel = config, mel
+        self._frames = mel.frames(clip)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    def __getitem__(self, frames: Tensor) -> Tensor:
+        """Frames, by their numbers of any shape, shape (n_mels, *that shape)."""
+        device = self._frames.device
+        # Picking more than half of them takes longer, and on a GPU any.
+        if "_all" in vars(self) or frames.numel() > len(self) / 2 or device.type != "cpu":
+            return self._all[:, frames.to(device)]
+        different, where = frames.unique(return_inverse=True)
+        return self._decibels(self.mel.power(self._frames[different]), self._loudest)[:, where]
+
+    @cached_property
+    def _all(self) -> Tensor:
+        """All frames, shape (n_mels, frames)."""
+        power = self.mel.power(self._frames)
+        return self._decibels(power, power.max())
+
+    @cached_property
+    def _loudest(self) -> Tensor:
+        """The power of the loudest cell."""
+        return self.mel.loudest(self._frames)
+
+    def _decibels(self, power: Tensor, loudest: Tensor) -> Tensor:
+        """Mel power (n_mels, frames) to dB, floored `top_db` below the loudest cell of the clip."""
+        loudest = 10 * loudest.clamp(min=MIN_POWER).log10()
+        decibels = torch.maximum(10 * power.clamp(min=MIN_POWER).log10(), loudest - self.config.top_db)
+        return decibels - loudest if self.config.reference == "max" else decibels

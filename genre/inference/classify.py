@@ -3,11 +3,9 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from threading import Barrier
 
 import av
 import numpy as np
@@ -20,7 +18,7 @@ from genre.audio.levels import SILENCE, rms, silent
 from genre.errors import AudioError
 from genre.inference import MAX_OVERLAP
 from genre.inference.prediction import Prediction, Window
-from genre.models.model import GenreModel, adapt_to_fork
+from genre.models.model import GenreModel, adapt_to_fork, thread_pool
 
 # Live
 BUFFER_SECONDS = 12.0  # classified at once: four windows, long enough to be stable, short enough to follow a change
@@ -121,7 +119,7 @@ class Classifier:
         """Clips in order, each with its result.
 
         On a CPU, as many clips are classified at once as PyTorch has threads, each by one, since threads that share a
-        clip wait for each other; but a recording of one clip by all of them.
+        clip wait for each other; but a recording of one clip by all of them (`GenreModel.forward`).
         """
         adapt_to_fork()
         threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
@@ -131,7 +129,7 @@ class Classifier:
                 if threads == 1 or not (begun or clip.goes_on):
                     yield clip, self._classify_clip(clip)
                     continue
-                begun.append((clip, _single_threads(threads).submit(self._classify_clip, clip)))
+                begun.append((clip, thread_pool(threads, 1).submit(self._classify_clip, clip)))
                 while begun and (len(begun) == threads or begun[0][1].done()):
                     first, result = begun.popleft()
                     yield first, result.result()
@@ -211,24 +209,6 @@ def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> 
         CheckpointError: there is no such checkpoint, or it is incomplete or damaged.
     """
     return Classifier(GenreModel.from_pretrained(name, for_inference=True).to(device))
-
-
-@cache
-def _single_threads(threads: int) -> ThreadPoolExecutor:
-    """A pool of as many threads as PyTorch uses by default, in each of which it uses no other."""
-    started = Barrier(threads + 1)
-
-    def start() -> None:
-        torch.get_num_threads()  # sets this thread's number to the default; later it would undo the next line
-        torch.set_num_threads(1)  # of this thread, and the default of those that ask for theirs from now on
-        started.wait()
-
-    pool = ThreadPoolExecutor(threads, "classify", initializer=start)
-    for _ in range(threads):
-        pool.submit(int)
-    started.wait()
-    torch.set_num_threads(threads)
-    return pool
 
 
 def select_windows(outputs: Tensor, mask: Tensor) -> Tensor:

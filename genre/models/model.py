@@ -28,9 +28,12 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from threading import Barrier
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -242,26 +245,52 @@ class GenreModel(nn.Module):
             input is the whole clip both have one row.
         """
         adapt_to_fork()
-        spectra: dict[tuple, Tensor] = {}
-        log_probabilities, features = {}, {}
         raised = raise_level(waveform.to(self.device))
+        # Without silence at the ends of the clip: silent windows do not count either.
+        audible = audible_span(waveform.cpu().numpy(), self.sample_rate)
+        groups: dict[tuple, list[str]] = {}  # members with the same settings share a spectrum
         for name, member in self.members.items():
+            groups.setdefault(member.log_mel.config.spectrum_settings, []).append(name)
+        inference = torch.is_inference_mode_enabled()  # which a thread does not take over
+
+        def run(names: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
+            with torch.inference_mode(inference):
+                return self._run_members(names, raised, starts, audible)
+
+        threads = torch.get_num_threads() if inference and self.device.type == "cpu" else 1
+        at_once = min(len(groups), threads)
+        # A GPU computes convolutions in float32, as a CPU does, and not with ten bits (TF32).
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            # Cores that share a network wait for each other, so each group has its own ones.
+            in_turn = thread_pool(at_once, threads // at_once).map if at_once > 1 else map
+            outputs = {name: output for group in in_turn(run, groups.values()) for name, output in group.items()}
+        log_probabilities = {name: outputs[name][0] for name in self.members}
+        return log_probabilities, {name: outputs[name][1] for name in self.members}
+
+    def _run_members(
+        self, names: list[str], raised: Tensor, starts: Tensor, audible: tuple[float, float]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Log-probabilities and features of members that share a spectrum, by name.
+
+        Args:
+            raised: the clip, see `raise_level`, shape (samples,).
+            starts: see `forward`.
+            audible: start and end of the clip without silence, in seconds.
+        """
+        outputs = {}
+        spectrum = self.members[names[0]].log_mel.spectrum(raised)
+        for name in names:
+            member = self.members[name]
             config = member.log_mel.config
-            if config.spectrum_settings not in spectra:  # members with the same settings share a spectrum
-                spectra[config.spectrum_settings] = member.log_mel.spectrum(raised)
-            spectrum = spectra[config.spectrum_settings]
             if config.window_seconds > self.window_seconds:
-                # Without silence at the ends of the clip: silent windows do not count either.
-                span = audible_span(waveform.cpu().numpy(), config.sample_rate)
-                first, last = (round(seconds * config.frames_per_second) for seconds in span)
-                windows = member.log_mel.windows(spectrum[:, first : last + 1], torch.zeros(1))
+                first, last = (round(seconds * config.frames_per_second) for seconds in audible)
+                part = range(first, min(last + 1, len(spectrum)))
+                windows = member.log_mel.windows(spectrum, torch.zeros(1), part)
             else:
                 windows = member.log_mel.windows(spectrum, starts)
-            # A GPU computes convolutions in float32, as a CPU does, and not with ten bits (TF32).
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                features[name] = member.embed(windows)
-                log_probabilities[name] = member.head(features[name]).float().log_softmax(-1)
-        return log_probabilities, features
+            features = member.embed(windows)
+            outputs[name] = member.head(features).float().log_softmax(-1), features
+        return outputs
 
     def window_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
         """Members' (windows, labels) log-probabilities of the same windows to probabilities (windows, labels)."""
@@ -339,6 +368,29 @@ class GenreModel(nn.Module):
             with replaced(folder / CARD_FILE) as new:
                 new.write_text(self.card, encoding="utf-8")
         write_json(folder / "config.json", config)  # at the end: with it the checkpoint is complete
+
+
+@cache
+def thread_pool(count: int, threads: int) -> ThreadPoolExecutor:
+    """A pool of threads in which PyTorch computes, each with its own cores.
+
+    Args:
+        count: number of threads of the pool.
+        threads: of PyTorch for each of them.
+    """
+    before, started = torch.get_num_threads(), Barrier(count + 1)
+
+    def start() -> None:
+        torch.get_num_threads()  # sets this thread's number to the default; later it would undo the next line
+        torch.set_num_threads(threads)  # of this thread, and the default of those that ask for theirs from now on
+        started.wait()
+
+    pool = ThreadPoolExecutor(count, "classify", initializer=start)
+    for _ in range(count):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(before)
+    return pool
 
 
 def adapt_to_fork() -> None:

@@ -56,6 +56,27 @@ def test_features_of_audio_equal_the_prepared_rows(fma_clips, fma_arrays, track)
     assert np.abs(smooth).mean() / 4 < 0.4
 
 
+@pytest.mark.parametrize("name", ["sparse", "smooth"])
+@pytest.mark.parametrize("seconds", [0.01, 3, 30])
+def test_frames_that_are_computed_alone_equal_those_of_the_whole_spectrum(name, seconds):
+    """Also where the loudest cell is in a frame of little energy: a soft tone, whose power is in one band, and noise."""
+    log_mel, generator = LogMel(FRONT_ENDS[name]), torch.Generator().manual_seed(0)
+    time = torch.arange(round(seconds * RATE)) / RATE
+    noise = torch.randn(len(time), generator=generator) * 0.3
+    soft_tone = 0.2 * torch.sin(2 * torch.pi * 60 * time) * (time > seconds / 2)
+    sounds = {
+        "music": torch.from_numpy(music(seconds)),
+        "a tone after noise": torch.where(time < seconds / 2, noise, soft_tone),
+        "a click": torch.zeros(len(time)).index_fill(0, torch.tensor([len(time) // 3]), 1.0),
+        "a high tone": torch.sin(2 * torch.pi * 10_000 * time),
+        "silence": torch.zeros(len(time)),
+    }
+    for what, sound in sounds.items():
+        frames = torch.arange(0, len(log_mel.spectrum(sound)), 7)
+        expected = log_mel.spectrum(sound)[torch.arange(len(log_mel.spectrum(sound)))][:, frames]
+        torch.testing.assert_close(log_mel.spectrum(sound)[frames], expected, atol=1e-3, rtol=0, msg=what)
+
+
 @pytest.mark.slow
 def test_sparse_reproduces_the_reference_of_whole_songs(songs):
     reference = np.load(songs / "reference_logmel.npz")
