@@ -39,8 +39,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported: its threads sleep while they wait for each other, since by default they spin.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch is imported: its threads soon sleep while they wait for each other, since by default they spin.
+os.environ.setdefault("GOMP_SPINCOUNT", "600")
 
 import torch
 from accelerate import Accelerator

@@ -57,8 +57,9 @@ MEMBER_NAME = re.compile(r"\w[\w-]*")  # a config.json from the Hub must not nam
 PROCESS = os.getpid()  # that imported PyTorch
 MIN_PROBABILITY = 1e-12  # lower limit, so that the logarithm is finite
 # Of mallopt, in malloc.h: its options, bytes that are kept in total, and of one block, for which it allows no more.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
 KEPT_BYTES, LARGEST_KEPT_BYTES = 2**28, 2**25
+ARENAS = 2  # that threads share, since each keeps what was freed in it
 
 
 def available() -> list[str]:
@@ -409,7 +410,7 @@ def keep_freed_memory(everything: bool = False) -> None:
     Args:
         everything: for training, where every step needs as much, in larger blocks; `KEPT_BYTES` otherwise.
     """
-    options = {M_TRIM_THRESHOLD: KEPT_BYTES, M_MMAP_THRESHOLD: LARGEST_KEPT_BYTES}
+    options = {M_TRIM_THRESHOLD: KEPT_BYTES, M_MMAP_THRESHOLD: LARGEST_KEPT_BYTES, M_ARENA_MAX: ARENAS}
     if everything:
         options = {M_TRIM_THRESHOLD: -1, M_MMAP_MAX: 0}  # -1 is never
     with suppress(AttributeError, TypeError):  # macOS has no mallopt, and Windows cannot load a library without a name
