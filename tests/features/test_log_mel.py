@@ -59,7 +59,7 @@ def test_features_of_audio_equal_the_prepared_rows(fma_clips, fma_arrays, track)
 @pytest.mark.parametrize("name", ["sparse", "smooth"])
 @pytest.mark.parametrize("seconds", [0.01, 3, 30])
 def test_frames_that_are_computed_alone_equal_those_of_the_whole_spectrum(name, seconds):
-    """Also where the loudest cell is in a frame of little energy: a soft tone, whose power is in one band, and noise."""
+    """Also where the loudest cell is in a frame of little energy: a soft tone, whose power is in one band."""
     log_mel, generator = LogMel(FRONT_ENDS[name]), torch.Generator().manual_seed(0)
     time = torch.arange(round(seconds * RATE)) / RATE
     noise = torch.randn(len(time), generator=generator) * 0.3
