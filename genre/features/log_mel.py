@@ -170,8 +170,8 @@ class MelPower(nn.Module):
     def frames(self, waveform: Tensor) -> Tensor:
         """A waveform, shape (samples,), to a view of its frames, shape (frames, n_fft)."""
         # Zero-padded ends: reflected ones would need more samples than a very short recording has.
-        padded = nn.functional.pad(waveform, (self.n_fft // 2, self.n_fft // 2))
-        return padded.unfold(0, self.n_fft, self.hop_length)
+        end = waveform.new_zeros(self.n_fft // 2)
+        return torch.cat([end, waveform, end]).unfold(0, self.n_fft, self.hop_length)
 
     def power(self, frames: Tensor) -> Tensor:
         """Frames, shape (frames, n_fft), to their power in mel bands, shape (n_mels, frames)."""
@@ -196,7 +196,8 @@ class MelPower(nn.Module):
     def _power(self, frames: Tensor) -> Tensor:
         """Frames, shape (frames, n_fft), to shape (frames, n_mels)."""
         cells = torch.fft.rfft(frames * self.window)[:, : len(self.filters)]
-        power = cells.real.square() + cells.imag.square()
+        parts = torch.view_as_real(cells).square()
+        power = parts[..., 0] + parts[..., 1]
         return torch.cat([power[:, bins] @ self.filters[bins, bands] for bins, bands in self.blocks], dim=1)
 
 
