@@ -250,8 +250,8 @@ class LogMel(nn.Module):
 
         Args:
             spectrum: of the clip, by these settings.
-            starts: of the windows, in seconds from the first of those frames, shape (windows,).
-            part: numbers of the frames that count as the clip, in a row; None for all.
+            starts: of the windows, in seconds from the first frame of the part, shape (windows,).
+            part: consecutive numbers of the frames that count as the clip; None for all.
         """
         part = part or range(len(spectrum))
         config, last = self.config, len(part) - 1
