@@ -262,22 +262,26 @@ def check_networks(recipes: dict[str, Recipe], start: Start) -> None:
 
 
 def preparation(options: argparse.Namespace, front_ends: list[str]) -> Preparation:
-    validation, test = options.validation_fraction, options.test_fraction
-    count = max(len(validation), len(test))
-    fractions = zip(*(one if len(one) == count else one * count for one in (validation, test)), strict=True)
     return Preparation(
         folders=options.data,
         archives=options.archive or RUNS / "archives",
         front_ends=front_ends,
         shares=options.shares,
         counts_as=dict(options.counts_as),
-        held_out=[HeldOut(*pair) for pair in fractions],
+        held_out=held_out(options.validation_fraction, options.test_fraction),
         augmented_copies=options.augmented_copies if options.mode in ("train", "fine-tune") else 0,
         unlabelled=options.unlabelled,
         teacher=options.teacher,
         label=options.label,
         fma_metadata=options.fma_metadata,
     )
+
+
+def held_out(validation: list[float], test: list[float]) -> list[HeldOut]:
+    """The fractions for the sources, one for all of them or one each."""
+    count = max(len(validation), len(test))
+    pairs = zip(*(one if len(one) == count else one * count for one in (validation, test)), strict=True)
+    return [HeldOut(*pair) for pair in pairs]
 
 
 def front_ends(model: GenreModel) -> list[str]:
@@ -292,6 +296,15 @@ def describe_data(data: DataSet) -> str:
         counts = ", ".join(f"{len(source.of(split))} {split}" for split in SPLITS)
         lines.append(f"  {source.name}: {counts}, {len(source.dropped)} unusable; share {share:.0%}")
     return "\n".join(lines)
+
+
+def evaluated_splits(options: argparse.Namespace, data: DataSet) -> list[str]:
+    """The splits whose figures are wanted; raises DataError for --test where there are no test tracks."""
+    if not options.test:
+        return ["validation"]
+    if not any(len(source.of("test")) for source in data.sources):
+        raise DataError("--test: the data has no test tracks.")
+    return ["validation", "test"]
 
 
 @contextmanager
@@ -325,9 +338,7 @@ def train(accelerator: Accelerator, options: argparse.Namespace) -> None:
             "No source has outputs of a teacher, which the members that ship learned, too: --teacher FILE adds those "
             "of MusiCNN to audio; `python -m genre.data.musicnn FILE` makes the file."
         )
-    splits = ("validation", "test") if options.test else ("validation",)
-    if not any(len(source.of(splits[-1])) for source in data.sources):
-        raise DataError("--test: the data has no test tracks.")
+    splits = evaluated_splits(options, data)
 
     members: dict[str, Member] = {}
     curves: dict[str, list[dict]] = {}
@@ -384,6 +395,7 @@ def training_record(command: str, start: Start, data: DataSet, recipes: dict[str
             source.name: {"share": round(share, 4), **{split: len(source.of(split)) for split in SPLITS}}
             for source, share in zip(data.sources, data.shares, strict=True)
         },
+        "shared_artists": len(data.shared_artists),
         "members": recipes_json(recipes),
         "batch_shares": {
             name: [round(share, 4) for share in with_shares(data, recipe).shares] for name, recipe in recipes.items()
@@ -442,7 +454,7 @@ def evaluate_again(options: argparse.Namespace) -> None:
         )
     data = prepare(preparation(options, front_ends(model)))
     print(describe_data(data))
-    for split in ("validation", "test") if options.test else ("validation",):
+    for split in evaluated_splits(options, data):
         evaluate_sources(model, data, split, options.predictions)
 
 

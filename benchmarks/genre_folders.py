@@ -23,6 +23,7 @@ from genre.audio.folders import find_audio
 from genre.data.sources import folder_songs
 from genre.hub.card import add_note
 from genre.models.model import DEFAULT, SHIPPED
+from train import renaming
 
 
 def songs_of(folder: Path, tracks: Path | None, counts_as: dict[str, str], labels: list[str]) -> dict[Path, str]:
@@ -80,15 +81,15 @@ def main() -> None:
     parser.add_argument("--checkpoint", default=DEFAULT, help="a name in checkpoints/")
     parser.add_argument("--tracks", type=Path, help="predictions of a split, as train.py writes them")
     parser.add_argument("--labels", type=Path, help="a table of the labels of songs of other genres")
-    parser.add_argument("--counts-as", nargs="+", default=[], metavar="A=B", help="genres that count as others")
+    add = parser.add_argument
+    add("--counts-as", type=renaming, nargs="+", default=[], metavar="A=B", help="genres that count as others")
     parser.add_argument("--note", action="store_true", help="write the counts into the checkpoint")
     arguments = parser.parse_args()
     classifier = genre.load(arguments.checkpoint)
     if arguments.labels:
         name_others(classifier, arguments.folder, arguments.labels)
         return
-    counts_as = dict(pair.split("=") for pair in arguments.counts_as)
-    songs = songs_of(arguments.folder, arguments.tracks, counts_as, classifier.labels)
+    songs = songs_of(arguments.folder, arguments.tracks, dict(arguments.counts_as), classifier.labels)
     if not songs:
         sys.exit(f"{arguments.folder} holds no song of {', '.join(classifier.labels)}.")
     parts = (("whole songs", None), ("their first 30 s", 30))
@@ -99,7 +100,7 @@ def main() -> None:
     if arguments.note:
         words = ["python -m benchmarks.genre_folders", arguments.folder.resolve().name]
         words += ["--tracks", arguments.tracks.name] if arguments.tracks else []
-        words += ["--counts-as", *arguments.counts_as] if arguments.counts_as else []
+        words += ["--counts-as", *map("=".join, arguments.counts_as)] if arguments.counts_as else []
         add_note(SHIPPED / arguments.checkpoint, " ".join([*words, "--note"]), f"{note}.")
 
 

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 
 from genre.data.archive import teach_archive
-from genre.data.dataset import HeldOut, Source
+from genre.data.dataset import Source
 from genre.data.prepare import Preparation, is_prepared, prepare
 from genre.data.sources import cut_songs, folder_songs
 from genre.data.windows import MUSICNN_FILE, first_of_song, mean_by_song
 from genre.training.calibrate import wilson_interval
 from genre.training.probe import fit_head
+from train import held_out, renaming
 
 
 def taught(source: Source, split: str) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
@@ -35,20 +36,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--counts-as", nargs="+", default=[], metavar="A=B")
+    parser.add_argument("--counts-as", type=renaming, nargs="+", default=[], metavar="A=B")
     parser.add_argument("--validation-fraction", type=float, nargs="+", default=[0.1], metavar="F")
     parser.add_argument("--test-fraction", type=float, nargs="+", default=[0.1], metavar="F")
     parser.add_argument("--archive", type=Path, default=Path("runs/archives"), metavar="DIR")
     arguments = parser.parse_args()
-    number = max(len(arguments.validation_fraction), len(arguments.test_fraction))
-    fractions = [one * (number // len(one)) for one in (arguments.validation_fraction, arguments.test_fraction)]
     data = prepare(
         Preparation(
             folders=arguments.folders,
             archives=arguments.archive,
             front_ends=["sparse"],
-            counts_as=dict(pair.split("=") for pair in arguments.counts_as),
-            held_out=[HeldOut(*pair) for pair in zip(*fractions, strict=True)],
+            counts_as=dict(arguments.counts_as),
+            held_out=held_out(arguments.validation_fraction, arguments.test_fraction),
             teacher=arguments.weights,
         )
     )

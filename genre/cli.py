@@ -144,7 +144,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="JSONL",
         help="Append a JSON line per file to this file (with --cluster); the same command again resumes the run.",
     )
-    add("--cluster", metavar="ADDRESS", help="Classify on the Dask cluster at this address; 'local' uses all cores.")
+    add("--cluster", metavar="ADDRESS", help="Classify on the Dask cluster at this address; 'local' starts one here.")
     add(
         "--labels",
         type=path,
@@ -237,7 +237,7 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         keep_freed_memory()
         classifier = load(arguments.checkpoint)
         files, failed = _expand(arguments.files)
-        song_files = export.SongFiles(files, classifier.labels, arguments.labels, arguments.picture)
+        song_files = export.SongOutputs(files, classifier.labels, arguments.labels, arguments.picture)
         append_csv = export.csv_writer(sys.stdout, classifier.labels) if arguments.csv else None
 
         def classify(song: Path) -> "tuple[Prediction | AudioError, Image | None]":
@@ -253,7 +253,8 @@ def _run(arguments: argparse.Namespace, stop: "Stop") -> int:
         # pipes one by one, since who writes them may do so in turn.
         cores = torch.get_num_threads()
         at_once = 1 if any(map(_is_pipe, files)) else max(1, min(cores, len(files)))
-        torch.set_num_threads(cores // at_once)
+        if at_once == cores:
+            torch.set_num_threads(1)  # otherwise the files share a thread for each core, clip by clip
         for song, (result, image) in zip(files, _in_order(classify, files, at_once), strict=True):
             with stop.held():
                 if isinstance(result, AudioError):

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import torch
 from distributed import LocalCluster
 from PIL import Image
 
@@ -20,6 +21,7 @@ from genre import cli
 from genre.audio import audio
 from genre.cli import Stop, main
 from genre.inference import cluster
+from genre.inference.classify import Classifier
 from tests.conftest import ROOT
 
 # Runs a process without root's privilege to read every file
@@ -44,6 +46,26 @@ def test_json_has_one_object_per_file_including_failed_ones(folder, capsys):
     assert broken["error"] == "This is not an audio file that can be read, or it is damaged or incomplete."
     assert set(song) >= {"file", "genre", "confidence", "probabilities", "windows"}
     assert [w["start"] for w in song["windows"]] == [0, 3, 6, 9, 12]
+
+
+def test_a_few_files_use_all_cores_and_many_files_one_each(tmp_path, example, monkeypatch):
+    threads, seen = torch.get_num_threads(), []
+    classify = Classifier.classify
+
+    def watched(*arguments, **options):
+        seen.append(torch.get_num_threads())
+        return classify(*arguments, **options)
+
+    monkeypatch.setattr(Classifier, "classify", watched)
+    try:
+        for number in range(5):
+            shutil.copy(example, tmp_path / f"{number}.mp3")
+            if number in (1, 4):
+                torch.set_num_threads(4)
+                assert main([str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == [4] * 2 + [1] * 5
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from genre.audio.worker 
 HEADER = struct.Struct("<cQ")  # of a message: its kind, and the number of bytes that follow
 # Kinds: float32 numbers; UTF-8; empty; an error in UTF-8; and in place of a message where they break off.
 SAMPLES, TEXT, END, ERROR, BROKEN = b"s", b"t", b"e", b"!", b"?"
+BROKEN_OFF = "Decoding this file broke off: it is damaged beyond what the decoder copes with, or memory is short."
 WORK: dict[str, Callable[..., Iterator[np.ndarray | str]]] = {
     "stream": decode.stream,
     "tags": folders.stream_tags,
@@ -125,7 +126,7 @@ class _Worker:
             yield content.view(np.float32) if kind == SAMPLES else content.tobytes().decode()
             kind, content = self._next()
         if kind == BROKEN:
-            raise AudioError("This file is damaged in a way that the decoder cannot cope with.")
+            raise AudioError(BROKEN_OFF)
         self.ready = True
         if kind == ERROR:
             raise AudioError(content.tobytes().decode())

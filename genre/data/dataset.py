@@ -20,7 +20,7 @@ A source is a folder with `index.csv` and an array for each front end, whose row
 
 import csv
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +56,7 @@ class Source:
     labels: np.ndarray  # (tracks,) int, positions in the data set's genres; -1 where the genre is not known
     splits: np.ndarray  # (tracks,) str
     songs: list[str]  # song of each track: the clips of one song are multiple tracks
+    artists: list[str]  # of each track
     dropped: list[str]  # track ids left out
     augmented_copies: int = 0  # of each training track that are used, of those that are stored
 
@@ -84,6 +85,15 @@ class DataSet:
         tracks = [(one.name, one.ids, one.labels.tolist(), one.splits.tolist()) for one in self.sources]
         return hashlib.sha256(repr((self.genres, tracks)).encode("utf-8", "surrogateescape")).hexdigest()
 
+    @property
+    def shared_artists(self) -> list[str]:
+        """Artists with tracks in two splits, as an official split may have them."""
+        splits_of: dict[str, set[str]] = defaultdict(set)
+        for source in self.sources:
+            for artist, split in zip(source.artists, source.splits.tolist(), strict=True):
+                splits_of[artist].add(split)
+        return sorted(artist for artist, splits in splits_of.items() if len(splits) > 1)
+
     def with_split(self, split: str) -> list[tuple[Source, float]]:
         """The sources with tracks of a split and a share, and their shares, in all 1."""
         used = [(s, share) for s, share in zip(self.sources, self.shares, strict=True) if len(s.of(split)) and share]
@@ -110,7 +120,9 @@ def read_data(
     counts_as: dict[str, str] | None = None,
     held_out: Sequence[HeldOut] = (HeldOut(),),
 ) -> DataSet:
-    """Read sources and assign splits to their tracks; no artist is in two splits over all sources.
+    """Read sources and assign splits to their tracks.
+
+    No artist is in two splits over all sources, unless an official split has them so (`DataSet.shared_artists`).
 
     Rows that are unusable by their notes, or are duplicates with different labels, are left out, and so are those
     without a genre whose artist is held out. Genres that differ in case or Unicode form alone are one.
@@ -203,6 +215,7 @@ def _source(name: str, folder: Path, table: list[dict], genres: list[str], held_
         labels=labels[kept],
         splits=splits[kept],
         songs=[rows[i]["song"] for i in kept],
+        artists=[artists[i] for i in kept],
         dropped=[row["track_id"] for row in table if not row["usable"]],
     )
 

@@ -55,7 +55,7 @@ from genre.data.sources import (
 )
 from genre.errors import DataError
 from genre.files import clean_genre, one_line, read_json, replaced, write_json
-from genre.models.downloads import HUB_ERRORS, hub_reason
+from genre.models.downloads import HUB_ERRORS, hub_errors
 
 PREFIX = "hf:"
 TIMEOUT = 20  # seconds for the first response of the Hub
@@ -304,7 +304,7 @@ def _index(dataset: HubDataset, choose: Choose) -> dict:
     path = store / f"{quote(str(dataset), safe='')}.json"
     with FileLock(store.with_suffix(".lock")):  # of two trainings one unpacks
         index = _read_index(path)
-        with _hub_errors(dataset):
+        with hub_errors(dataset, kind=DataError):
             try:
                 api = HfApi()
                 info = api.dataset_info(dataset.repo, revision=dataset.revision, files_metadata=True, timeout=TIMEOUT)
@@ -330,19 +330,10 @@ def _read_index(path: Path) -> dict | None:
         return None
 
 
-@contextmanager
-def _hub_errors(dataset: HubDataset) -> Iterator[None]:
-    try:
-        yield
-    except HUB_ERRORS as error:
-        reason = hub_reason(error, f"the cache {constants.HF_HUB_CACHE}")
-        raise DataError(f"{dataset} could not be downloaded from the Hugging Face Hub: {reason}") from error
-
-
 def _new_index(dataset: HubDataset, info: DatasetInfo, store: Path, choose: Choose) -> dict:
     def download(files: list[str]) -> Path:
         patterns = [glob.escape(one) for one in files]
-        with _hub_errors(dataset):
+        with hub_errors(dataset, kind=DataError):
             folder = snapshot_download(dataset.repo, repo_type="dataset", revision=info.sha, allow_patterns=patterns)
         return Path(folder)
 

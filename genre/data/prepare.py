@@ -24,7 +24,7 @@ from genre.data.sources import (
     is_fma_small,
     unlabelled_songs,
 )
-from genre.data.windows import stored_as
+from genre.data.windows import TEACHER_FILES, stored_as
 from genre.errors import DataError
 
 SOURCE_NAMES = {"fma_small": "FMA-small"}  # names of sources by names of folders
@@ -102,6 +102,11 @@ def _prepare(preparation: Preparation) -> DataSet:
     folders = {
         name: _archive_folder(preparation, folder) if name in clips else folder for name, folder in names.items()
     }
+    for folder in (folders[name] for name in list(names)[len(preparation.folders) :]):
+        if not preparation.teacher and not any((folder / file).is_file() for file in TEACHER_FILES):
+            raise DataError(
+                "Nothing can be learned from songs without a genre unless a teacher is given: --teacher FILE."
+            )
     for name, found in clips.items():
         build_archive(found, front_ends, folders[name])
     shares, counts_as, held_out = preparation.shares, preparation.counts_as, preparation.held_out

@@ -27,8 +27,9 @@ USE = (
 )
 LIMITATIONS = (
     "Each track has a single label, which is often debatable. The set of genres is closed: a prediction is the nearest "
-    "genre of the list, also for music of a genre that is not on it. Speech and silence were not part of the training "
-    "data. The output is a probability, not a fact."
+    "genre of the list, also for music of a genre that is not on it. The networks were not trained on speech or "
+    "silence; a music detector, where there is one, was fitted to such recordings. The output is a probability, not a "
+    "fact."
 )
 FMA_DATA = (
     "FMA-small (Defferrard et al., ISMIR 2017): 30 s clips from the middle of tracks of the Free Music Archive, "
@@ -135,11 +136,14 @@ def _training(training: dict) -> str:
             for name, one in sources.items()
         ],
     )
+    shared = training.get("shared_artists", 0)
+    artists = "no artist is in two splits"
+    if shared:
+        artists = f"of the artists {shared} are in two splits, so that figures are too high"
     by_member = training.get("batch_shares", {}) if len(sources) > 1 else {}
     batches = "; ".join(f"{name} {', '.join(f'{share:.0%}' for share in one)}" for name, one in by_member.items())
     return (
-        f"The members start from {training['start']}. These are the tracks of each source; no artist is in two splits:"
-        f"\n\n{table}\n\n"
+        f"The members start from {training['start']}. These are the tracks of each source; {artists}:\n\n{table}\n\n"
         "Best epochs, fusion weights, temperature and thresholds were chosen on validation, with the sources weighted "
         + (f"by their shares, for epochs those of a batch ({batches})" if batches else "by their shares")
         + (", for the others the --validation-shares" if "--validation-shares" in training["command"] else "")

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,15 +168,11 @@ class Classifier:
 
     def _predict(self, results: list[_ClipResult], seconds: float, notes: tuple[str, ...]) -> Prediction | None:
         """The prediction for all clips so far; None if all of them are silent."""
-        is_silent = silent(np.concatenate([result.rms for result in results]))
-        masks = np.split(is_silent, np.cumsum([len(result.rms) for result in results])[:-1])
-        audible = [(one, torch.from_numpy(~mask)) for one, mask in zip(results, masks, strict=True) if not mask.all()]
-        if not audible:
+        levels = [result.rms for result in results]
+        is_silent = silent(np.concatenate(levels))
+        log_probabilities = audible([result.log_probabilities for result in results], levels)
+        if not log_probabilities:
             return None
-        log_probabilities = {
-            name: torch.cat([select_windows(one.log_probabilities[name], mask) for one, mask in audible])
-            for name in self.model.members
-        }
         track = self._by_genre(self.model.track_probabilities(log_probabilities))
         (first, confidence), *others = track.items()
         thresholds, detector = self.model.thresholds, self.model.detector
@@ -187,7 +183,7 @@ class Classifier:
             seconds=seconds,
             checkpoint=self.model.name,
             is_music=detector is None
-            or detector.is_music(torch.cat([select_windows(one.music, mask) for one, mask in audible])),
+            or detector.is_music(audible([{"music": result.music} for result in results], levels)["music"]),
             confident=confidence >= thresholds.named_alone,
             prediction_set=(first, *(genre for genre, p in others if p >= thresholds.prediction_set)),
             notes=notes,
@@ -211,9 +207,22 @@ def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> 
     return Classifier(GenreModel.from_pretrained(name, for_inference=True).to(device))
 
 
-def select_windows(outputs: Tensor, mask: Tensor) -> Tensor:
-    """Rows of a member's outputs where `mask`, shape (windows,), is True; the only row if its input is the clip."""
-    return outputs[mask.to(outputs.device)] if len(outputs) == len(mask) else outputs
+def audible(outputs: Sequence[Mapping[str, Tensor]], levels: Sequence[np.ndarray]) -> dict[str, Tensor]:
+    """Outputs for those windows of a recording that are not silent, joined; empty where all are.
+
+    Args:
+        outputs: of each clip by name, shape (windows, ...), or with one row where the input is the clip. Those of a
+            clip whose windows are all silent are not read.
+        levels: RMS of the windows of each clip, shape (windows,).
+    """
+    masks = np.split(~silent(np.concatenate(levels)), np.cumsum([len(one) for one in levels])[:-1])
+    kept = [(one, torch.from_numpy(mask)) for one, mask in zip(outputs, masks, strict=True) if mask.any()]
+    return {
+        name: torch.cat(
+            [one[name][mask.to(one[name].device)] if len(one[name]) > 1 else one[name] for one, mask in kept]
+        )
+        for name in (kept[0][0] if kept else ())
+    }
 
 
 class LiveClassifier:

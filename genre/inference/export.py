@@ -290,7 +290,7 @@ def _suffix(path: str | Path) -> str:
     return suffix if SONG_SUFFIX.fullmatch(suffix) else ""
 
 
-class SongFiles:
+class SongOutputs:
     """Writes label tracks and pictures of the songs of a run into folders.
 
     Args:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import filter_repo_objects
 
-from genre.errors import CheckpointError
+from genre.errors import CheckpointError, GenreError
 from genre.models.model import HUB_PREFIX
 
 HUB_FILES = ["*.json", "*.safetensors", "README.md"]  # downloaded from the Hub: no executable code
@@ -46,10 +46,10 @@ def downloaded(name: str, visitor_bytes: int | None = None) -> Iterator[Path]:
     repo, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
     with ExitStack() as stack:
         if visitor_bytes is None:
-            with _hub_errors(name, f"the cache {constants.HF_HUB_CACHE}"):  # what is there needs no network
+            with hub_errors(name):  # what is there needs no network
                 folder = snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES)
         else:
-            with _hub_errors(name, "the server's temporary folder"):
+            with hub_errors(name, "the server's temporary folder"):
                 cache = stack.enter_context(TemporaryDirectory(prefix="genre-", ignore_cleanup_errors=True))
                 commit = _check_on_hub(name, repo, revision or None, visitor_bytes)
                 folder = snapshot_download(
@@ -73,13 +73,18 @@ def _check_on_hub(name: str, repo: str, revision: str | None, max_bytes: int) ->
 
 
 @contextmanager
-def _hub_errors(name: str, store: str) -> Iterator[None]:
-    """Raise CheckpointError in place of all errors of the Hub, the network, and the disk on which `store` is."""
+def hub_errors(name: object, store: str | None = None, kind: type[GenreError] = CheckpointError) -> Iterator[None]:
+    """Raise an error of a kind in place of all of the Hub, the network, and the disk.
+
+    Args:
+        name: of what is downloaded.
+        store: where it is stored, for the message; by default the Hub's cache.
+    """
     try:
         yield
     except HUB_ERRORS as error:
-        reason = hub_reason(error, store)
-        raise CheckpointError(f"{name} could not be downloaded from the Hugging Face Hub: {reason}") from error
+        reason = hub_reason(error, store or f"the cache {constants.HF_HUB_CACHE}")
+        raise kind(f"{name} could not be downloaded from the Hugging Face Hub: {reason}") from error
 
 
 def hub_reason(error: BaseException, store: str = "the cache") -> str:

@@ -12,15 +12,16 @@ Weights whose hash differs from the one in config.json are not loaded.
 
 metrics.json has these keys:
 
-    training    command, start, genres, sources {name: {share, training, validation, test}}, members {name: recipe},
-                batch_shares {name of a member: share of each source};
+    training    command, start, genres, sources {name: {share, training, validation, test}}, shared_artists (number of
+                those in two splits), members {name: recipe}, batch_shares {name of a member: share of each source};
                 of a linear probe also probe {folds, songs {genre: number}, caveats}
-    validation  figures of `genre.training.evaluate` by source; of a linear probe by cross-validation
+    validation  figures of `genre.training.evaluate` by source, among them `limits`: how often one genre is named
+                alone, and how often the prediction set holds the true one; of a linear probe by cross-validation
     test        the same, where the test splits were read
     notes       sentences with figures of benchmarks, by their command
 
-One member is the ordinary case. The log-probabilities of multiple members are added with weights, for a window and
-for a track alike. A member whose input is a whole clip has no weight for a window.
+A model may have one member. The log-probabilities of several are added with weights, for a window and for a track
+alike. A member whose input is a whole clip has no weight for a window.
 """
 
 import ctypes
@@ -33,7 +34,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -55,6 +56,7 @@ CARD_FILE, METRICS_FILE, MUSIC_FILE = "README.md", "metrics.json", "music.safete
 SPLITS = ("validation", "test")  # of metrics.json
 MEMBER_NAME = re.compile(r"\w[\w-]*")  # a config.json from the Hub must not name paths outside of its folder
 PROCESS = os.getpid()  # that imported PyTorch
+POOLS = Lock()  # held while a pool of threads is made
 MIN_PROBABILITY = 1e-12  # lower limit, so that the logarithm is finite
 # Of mallopt, in malloc.h: its options, bytes that are kept in total, and of one block, for which it allows no more.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
@@ -371,14 +373,19 @@ class GenreModel(nn.Module):
         write_json(folder / "config.json", config)  # at the end: with it the checkpoint is complete
 
 
-@cache
 def thread_pool(count: int, threads: int) -> ThreadPoolExecutor:
-    """A pool of threads in which PyTorch computes, each with its own cores.
+    """The pool of threads in which PyTorch computes, each with its own cores; the same for the same arguments.
 
     Args:
         count: number of threads of the pool.
         threads: of PyTorch for each of them.
     """
+    with POOLS:  # which a cache alone does not lock
+        return _new_pool(count, threads)
+
+
+@cache
+def _new_pool(count: int, threads: int) -> ThreadPoolExecutor:
     before, started = torch.get_num_threads(), Barrier(count + 1)
 
     def start() -> None:

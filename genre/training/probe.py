@@ -20,13 +20,12 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from genre.audio.audio import Audio, cut_clips
-from genre.audio.levels import silent
 from genre.data.dataset import report_unused
 from genre.data.hub import hub_songs, is_on_hub, parse
 from genre.data.sources import folder_songs
 from genre.errors import AudioError, CheckpointError, DataError
 from genre.files import one_spelling, printable, renamed
-from genre.inference.classify import Classifier, select_windows
+from genre.inference.classify import Classifier, audible
 from genre.models.member import Member
 from genre.models.model import Fusion, GenreModel, Thresholds, average_windows
 from genre.training.calibrate import Samples, fit_fusion, fit_thresholds
@@ -144,12 +143,9 @@ def embed(classifier: Classifier, audio: Audio | str | os.PathLike, seconds: flo
     for clip in cut_clips(pieces(), classifier.sample_rate, classifier.window_seconds, classifier.window_seconds):
         features.append(classifier.run(clip)[1])
         levels.append(classifier.window_rms(clip))
-    masks = np.split(~silent(np.concatenate(levels)), np.cumsum([len(one) for one in levels])[:-1])
-    audible = [(one, torch.from_numpy(mask)) for one, mask in zip(features, masks, strict=True) if mask.any()]
-    if not audible:
+    joined = audible(features, levels)
+    if not joined:
         raise AudioError("This recording is silent.")
-    names = classifier.model.members
-    joined = {name: torch.cat([select_windows(one[name], mask) for one, mask in audible]) for name in names}
     return Embedding({name: one.float().cpu() for name, one in joined.items()}, digest.hexdigest())
 
 

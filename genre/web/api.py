@@ -1,7 +1,8 @@
 """The page's API for programs: named HTTP endpoints, which are MCP tools, too, and the download of songs by address.
 
 Here, and where `genre/web/__init__.py` imports Gradio, the page relies on more than its public API, as of Gradio 6.31:
-look here first when Gradio is updated.
+look here first when Gradio is updated. `genre/web/uploads.py` knows where Gradio stores uploads, how it cleans their
+names, and the address of its upload endpoint; `genre/web/song.py` knows the address from which it serves files.
 
 * `processing_utils.async_transport`: Gradio downloads songs that API calls name by URL with it. It reads a whole
   response into memory and decompresses it, without a limit, and no option sets one; `BoundedTransport` does.

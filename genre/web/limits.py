@@ -52,5 +52,5 @@ TEACH = (
 MAX_TAUGHT_SONGS = _number("MAX_TAUGHT_SONGS", 100)  # of a visitor; the features of one take 0.2 MB
 MAX_TAUGHT_GENRES = _number("MAX_TAUGHT_GENRES", 8)  # of a visitor; there are as many colours
 MAX_TAUGHT_SECONDS = _number("MAX_TAUGHT_SECONDS", 120)  # of a song that are learned from, as by train.py
-MAX_TEACHERS = _number("MAX_TEACHERS", 10)  # visitors whose features and model are in memory, those that used them last
+MAX_LESSONS = _number("MAX_LESSONS", 10)  # visitors whose features and model are in memory, those that used them last
 MAX_RECORDING_SECONDS = _number("MAX_RECORDING_SECONDS", 600)  # of the microphone; then the recording stops by itself

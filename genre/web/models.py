@@ -94,6 +94,10 @@ class Models:
         future = self._begin(source, lambda: GenreModel.from_pretrained(source, visitor_bytes=most_bytes))
         return _result(future, name, source)
 
+    def public_source(self, name: str) -> str:
+        """By what train.py finds a model that was not taught; the name alone of a folder, which is private."""
+        return self.first if self._is_first(name) else _source(name)
+
     def origin(self, name: str | None) -> str:
         """A sentence on whose model it is, if it is one of the Hub that a visitor has named; else empty."""
         name = (name or self.first).strip()

@@ -27,7 +27,7 @@ from genre.inference.export import colour
 from genre.models.model import GenreModel
 from genre.training.probe import Embedding, Probe, Song, embed, fit_probe, probe_model
 from genre.web import UNQUEUED, script, texts, uploads, views
-from genre.web.limits import MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS, MAX_TAUGHT_SONGS, MAX_TEACHERS
+from genre.web.limits import MAX_LESSONS, MAX_TAUGHT_GENRES, MAX_TAUGHT_SECONDS, MAX_TAUGHT_SONGS
 from genre.web.models import TAUGHT_PREFIX, Models
 
 NAME = "my-genres"  # of the checkpoint
@@ -209,21 +209,21 @@ def sort_files(files: list[tuple[str, str]], genre: str) -> tuple[list[TaughtSon
 
 
 class Lessons:
-    """The lessons that hold features or a model: the `MAX_TEACHERS` that were used last."""
+    """The lessons that hold features or a model: the `MAX_LESSONS` that were used last."""
 
     def __init__(self) -> None:
         self._recent: list[weakref.ref[Lesson]] = []
         self._lock = threading.Lock()
 
     def use(self, lesson: Lesson) -> None:
-        """Mark a lesson as used; of more than `MAX_TEACHERS` delete the content of the least recently used.
+        """Mark a lesson as used; of more than `MAX_LESSONS` delete the content of the least recently used.
 
         A lesson that a job is learning from is never deleted.
         """
         with self._lock:
             others = [one for one in self._recent if one() not in (None, lesson)]
             self._recent = [*others, weakref.ref(lesson)]
-            for one in others[: max(0, len(self._recent) - MAX_TEACHERS)]:
+            for one in others[: max(0, len(self._recent) - MAX_LESSONS)]:
                 if (oldest := one()) and not oldest.working:
                     oldest.forget(texts.FORGOTTEN)
                     self._recent.remove(one)
@@ -390,14 +390,15 @@ def learn(lesson: Lesson, models: Models) -> Path:
     Raises:
         GenreError: the songs cannot be learned from, or the base model is no longer there.
     """
-    base = models.read(lesson.base or models.first)
+    name = lesson.base or models.first
+    base = models.read(name)
     if base.digest != lesson.digest:
         raise DataError(texts.BASE_CHANGED)
     songs = lesson.songs
     probe = fit_probe(lesson.examples, base)
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / NAME
-        probe_model(base, probe, SOURCE, COMMAND.format(base=base.name)).save_pretrained(folder)
+        probe_model(base, probe, SOURCE, COMMAND.format(base=models.public_source(name))).save_pretrained(folder)
         write_card(folder)
         archive = shutil.make_archive(str(uploads.new_folder() / NAME), "zip", work, NAME)
         classifier = Classifier(GenreModel.from_pretrained(folder, for_inference=True))

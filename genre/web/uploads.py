@@ -65,7 +65,9 @@ class Upload(Audio):
         self._path = path
 
     def _file(self) -> Path:
-        """The upload; raises AudioError if the path is none, or if it has been deleted."""
+        """The upload; raises AudioError if it did not arrive, has been deleted, or if the path is none of an upload."""
+        if not self._path:
+            raise AudioError(texts.UPLOAD_FAILED)
         if not is_upload(self._path):
             raise AudioError(texts.NOT_SENT)
         if not Path(self._path).exists():

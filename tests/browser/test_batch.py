@@ -203,7 +203,7 @@ def test_dropped_folders_are_opened(batch_page):
     wait_until_done(page)
     songs = [".A/...3/4.mp3", ".A/1.mp3", ".A/11.mp3", ".A/CD 2/9.mp3", ".A/CD 2/10.mp3"]
     assert page.locator(".songs .name").all_inner_texts() == songs
-    expect(row(page, ".A/11.mp3")).to_contain_text(texts.NOT_SENT)
+    expect(row(page, ".A/11.mp3")).to_contain_text(texts.UPLOAD_FAILED)
     expect(page.locator(".folder [role=status]")).to_have_text(
         "1 other file left out: cover.jpg. 2 hidden files left out: .DS_Store, 2.mp3. "
         "1 file in folders of the system left out: 5.mp3. 1 song is not downloaded from iCloud: .6.mp3.icloud."
@@ -256,18 +256,17 @@ def test_a_song_that_cannot_be_sent_is_tried_again_and_is_a_row(batch_page, albu
     expect(page.locator(".progress b")).to_have_text("4 songs classified, 2 could not be.")
     assert page.locator(".songs .name").all_inner_texts() == names
     for name in (lost, large):
-        expect(row(page, name)).to_contain_text(texts.NOT_SENT)
+        expect(row(page, name)).to_contain_text(texts.UPLOAD_FAILED)
     expect(page.locator("#batch .folder p")).to_have_text(f"1 file is too large for this server: {large}.")
     assert [tries.count(name) for name in (lost, large, late)] == [4, 1, 2]
     expect(page.locator(".toast-body")).to_have_count(0)
 
     page.get_by_role("tab", name=texts.SONG_TAB).click()
     page.unroute_all()
-    page.route(
-        re.compile(r"/upload(\?|$)"), lambda route: route.fulfill(status=413, body="413 Request Entity Too Large")
-    )
-    page.set_input_files(UPLOAD, album / names[0])
-    expect(page.locator("#prediction [role=alert]")).to_contain_text(texts.REFUSED)
+    for status, sentence in ((413, texts.REFUSED), (507, texts.NO_ROOM), (502, texts.UPLOAD_FAILED)):
+        page.route(re.compile(r"/upload(\?|$)"), lambda route, status=status: route.fulfill(status=status, body="No"))
+        page.set_input_files(UPLOAD, album / names[0])
+        expect(page.locator("#prediction [role=alert]")).to_contain_text(sentence)
 
 
 @ON_DESKTOP

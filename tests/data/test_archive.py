@@ -45,7 +45,7 @@ def source_of(folder, rows, augmented_copies=0):
     """A source with these rows as training tracks."""
     labels, splits = np.zeros(len(rows), int), np.array(["training"] * len(rows))
     names = [str(row) for row in rows]
-    return Source("audio", folder, names, np.array(rows), labels, splits, names, [], augmented_copies)
+    return Source("audio", folder, names, np.array(rows), labels, splits, names, names, [], augmented_copies)
 
 
 @pytest.mark.parametrize("front_end", FORMATS)

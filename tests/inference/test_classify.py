@@ -9,6 +9,7 @@ import torch
 from genre.audio.audio import TAIL_SECONDS, cut_clips
 from genre.errors import AudioError
 from genre.inference.classify import load
+from genre.models.model import thread_pool
 from tests.conftest import RATE, music, write_audio
 
 
@@ -90,6 +91,11 @@ def test_stream_yields_a_prediction_every_30_seconds(classifier, tmp_path):
     path = write_audio(tmp_path / "music.flac", [music(95)], "flac")
     progress = [(prediction.seconds, len(prediction.windows)) for prediction in classifier.stream(path)]
     assert progress == [(30, 10), (60, 20), (90, 30), (95, 32)]
+
+
+def test_threads_that_ask_at_the_same_time_share_a_pool():
+    with ThreadPoolExecutor(8) as many:
+        assert len(set(many.map(lambda _: thread_pool(5, 1), range(8)))) == 1
 
 
 def test_clips_that_are_classified_at_once_give_what_they_give_in_turn(classifier, tmp_path):

@@ -65,6 +65,7 @@ def test_arrays_and_songs_train_together(folder, tmp_path):
     options = ["--members", "sparse", "--epochs", "1", "--augmented-copies", "1", "--counts-as", "Deep=Low"]
     done = run_train([folder, "songs"], "both", *SMALL, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "; no artist is in two splits:\n" in (tmp_path / "both" / "README.md").read_text()
     metrics = json.loads((tmp_path / "both" / "metrics.json").read_text())
     assert list(metrics["validation"]) == [folder.name, "songs"]
     assert metrics["training"]["sources"]["songs"] | {"share": 0} == dict(share=0, training=1, validation=1, test=1)
@@ -78,21 +79,29 @@ def test_arrays_and_songs_train_together(folder, tmp_path):
 def test_the_largest_source_need_not_have_all_splits(folder, tmp_path):
     table = folder / "index.csv"
     rest = shutil.copytree(folder, tmp_path / "rest")
-    (rest / "index.csv").write_text(table.read_text().replace("test", "training").replace("validation", "training"))
+    head, *rows = table.read_text().replace("test", "training").replace("validation", "training").split()
+    same_artists = [f"{row},{folder.name}/{number}" for number, row in enumerate(rows)]
+    (rest / "index.csv").write_text("\n".join([f"{head},artist", *same_artists]))
     options = [*SMALL, "--members", "sparse", "--epochs", "1", "--shares", "9", "1", "--test"]
     done = run_train([rest, folder], "both", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"Tracks of the test split of {folder.name}" in (tmp_path / "both" / "README.md").read_text()
+    card = (tmp_path / "both" / "README.md").read_text()
+    assert f"Tracks of the test split of {folder.name}" in card
+    assert "of the artists 64 are in two splits" in card
     assert genre.load(tmp_path / "both").labels == ["High", "Low"]
 
     (rest / "index.csv").write_text(table.read_text().replace("test", "training"))
-    done = run_train(rest, "none", *options[:-4], "--test", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (1, "train.py: --test: the data has no test tracks.\n")
+    for one in (options[:-4], ["--evaluate", "both"]):
+        done = run_train(rest, None, *one, "--test", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (1, "train.py: --test: the data has no test tracks.\n")
 
 
-def test_other_genres_and_a_folder_that_cannot_be_written_are_one_line(folder, tmp_path):
+def test_data_that_do_not_fit_and_a_folder_that_cannot_be_written_are_one_line(folder, tmp_path):
     (tmp_path / "file").write_text("")
+    (tmp_path / "songs").mkdir()
+    write_audio(tmp_path / "songs" / "song.flac", [music(4)], "flac")
     for options, message in (
+        (["--unlabelled", str(tmp_path / "songs"), *SMALL], "unless a teacher is given: --teacher FILE."),
         (["--evaluate", "fma-small"], "the data has High, Low"),
         (["--out", str(tmp_path / "file" / "out"), *SMALL], "cannot be written: Not a directory"),
     ):

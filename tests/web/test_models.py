@@ -52,6 +52,16 @@ def test_a_download_holds_up_nobody_but_those_who_want_that_model(chosen, monkey
     assert sorted(loads) == ["hf-hub:user/quick", "hf-hub:user/slow"]
 
 
+def test_train_py_finds_a_model_by_its_public_source(chosen, tmp_path):
+    folder = shutil.copytree(SHIPPED / DEFAULT, tmp_path / "private")
+    mine = Models(str(folder))
+    assert [mine.public_source(name) for name in (mine.first, DEFAULT)] == [DEFAULT, DEFAULT]
+    assert [chosen.public_source(name) for name in ("user/m@v1", "hf-hub:user/m")] == [
+        "hf-hub:user/m@v1",
+        "hf-hub:user/m",
+    ]
+
+
 def test_a_download_that_takes_too_long_is_a_sentence_and_goes_on(chosen, monkeypatch):
     end = threading.Event()
     monkeypatch.setattr(models, "load", lambda source, most_bytes: end.wait(60) and source)

@@ -119,7 +119,7 @@ def test_songs_that_were_not_sent_are_rows_and_no_path_leads_to_a_file_of_the_se
     visitor.ask("add", None, None, event={"files": songs})
     answer = visitor.ask("classify_songs", None)
     assert "1 song classified, 3 could not be." in answer
-    assert answer.count(texts.NOT_SENT) >= 3 and str(ROOT) not in answer
+    assert answer.count(texts.UPLOAD_FAILED) >= 3 and str(ROOT) not in answer
     for event in (None, {}, {"files": None}, {"files": {"a": 1}}):
         assert "Traceback" not in visitor.ask("add", None, None, event=event)
 

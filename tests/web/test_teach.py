@@ -20,7 +20,7 @@ from tests.conftest import ROOT, running_app
 from tests.training.test_probe import NAMES, write_collection
 from tests.visitor import Visitor, dropped
 
-STRICT = {"GENRE_MAX_TEACHERS": "1", "GENRE_MAX_TAUGHT_SECONDS": "3"}
+STRICT = {"GENRE_MAX_LESSONS": "1", "GENRE_MAX_TAUGHT_SECONDS": "3"}
 
 
 def files(*names):
@@ -152,7 +152,7 @@ def test_heads_are_not_put_on_other_networks_than_those_of_the_features():
 
 
 def test_only_the_lessons_used_last_are_kept(monkeypatch):
-    monkeypatch.setattr(teach, "MAX_TEACHERS", 2)
+    monkeypatch.setattr(teach, "MAX_LESSONS", 2)
     lessons, (one, two, three, four) = Lessons(), (lesson_of(Rock=["a"]) for _ in range(4))
     lessons.use(one)
     lessons.use(two)

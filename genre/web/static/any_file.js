@@ -5,11 +5,11 @@
 // Gradio's audio component accepts only files whose type begins with "audio", and browsers derive the type from the
 // suffix. Only the decoder can tell whether a file holds audio, so the file dialog offers all files, and each is submitted
 // with an audio type. A folder or a file of more than `props.largest` bytes cannot be uploaded: the card then shows
-// `props.folder` or `props.too_large`, and after an upload that failed `props.refused` or `props.not_sent`. A file may be
-// dropped anywhere on the tab, also while it shows another song. After a loss of the connection Gradio loads the page
-// anew, and the card shows `props.lost`, unless there is a recording to send: then the tab named `props.live` is opened.
-// Where browsers give no page of this address a microphone, the card shows `props.insecure`, in place of the recorder's
-// "No microphone found".
+// `props.folder` or `props.too_large`, and after an upload that failed `props.refused` (it is too large for the server),
+// `props.no_room` (its disk is full) or `props.not_sent`. A file may be dropped anywhere on the tab, also while it shows
+// another song. After a loss of the connection Gradio loads the page anew, and the card shows `props.lost`, unless there is
+// a recording to send: then the tab named `props.live` is opened. Where browsers give no page of this address a
+// microphone, the card shows `props.insecure`, in place of the recorder's "No microphone found".
 
 const INPUT = "#song input[type=file]";
 const CLEAR = "#song button[aria-label=Clear]";
@@ -72,7 +72,8 @@ window.fetch = async (address, ...others) => {
   const isSong = /\/upload(\?|$)/.test(address) && document.querySelector("#ask")?.offsetParent; // not of another tab
   try {
     const response = await fetch(address, ...others);
-    if (isSong && !response.ok) props.value = response.status === 413 ? props.refused : props.not_sent;
+    if (isSong && !response.ok)
+      props.value = { 413: props.refused, 507: props.no_room }[response.status] ?? props.not_sent;
     return response;
   } catch (error) {
     if (isSong) props.value = props.not_sent;
