@@ -182,8 +182,9 @@ class GenreModel(nn.Module):
     Args:
         labels: names of the genres.
         members: by name.
-        window: fuses the members whose windows have 3 seconds, for the prediction of a window; by default their mean.
-        track: fuses all members, for the prediction of a recording; by default their mean.
+        window_fusion: of the members whose windows have 3 seconds, for the prediction of a window; by default their
+            mean.
+        track_fusion: of all members, for the prediction of a recording; by default their mean.
         thresholds: by default no genre is named alone, and all of them are in the prediction set.
         detector: detects music; None for a model that takes everything for music.
         name: of its folder.
@@ -198,8 +199,8 @@ class GenreModel(nn.Module):
         self,
         labels: list[str],
         members: Mapping[str, Member],
-        window: Fusion | None = None,
-        track: Fusion | None = None,
+        window_fusion: Fusion | None = None,
+        track_fusion: Fusion | None = None,
         thresholds: Thresholds = Thresholds(named_alone=1.0, prediction_set=0.0),
         detector: MusicDetector | None = None,
         *,
@@ -212,13 +213,13 @@ class GenreModel(nn.Module):
         self.labels, self.thresholds = labels, thresholds
         self.name, self.digest, self.metrics, self.card = name, digest, metrics or {}, card
         self.members = nn.ModuleDict(members)  # type: ignore[assignment]
-        self.window = window or _mean(len(self.window_members), len(labels))
-        self.track = track or _mean(len(members), len(labels))
+        self.window_fusion = window_fusion or _mean(len(self.window_members), len(labels))
+        self.track_fusion = track_fusion or _mean(len(members), len(labels))
         self.detector = detector
 
     @property
     def device(self) -> torch.device:
-        return self.track.weights.device
+        return self.track_fusion.weights.device
 
     @property
     def sample_rate(self) -> int:
@@ -297,7 +298,7 @@ class GenreModel(nn.Module):
 
     def window_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
         """Members' (windows, labels) log-probabilities of the same windows to probabilities (windows, labels)."""
-        return self.window(torch.stack([log_probabilities[name] for name in self.window_members]))
+        return self.window_fusion(torch.stack([log_probabilities[name] for name in self.window_members]))
 
     def track_probabilities(self, log_probabilities: dict[str, Tensor]) -> Tensor:
         """Members' (..., windows, labels) log-probabilities to the recording's probabilities (..., labels).
@@ -305,7 +306,7 @@ class GenreModel(nn.Module):
         Each member's probabilities are averaged over its windows; then the members are fused. Their numbers of windows
         may differ.
         """
-        return self.track(torch.stack([average_windows(log_probabilities[name]) for name in self.members]))
+        return self.track_fusion(torch.stack([average_windows(log_probabilities[name]) for name in self.members]))
 
     @classmethod
     def from_pretrained(
@@ -340,13 +341,14 @@ class GenreModel(nn.Module):
         from genre.models.backbones import save_member  # here, since classification does without timm
 
         weights = {
-            name: {"track": weight} for name, weight in zip(self.members, self.track.weights.tolist(), strict=True)
+            name: {"track": weight}
+            for name, weight in zip(self.members, self.track_fusion.weights.tolist(), strict=True)
         }
-        for name, weight in zip(self.window_members, self.window.weights.tolist(), strict=True):
+        for name, weight in zip(self.window_members, self.window_fusion.weights.tolist(), strict=True):
             weights[name]["window"] = weight
         for name, member in self.members.items():
             save_member(member, folder / name, self.labels)
-        fusions = {"window": self.window, "track": self.track}
+        fusions = {"window": self.window_fusion, "track": self.track_fusion}
         config = {
             "name": folder.name,
             "labels": self.labels,
@@ -466,7 +468,7 @@ def _read(folder: Path, name: str, for_inference: bool) -> GenreModel:
         metrics=read_metrics(folder),
         card=_read_card(folder),
     )
-    if len(model.window.weights) != len(model.window_members) or len(model.track.weights) != len(members):
+    if len(model.window_fusion.weights) != len(model.window_members) or len(model.track_fusion.weights) != len(members):
         raise CheckpointError(f"The fusion weights of checkpoint {name} do not fit its members.")
     detector = model.detector
     if detector and len(detector.weight) != members[detector.member].backbone.get_classifier().in_features:

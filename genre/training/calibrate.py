@@ -102,10 +102,12 @@ def calibrate(model: GenreModel, data: DataSet) -> None:
     phone = [member_log_probabilities(model, source, "validation", BY_PHONE) for source, _ in used]
     shares = [share for _, share in used]
     first, members = model.window_members, list(model.members)
-    model.window = fit_on_both(*(_samples(one, shares, songs, first, first_window=True) for one in (plain, phone)))
+    model.window_fusion = fit_on_both(
+        *(_samples(one, shares, songs, first, first_window=True) for one in (plain, phone))
+    )
     tracks = _samples(plain, shares, songs, members)
-    model.track = fit_on_both(tracks, _samples(phone, shares, songs, members))
-    by_source = model.track(tracks.log_probabilities).split([len(one) for one in songs])
+    model.track_fusion = fit_on_both(tracks, _samples(phone, shares, songs, members))
+    by_source = model.track_fusion(tracks.log_probabilities).split([len(one) for one in songs])
     probabilities = [mean_by_song(one, of) for one, of in zip(by_source, songs, strict=True)]
     labels = [truth[first_of_song(of)] for (_, truth), of in zip(plain, songs, strict=True)]
     lengths = [len(one) for one in labels]

@@ -93,7 +93,7 @@ class Probe:
     Attributes:
         genres: labels, sorted.
         heads: by member.
-        window, track, thresholds: as in a model.
+        window_fusion, track_fusion, thresholds: as in a model.
         songs: those that were used.
         probabilities: of the songs by cross-validation, shape (songs, labels).
         figures: of these, as in metrics.json.
@@ -104,8 +104,8 @@ class Probe:
 
     genres: list[str]
     heads: dict[str, Head]
-    window: Fusion
-    track: Fusion
+    window_fusion: Fusion
+    track_fusion: Fusion
     thresholds: Thresholds
     songs: list[Song]
     probabilities: Tensor
@@ -316,8 +316,8 @@ def fit_probe(songs: list[Song], model: GenreModel) -> Probe:
     return Probe(
         genres=genres,
         heads={name: fit_head(one, labels, len(genres)) for name, one in features.items()},
-        window=window,
-        track=track,
+        window_fusion=window,
+        track_fusion=track,
         thresholds=thresholds,
         songs=songs,
         probabilities=probabilities,
@@ -425,8 +425,8 @@ def probe_model(base: GenreModel, probe: Probe, source: str, command: str) -> Ge
     return GenreModel(
         probe.genres,
         {name: _with_head(base.members[name], head) for name, head in probe.heads.items()},
-        probe.window,
-        probe.track,
+        probe.window_fusion,
+        probe.track_fusion,
         probe.thresholds,
         base.detector,
         metrics={"training": training, "validation": {source: probe.figures}},

@@ -55,7 +55,7 @@ def test_a_member_whose_input_is_the_clip_does_not_contribute(classifier):
     backbone = create_backbone("tf_efficientnet_lite0", len(classifier.labels), "random").eval()
     whole = Member(backbone, FRONT_ENDS["whole"], -40, 20, (128, 128))
     given = classifier.model
-    more = GenreModel(given.labels, {"whole": whole, **given.members}, given.window)
+    more = GenreModel(given.labels, {"whole": whole, **given.members}, given.window_fusion)
     clip = Clip(music(30), 0.0, [0.0], 30.0)
     with_whole, without = (fused_probabilities(one, member_inputs(one, clip, 0.0)) for one in (more, given))
     torch.testing.assert_close(with_whole, without)

@@ -151,7 +151,7 @@ def small():
 
 
 def test_one_member_is_enough(small, tmp_path, example):
-    small.track = Fusion(torch.ones(1), bias=torch.tensor([9.0, 0.0]))
+    small.track_fusion = Fusion(torch.ones(1), bias=torch.tensor([9.0, 0.0]))
     small.save_pretrained(tmp_path / "mine")
     prediction = genre.load(tmp_path / "mine").classify(example)
     assert set(prediction.probabilities) == {"Quiet", "Loud"}
