@@ -263,8 +263,10 @@ def test_a_song_that_cannot_be_sent_is_tried_again_and_is_a_row(batch_page, albu
 
     page.get_by_role("tab", name=texts.SONG_TAB).click()
     page.unroute_all()
-    for status, sentence in ((413, texts.REFUSED), (507, texts.NO_ROOM), (502, texts.UPLOAD_FAILED)):
-        page.route(re.compile(r"/upload(\?|$)"), lambda route, status=status: route.fulfill(status=status, body="No"))
+    refusals = [(413, texts.REFUSED), (507, texts.NO_ROOM), (502, texts.UPLOAD_FAILED)]
+    statuses = iter([status for status, _ in refusals])
+    page.route(re.compile(r"/upload(\?|$)"), lambda route: route.fulfill(status=next(statuses), body="No"))
+    for _, sentence in refusals:
         page.set_input_files(UPLOAD, album / names[0])
         expect(page.locator("#prediction [role=alert]")).to_contain_text(sentence)
 
