@@ -89,6 +89,7 @@ def test_an_unknown_model_is_one_sentence_and_the_first_one_stays(page, example)
     page.set_input_files(UPLOAD, example)
     wait_for_prediction(page)
     assert set(shown(page)) == set(SMALL)
+    page.wait_for_timeout(1000)  # the last message of this job must not come after the first one of the next
 
     page.get_by_role("button", name=texts.CARD).click()
     name = page.locator("#model input")
